@@ -1,0 +1,1 @@
+//! Read, digest, split and count text corpora.

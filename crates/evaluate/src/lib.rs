@@ -1,0 +1,1 @@
+//! Scoring of held-out text, with intervals.

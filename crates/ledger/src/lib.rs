@@ -1,0 +1,1 @@
+//! Envelopes, the tiled log, checkpoints, proofs and their verification.

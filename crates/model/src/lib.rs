@@ -1,0 +1,1 @@
+//! Architectures, weight files and tokenizers.

@@ -1,0 +1,1 @@
+//! Verified entries to documents.

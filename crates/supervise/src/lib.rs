@@ -1,0 +1,1 @@
+//! The loop measure, decide, enforce, record; cases; budgets in force.

@@ -1,0 +1,1 @@
+//! Objectives, regularisers, optimisers, schedules, folds and the training loop.
