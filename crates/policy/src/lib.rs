@@ -1,1 +1,32 @@
 //! Rule cards and the decision.
+mod boundary;
+mod card;
+mod change;
+mod decide;
+mod diff;
+mod explain;
+pub mod expr;
+mod facts;
+mod lint;
+mod load;
+mod pack;
+mod problem;
+mod threshold;
+mod trial;
+mod verdict;
+mod waiver;
+mod why;
+mod wire;
+
+pub use card::*;
+pub use decide::{Rules, decide};
+pub use diff::{Change, diff};
+pub use explain::{Explanation, Step, explain};
+pub use facts::{Fact, Facts, System, SystemError, fields};
+pub use lint::{Level, Lint, lint};
+pub use pack::Pack;
+pub use problem::CardError;
+pub use threshold::{Threshold, thresholds};
+pub use trial::{TestFailure, test};
+pub use verdict::*;
+pub use waiver::{Waiver, WaiverError};

@@ -1,0 +1,133 @@
+//! What was typed.
+
+use clap::{Parser, Subcommand};
+use jiff::civil::Date;
+use std::path::PathBuf;
+
+/// Holds a large model to policy: measures, decides, enforces, records, and leaves evidence that a stranger can check.
+#[derive(Debug, Parser)]
+#[command(name = "assize", version, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write a commented assize.toml for what stands in a folder
+    Init { folder: PathBuf },
+    /// Predict compute, time, memory, energy and carbon, and the thresholds a run would cross
+    Plan {
+        /// A folder with an assize.toml, or the file
+        case: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// The whole case: data, plan, train, evaluate, compress, decide, seal
+    Run(RunArgs),
+    /// The case as far as the trained weights
+    Train(RunArgs),
+    /// The case as far as the evaluation
+    Evaluate(RunArgs),
+    /// The case as far as the compressed weights
+    Compress(RunArgs),
+    /// Decide on the evidence there is; exit 0 allowed, 1 denied, 2 could not decide
+    Check {
+        /// A case or a dossier
+        path: PathBuf,
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<Date>,
+        /// Decide under these packs instead (repeatable)
+        #[arg(long = "pack", value_name = "PACK")]
+        packs: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how a rule came to its verdict, and what would change it
+    Explain {
+        rule: String,
+        /// A case or a dossier; without one, the rule alone
+        path: Option<PathBuf>,
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<Date>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a dossier offline: signatures, log, digests, and every decision taken again
+    Verify {
+        dossier: Option<PathBuf>,
+        /// The signer's public key, when it is known from elsewhere: a file with a signed-note verifier key
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// List what in a dossier is not covered, and why
+        #[arg(long)]
+        uncovered: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the documents of a dossier anew into another folder
+    Report {
+        dossier: PathBuf,
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// For rule authors
+    Policy {
+        #[command(subcommand)]
+        verb: PolicyVerb,
+    },
+    /// Print shell completions
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// A folder with an assize.toml, or the file
+    pub(crate) case: PathBuf,
+    /// Where the dossier goes [default: CASE/dossier]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The day as of which rules are decided [default: the case's, else today]
+    #[arg(long, value_name = "DATE")]
+    pub(crate) as_of: Option<Date>,
+    /// The signing key [default: $ASSIZE_KEY, else a file in the user's configuration folder, made when absent]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// One JSON object a line for each event, the outcome last
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// List packs, or the rules of one
+    List {
+        pack: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the tests that cards carry
+    Test {
+        /// Pack names or folders [default: all shipped]
+        packs: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find what compiles and is still wrong
+    Lint {
+        packs: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// What the calendar changes between two days
+    Diff {
+        #[arg(long, value_name = "DATE")]
+        from: Date,
+        #[arg(long, value_name = "DATE")]
+        to: Date,
+        /// A case or a dossier, whose evidence is decided on both days
+        path: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,318 @@
+//! One rule as data, compiled.
+
+use crate::expr::Expr;
+use crate::facts::{Fact, System};
+use crate::verdict::Outcome;
+use evidence::{Decimal, Digest, Json, Metric, Provenance};
+use jiff::civil::Date;
+use std::{fmt, str::FromStr};
+
+/// The version of the card's own table.
+pub const SCHEMA: i64 = 1;
+
+/// The fields of the card itself: what a stray key inside another table is checked against.
+pub(crate) const FIELDS: [&str; 18] = [
+    "schema", "id", "version", "kind", "title", "severity", "owner", "remedy", "gates", "applies", "pass_when", "fail_when",
+    "cite", "force", "needs", "maps", "tests", "check",
+];
+
+/// How a rule is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardKind {
+    /// From evidence.
+    Assess,
+    /// By a named person's declaration.
+    Attest,
+}
+
+impl CardKind {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Assess => "assess",
+            Self::Attest => "attest",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Info,
+}
+
+impl Severity {
+    pub(crate) const NAMES: [&str; 5] = ["critical", "high", "medium", "low", "info"];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Critical, Self::High, Self::Medium, Self::Low, Self::Info].into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// A point of the loop that a rule may hold the work at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Data,
+    Plan,
+    Train,
+    Compress,
+    Evaluate,
+    Release,
+}
+
+impl Stage {
+    pub const ALL: [Self; 6] = [Self::Data, Self::Plan, Self::Train, Self::Compress, Self::Evaluate, Self::Release];
+    pub(crate) const NAMES: [&str; 6] = ["data", "plan", "train", "compress", "evaluate", "release"];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+}
+
+/// How well the facts of a clause were confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confirmed {
+    /// Recalled.
+    No,
+    /// Read in part or second-hand.
+    Part,
+    /// Read in a named source.
+    Yes,
+}
+
+impl Confirmed {
+    pub(crate) const NAMES: [&str; 3] = ["no", "part", "yes"];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::No, Self::Part, Self::Yes].into_iter().find(|confirmed| confirmed.name() == name)
+    }
+}
+
+/// `major.minor.patch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let bad = || NotAVersion(text.chars().take(60).collect());
+        let number = |part: &str| {
+            let is_plain = part == "0" || !part.starts_with('0');
+            let is_digits = part.bytes().all(|byte| byte.is_ascii_digit());
+            (is_plain && is_digits).then(|| part.parse().ok()).flatten()
+        };
+        let parts: Option<Vec<u32>> = text.split('.').map(number).collect();
+        match parts.as_deref() {
+            Some([major, minor, patch]) => Ok(Self(*major, *minor, *patch)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a version such as `1.0.0`, found `{0}`")]
+pub struct NotAVersion(String);
+
+/// A clause, and how we read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cite {
+    /// The instrument with its consolidated version.
+    pub instrument: String,
+    pub locator: String,
+    /// Our paraphrase.
+    pub says: String,
+    /// What is our reading and not the law.
+    pub house: Option<String>,
+    pub sanction: Option<String>,
+    pub confirmed: Confirmed,
+    /// Who held the card against the clause, and when; absent until somebody has.
+    pub read: Option<(String, Date)>,
+}
+
+impl Cite {
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let text = |text: &Option<String>| text.as_deref().map(Json::from);
+        let read = self.read.as_ref();
+        Json::map([
+            ("instrument", Some(self.instrument.as_str().into())),
+            ("locator", Some(self.locator.as_str().into())),
+            ("says", Some(self.says.as_str().into())),
+            ("house", text(&self.house)),
+            ("sanction", text(&self.sanction)),
+            ("confirmed", Some(self.confirmed.name().into())),
+            ("readBy", read.map(|(by, _)| by.as_str().into())),
+            ("readOn", read.map(|(_, on)| (*on).into())),
+        ])
+    }
+}
+
+/// Time left to those already there when a window opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grace {
+    /// `None`: for everybody.
+    pub when: Option<Expr>,
+    /// First day on which the grace is over.
+    pub until: Date,
+    pub source: String,
+}
+
+/// Days on which a rule is in force: half-open, local to `tz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// `None`: for everybody.
+    pub when: Option<Expr>,
+    pub from: Date,
+    /// First day out of force.
+    pub until: Option<Date>,
+    /// The zone whose days are meant; the as-of date is a day of that zone.
+    pub tz: Option<String>,
+    pub source: String,
+    pub grace: Vec<Grace>,
+}
+
+/// How an interval must have been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntervalNeed {
+    pub method: String,
+    pub level: Option<Decimal>,
+    pub sides: u64,
+}
+
+/// What a fact must bring to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    pub metric: &'static Metric,
+    pub min_n: Option<u64>,
+    pub max_age_days: Option<u64>,
+    pub min_provenance: Option<Provenance>,
+    pub interval: Option<IntervalNeed>,
+    /// An optional fact that fails its needs is missing, and does not by itself leave the rule undecided.
+    pub is_optional: bool,
+}
+
+/// A control of another framework that this rule speaks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    To(String),
+    /// Looked at, and no mapping.
+    None(String),
+}
+
+/// One case a card brings to show what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardTest {
+    pub as_of: Date,
+    pub system: System,
+    pub(crate) given: Vec<Fact>,
+    pub expect: Outcome,
+    /// The code of the reason.
+    pub because: Option<String>,
+    /// Where it stands in the file, from 1.
+    pub line: usize,
+}
+
+/// One rule, typed and compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    pub file: String,
+    /// Digest of the file's text.
+    pub digest: Digest,
+    pub id: String,
+    pub version: Version,
+    pub kind: CardKind,
+    pub title: String,
+    pub severity: Severity,
+    pub owner: String,
+    /// One sentence that names what to run.
+    pub remedy: String,
+    /// The stages at which the rule must hold when it is enforced.
+    pub gates: Vec<Stage>,
+    pub applies: Expr,
+    pub pass_when: Expr,
+    pub fail_when: Expr,
+    pub cites: Vec<Cite>,
+    pub windows: Vec<Window>,
+    pub needs: Vec<Need>,
+    pub maps: Vec<Mapping>,
+    pub tests: Vec<CardTest>,
+    /// Lines, from 1, of `applies`, `pass_when`, `fail_when`; 1 for a condition that is not written.
+    pub(crate) lines: [usize; 3],
+    pub(crate) text: String,
+}
+
+/// A condition of a card by its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    Applies,
+    PassWhen,
+    FailWhen,
+}
+
+impl Condition {
+    pub const ALL: [Self; 3] = [Self::Applies, Self::PassWhen, Self::FailWhen];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applies => "applies",
+            Self::PassWhen => "pass_when",
+            Self::FailWhen => "fail_when",
+        }
+    }
+}
+
+impl Card {
+    #[must_use]
+    pub const fn condition(&self, condition: Condition) -> &Expr {
+        match condition {
+            Condition::Applies => &self.applies,
+            Condition::PassWhen => &self.pass_when,
+            Condition::FailWhen => &self.fail_when,
+        }
+    }
+
+    /// The weakest mark among the card's cites.
+    #[must_use]
+    pub fn confirmed(&self) -> Confirmed {
+        self.cites.iter().map(|cite| cite.confirmed).min().unwrap_or(Confirmed::No)
+    }
+
+    pub(crate) fn need(&self, id: &str) -> Option<&Need> {
+        self.needs.iter().find(|need| need.metric.id == id)
+    }
+
+    /// The text of the card as it was compiled.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}

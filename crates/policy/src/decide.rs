@@ -1,0 +1,345 @@
+//! The decision, pure: rules, system, facts and a day give the same bytes each time.
+
+use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
+use crate::expr::{Expr, Leaf, Operand, Source, Truth};
+use crate::facts::{Fact, Facts, System, day_of};
+use crate::pack::Pack;
+use crate::verdict::{Decision, DecidedBy, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
+use crate::waiver::{Waiver, days_between};
+use crate::why;
+use jiff::civil::Date;
+use std::collections::BTreeMap;
+
+/// What is decided by: packs with their mode, and waivers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    pub packs: Vec<(Pack, Mode)>,
+    pub waivers: Vec<Waiver>,
+}
+
+impl Rules {
+    #[must_use]
+    pub fn new(packs: Vec<(Pack, Mode)>) -> Self {
+        Self { packs, waivers: Vec::new() }
+    }
+
+    /// All cards with their packs, in the order of the packs.
+    pub fn cards(&self) -> impl Iterator<Item = (&Pack, Mode, &Card)> {
+        self.packs.iter().flat_map(|(pack, mode)| pack.cards().iter().map(move |card| (pack, *mode, card)))
+    }
+}
+
+/// Decides the rules that gate `stage` (all of them for `None`) as of a day.
+///
+/// Deny unless: every rule that may hold the work must pass, not apply, not be in force, or be waived.
+#[must_use]
+pub fn decide<'a>(rules: &'a Rules, stage: Option<Stage>, system: &System, facts: &Facts, as_of: Date) -> Decision<'a> {
+    let is_asked = |card: &Card| stage.is_none_or(|stage| card.gates.contains(&stage));
+    let mut verdicts: Vec<Verdict<'a>> = rules
+        .cards()
+        .filter(|(_, _, card)| is_asked(card))
+        .map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)))
+        .collect();
+    verdicts.sort_by(|a, b| (&a.card.id, a.pack).cmp(&(&b.card.id, b.pack)));
+    let idle_waivers = rules.waivers.iter().filter_map(|waiver| {
+        let why = lay(waiver, rules, &mut verdicts, system, as_of)?;
+        Some((waiver, why))
+    });
+    let idle_waivers = idle_waivers.collect();
+    let effect = if verdicts.iter().any(Verdict::denies) { Effect::Deny } else { Effect::Allow };
+    Decision { as_of, stage, effect, verdicts, idle_waivers }
+}
+
+fn verdict<'a>(pack: &'a Pack, mode: Mode, card: &'a Card, finding: Finding) -> Verdict<'a> {
+    let is_unconfirmed = mode == Mode::Enforce && card.confirmed() != Confirmed::Yes;
+    Verdict {
+        pack: pack.name(),
+        card,
+        mode: if is_unconfirmed { Mode::Report } else { mode },
+        mode_reason: is_unconfirmed.then_some("unconfirmed"),
+        finding,
+        waiver: None,
+    }
+}
+
+/// Lays a waiver over the verdicts of its rule; says why when it does nothing.
+fn lay<'a>(
+    waiver: &'a Waiver,
+    rules: &Rules,
+    verdicts: &mut [Verdict<'a>],
+    system: &System,
+    as_of: Date,
+) -> Option<String> {
+    if !rules.cards().any(|(_, _, card)| card.id == waiver.rule) {
+        return Some(format!("no rule `{}` in the packs", waiver.rule));
+    }
+    let mut idle = None;
+    let mut is_used = false;
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.card.id == waiver.rule) {
+        let outcome = verdict.finding.outcome;
+        match waiver.refusal(verdict.card, system, as_of) {
+            Some(why) => idle = Some(why),
+            None if outcome.lets_through() => idle = Some(format!("the rule came to {}", outcome.name())),
+            None => {
+                verdict.waiver = Some(waiver);
+                is_used = true;
+            }
+        }
+    }
+    idle.filter(|_| !is_used)
+}
+
+/// The answers of one card's conditions, given the facts that meet its needs.
+pub(crate) struct View<'a> {
+    pub(crate) card: &'a Card,
+    pub(crate) system: &'a System,
+    pub(crate) facts: &'a Facts,
+    pub(crate) as_of: Date,
+    /// Needs that are not met, optional ones among them.
+    pub(crate) unmet: Vec<Unmet>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(card: &'a Card, system: &'a System, facts: &'a Facts, as_of: Date) -> Self {
+        let unmet = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
+        Self { card, system, facts, as_of, unmet }
+    }
+
+    /// The value of a path: missing where the fact is absent, void, or fails a need.
+    pub(crate) fn operand(&self, leaf: &Leaf) -> Operand<'a> {
+        match leaf.source {
+            Source::System(name) => self.system.operand(name),
+            Source::Variable => Operand::Missing,
+            Source::Fact(metric, field) => {
+                let is_unmet = self.unmet.iter().any(|unmet| unmet.fact == metric.id);
+                let fact = self.facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, self.as_of));
+                fact.map_or(Operand::Missing, |fact| fact.operand(field))
+            }
+        }
+    }
+
+    pub(crate) fn truth(&self, expr: &'a Expr) -> Truth {
+        expr.evaluate(&|leaf| self.operand(leaf))
+    }
+
+    /// Unmet needs that leave the rule undecided.
+    pub(crate) fn binding_unmet(&self) -> Vec<Unmet> {
+        let is_optional = |fact: &str| self.card.need(fact).is_some_and(|need| need.is_optional);
+        self.unmet.iter().filter(|unmet| !is_optional(unmet.fact)).cloned().collect()
+    }
+}
+
+/// The whole procedure for one card, waivers and modes apart.
+pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) -> Finding {
+    let view = View::new(card, system, facts, as_of);
+    let applies = view.truth(&card.applies);
+    if applies == Truth::False {
+        let (by, sentence) = why::settled(&view, Condition::Applies);
+        return Finding {
+            outcome: Outcome::NotApplicable,
+            reason: Reason::new("does-not-apply", sentence),
+            decided_by: Some(by),
+            unmet: Vec::new(),
+            evidence: used(&view, &[Condition::Applies]),
+            would_be: None,
+        };
+    }
+    let inner = answered(&view, applies);
+    match in_force(&view) {
+        Ok(()) => inner,
+        Err(reason) => Finding {
+            outcome: Outcome::NotInForce,
+            reason,
+            would_be: Some((inner.outcome, inner.reason)),
+            ..inner
+        },
+    }
+}
+
+/// Steps 3 to 5: applicability unknown, needs, conditions.
+fn answered(view: &View<'_>, applies: Truth) -> Finding {
+    let evidence = used(view, &Condition::ALL);
+    let undecided = |outcome, code, (by, sentence): (DecidedBy, String)| Finding {
+        outcome,
+        reason: Reason::new(code, sentence),
+        decided_by: Some(by),
+        unmet: Vec::new(),
+        evidence: evidence.clone(),
+        would_be: None,
+    };
+    match applies {
+        Truth::Missing => {
+            let settled = why::settled(view, Condition::Applies);
+            return undecided(Outcome::InsufficientEvidence, "applicability-unknown", settled);
+        }
+        Truth::Error => {
+            return undecided(Outcome::Error, "applicability-error", why::settled(view, Condition::Applies));
+        }
+        Truth::True | Truth::False => {}
+    }
+    let unmet = view.binding_unmet();
+    if !unmet.is_empty() {
+        let outcome = match view.card.kind {
+            CardKind::Assess => Outcome::InsufficientEvidence,
+            CardKind::Attest => Outcome::AwaitingPerson,
+        };
+        return Finding { outcome, reason: needs_reason(view.card.kind, &unmet), decided_by: None, unmet, evidence, would_be: None };
+    }
+    let (outcome, code, by) = judge(view);
+    let (by, sentence) = why::settled(view, by);
+    let sentence = if code == "contradiction" { format!("both conditions are true; {sentence}") } else { sentence };
+    undecided(outcome, code, (by, sentence))
+}
+
+/// The truth table of the two conditions, and which of them settled it.
+fn judge(view: &View<'_>) -> (Outcome, &'static str, Condition) {
+    use Condition::{FailWhen, PassWhen};
+    use Truth::{Error, False, Missing, True};
+    let is_attest = view.card.kind == CardKind::Attest;
+    match (view.truth(&view.card.pass_when), view.truth(&view.card.fail_when)) {
+        (Error, _) => (Outcome::Error, "evaluation-error", PassWhen),
+        (_, Error) => (Outcome::Error, "evaluation-error", FailWhen),
+        (True, True) => (Outcome::Error, "contradiction", PassWhen),
+        (True, False) => (Outcome::Pass, if is_attest { "answered" } else { "holds" }, PassWhen),
+        (False | Missing, True) => (Outcome::Fail, if is_attest { "answered-no" } else { "fails" }, FailWhen),
+        (False, False) => (Outcome::InsufficientEvidence, "between-bounds", PassWhen),
+        (True | False, Missing) => (Outcome::InsufficientEvidence, "undecided", FailWhen),
+        (Missing, _) => (Outcome::InsufficientEvidence, "undecided", PassWhen),
+    }
+}
+
+fn needs_reason(kind: CardKind, unmet: &[Unmet]) -> Reason {
+    let sentences: Vec<&str> = unmet.iter().map(|unmet| unmet.sentence.as_str()).collect();
+    let first = unmet.first().map_or("needs-unmet", |unmet| unmet.code);
+    let is_one = unmet.iter().all(|unmet| unmet.code == first);
+    let code = match (kind, is_one) {
+        (_, true) => first,
+        (CardKind::Assess, false) => "needs-unmet",
+        (CardKind::Attest, false) => "no-answer",
+    };
+    Reason::new(code, sentences.join("; "))
+}
+
+fn is_void(fact: &Fact, as_of: Date) -> bool {
+    fact.expires.is_some_and(|expires| as_of >= expires)
+}
+
+/// Everything a fact lacks of what a need asks.
+fn unmet(kind: CardKind, need: &Need, facts: &Facts, as_of: Date) -> Vec<Unmet> {
+    let id = need.metric.id;
+    let unmet = |code, sentence| Unmet { fact: id, code, sentence };
+    let codes = match kind {
+        CardKind::Assess => ["evidence-missing", "evidence-expired", "evidence-too-old"],
+        CardKind::Attest => ["no-answer", "answer-expired", "answer-too-old"],
+    };
+    let Some(fact) = facts.get(id) else {
+        let what = if kind == CardKind::Attest { "nobody has declared" } else { "there is no evidence of" };
+        return vec![unmet(codes[0], format!("{what} {id}"))];
+    };
+    let mut all = Vec::new();
+    if kind == CardKind::Attest && !fact.is_declared {
+        all.push(unmet(codes[0], format!("{id} is {}, not declared by a person", fact.provenance.name())));
+    }
+    if let Some(expires) = fact.expires.filter(|_| is_void(fact, as_of)) {
+        all.push(unmet(codes[1], format!("the declaration of {id} is void since {expires}")));
+    }
+    if let Some(max) = need.max_age_days {
+        // Evidence newer than the as-of date has age 0.
+        let age = days_between(day_of(fact.at), as_of).max(0);
+        if u64::from(age.unsigned_abs()) > max {
+            all.push(unmet(codes[2], format!("{id} is {age} days old, at most {max} are allowed")));
+        }
+    }
+    if let Some(min_n) = need.min_n.filter(|min_n| fact.n.is_none_or(|n| n < *min_n)) {
+        let n = fact.n.map_or("no sample size".to_owned(), |n| format!("n = {n}"));
+        all.push(unmet("sample-too-small", format!("{id} has {n}, at least {min_n} are needed")));
+    }
+    if let Some(min) = need.min_provenance.filter(|min| fact.provenance < *min) {
+        let sentence = format!("{id} is {}, at least {} is needed", fact.provenance.name(), min.name());
+        all.push(unmet("provenance-too-low", sentence));
+    }
+    all.extend(interval_unmet(need, fact).map(|sentence| unmet("interval-method", sentence)));
+    all
+}
+
+fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
+    let interval = need.interval.as_ref()?;
+    let id = need.metric.id;
+    let Some(method) = fact.interval_method.as_deref() else { return Some(format!("{id} has no interval")) };
+    if method != interval.method {
+        return Some(format!("{id} has an interval by {method}, {} is needed", interval.method));
+    }
+    let level = interval.level?;
+    match fact.interval_level {
+        Some(found) if found == level => None,
+        Some(found) => Some(format!("{id} has an interval at level {found}, {level} is needed")),
+        None => Some(format!("{id} has an interval without level, {level} is needed")),
+    }
+}
+
+/// `Err` with the reason when no window holds. A window whose `when` is missing is taken, a grace is not.
+fn in_force(view: &View<'_>) -> Result<(), Reason> {
+    let truth = |when: &'_ Option<Expr>| match when {
+        None => Truth::True,
+        Some(when) => when.evaluate(&|leaf| view.operand(leaf)),
+    };
+    let taken: Vec<&Window> = view.card.windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
+    let mut reason = None;
+    for window in &taken {
+        if view.as_of < window.from || window.until.is_some_and(|until| view.as_of >= until) {
+            continue;
+        }
+        let is_running = |grace: &&crate::card::Grace| view.as_of < grace.until && truth(&grace.when) == Truth::True;
+        match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
+            None => return Ok(()),
+            Some(grace) => reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source))),
+        }
+    }
+    let zone = |window: &Window| window.tz.as_ref().map(|tz| format!(", {tz}")).unwrap_or_default();
+    let next = taken.iter().filter(|window| window.from > view.as_of).min_by_key(|window| window.from);
+    let last = taken.iter().filter_map(|window| Some((window.until?, window))).max_by_key(|(until, _)| *until);
+    Err(match (reason, next, last) {
+        (Some(grace), _, _) => grace,
+        (None, Some(next), _) => {
+            Reason::new("not-yet", format!("in force from {}{} ({})", next.from, zone(next), next.source))
+        }
+        (None, None, Some((until, last))) => {
+            Reason::new("no-longer", format!("out of force since {until}{} ({})", zone(last), last.source))
+        }
+        (None, None, None) => Reason::new("no-window", "no date of the rule speaks of this system"),
+    })
+}
+
+/// The facts that the needs and the given conditions name, with the fields they read, sorted by id.
+fn used(view: &View<'_>, conditions: &[Condition]) -> Vec<Used> {
+    let mut fields: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
+    if conditions.len() > 1 {
+        fields.extend(view.card.needs.iter().map(|need| (need.metric.id, Vec::new())));
+    }
+    for leaf in conditions.iter().flat_map(|condition| view.card.condition(*condition).leaves()) {
+        if let Source::Fact(metric, field) = leaf.source {
+            let read = fields.entry(metric.id).or_default();
+            if !read.contains(&field) {
+                read.push(field);
+            }
+        }
+    }
+    fields.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
+}
+
+fn used_fact(fact: &Fact, need: Option<&Need>, read: &[&'static str]) -> Used {
+    use evidence::Json;
+    let is_read = |field: &str| read.is_empty() || read.contains(&field);
+    let shown = |held: &crate::facts::Held| match held {
+        Ok(value) => value.to_json(),
+        Err(_) => Json::Text("error".to_owned()),
+    };
+    let read = fact.fields.iter().filter(|(field, _)| is_read(field));
+    let mut values: Vec<(&'static str, Json)> = read.map(|(field, held)| (*field, shown(held))).collect();
+    if let Some(n) = fact.n.filter(|_| need.is_some_and(|need| need.min_n.is_some()))
+        && !values.iter().any(|(field, _)| *field == "n")
+    {
+        values.push(("n", n.into()));
+    }
+    Used { fact: fact.metric.id, source: fact.source, provenance: fact.provenance, values }
+}

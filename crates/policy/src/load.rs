@@ -1,0 +1,507 @@
+//! TOML card → compiled card, or every problem of its file.
+
+use crate::card::{
+    Card, CardKind, CardTest, Cite, Confirmed, Grace, IntervalNeed, Mapping, Need, SCHEMA, Severity, Stage, Version, Window,
+};
+use crate::expr::{Expr, Place};
+use crate::facts::{self, Fact, System, system_member};
+use crate::problem::{CardError, nearest};
+use crate::verdict::{Outcome, REASONS};
+use crate::wire::{self, Entry, FILE_MAX, Reader, Table};
+use evidence::{Decimal, Digest, Kind, Metric, Provenance, metric};
+use jiff::{Timestamp, civil::Date};
+use toml::de::{DeTable, DeValue};
+
+/// Compiles one card file.
+pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
+    let mut reader = Reader { file, text, errors: Vec::new() };
+    if text.len() > FILE_MAX {
+        reader.error(0..0, "limit", format!("expected at most {FILE_MAX} bytes, found {}", text.len()));
+        return Err(reader.errors);
+    }
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            reader.error(error.span().unwrap_or(0..0), "toml", error.message().to_owned());
+            return Err(reader.errors);
+        }
+    };
+    let mut table = Table::new("", document.get_ref(), 0..0);
+    let id = id(&mut reader, &mut table);
+    let card = match refused_kind(&mut reader, &mut table) {
+        true => None,
+        false => {
+            let card = members(&mut reader, &mut table, id.clone());
+            table.finish(&mut reader);
+            card
+        }
+    };
+    match card.filter(|_| reader.errors.is_empty()) {
+        Some(card) => Ok(card),
+        None => {
+            let rule = id.unwrap_or_default();
+            reader.errors.iter_mut().for_each(|error| error.rule.clone_from(&rule));
+            reader.errors.sort_by_key(|error| (error.line, error.column));
+            Err(reader.errors)
+        }
+    }
+}
+
+fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
+    let entry = table.need(reader, "id");
+    let id = reader.sentence(entry)?;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
+    if id.len() > 100 || !id.bytes().all(is_plain) {
+        let span = entry.map_or(0..0, |entry| entry.span());
+        reader.error(span, "field-value", "expected at most 100 of the letters a-z, digits, `.`, `-`, `_`");
+        return None;
+    }
+    Some(id)
+}
+
+/// Cards of later versions are refused as a whole, so that their other fields make no noise.
+fn refused_kind(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
+    let n_before = reader.errors.len();
+    if let Some(check) = table.take("check") {
+        let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this version");
+        error.hint = Some("write the two conditions `pass_when` and `fail_when`".to_owned());
+    }
+    let is_enforce = |value: &DeValue<'_>| value.as_str() == Some("enforce");
+    if let Some(kind) = table.peek("kind").filter(|kind| is_enforce(kind.value)) {
+        let message = "`enforce` cards are decided per request by the gateway, which is not part of this version";
+        let error = reader.error(kind.span(), "unsupported", message);
+        error.hint = Some("leave the card out of the pack, or write an `assess` card over evidence".to_owned());
+    }
+    reader.errors.len() > n_before
+}
+
+fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<Card> {
+    let schema = table.need(reader, "schema");
+    if let Some(found) = reader.int(schema).filter(|schema| *schema != SCHEMA) {
+        let span = schema.map_or(0..0, |entry| entry.span());
+        reader.error(span, "field-value", format!("expected schema {SCHEMA}, found {found}"));
+    }
+    let version = version(reader, table);
+    let kind = table.need(reader, "kind");
+    let kind = reader.choice(kind, &["assess", "attest"], |name| {
+        [CardKind::Assess, CardKind::Attest].into_iter().find(|kind| kind.name() == name)
+    });
+    let mut sentence = |reader: &mut Reader<'_>, key| {
+        let entry = table.need(reader, key);
+        reader.sentence(entry)
+    };
+    let [title, owner, remedy] = ["title", "owner", "remedy"].map(|key| sentence(reader, key));
+    let severity = table.need(reader, "severity");
+    let severity = reader.choice(severity, &Severity::NAMES, Severity::from_name);
+    let gates = gates(reader, table);
+    let cites = cites(reader, table);
+    let windows = windows(reader, table);
+    let needs = needs(reader, table);
+    let maps = maps(reader, table);
+    let conditions = conditions(reader, table, kind, &needs);
+    let tests = tests(reader, table, &needs);
+    let (conditions, lines) = conditions?;
+    let [applies, pass_when, fail_when] = conditions;
+    Some(Card {
+        file: reader.file.to_owned(),
+        digest: Digest::of(reader.text.as_bytes()),
+        id: id?,
+        version: version?,
+        kind: kind?,
+        title: title?,
+        severity: severity?,
+        owner: owner?,
+        remedy: remedy?,
+        gates,
+        applies,
+        pass_when,
+        fail_when,
+        cites,
+        windows,
+        needs,
+        maps,
+        tests,
+        lines,
+        text: reader.text.to_owned(),
+    })
+}
+
+fn version(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Version> {
+    let entry = table.need(reader, "version");
+    match reader.text(entry)?.parse() {
+        Ok(version) => Some(version),
+        Err(error) => {
+            let error: crate::card::NotAVersion = error;
+            reader.error(entry.map_or(0..0, |entry| entry.span()), "field-value", error.to_string());
+            None
+        }
+    }
+}
+
+fn gates(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Stage> {
+    let Some(entry) = table.take("gates") else { return vec![Stage::Release] };
+    let items = reader.items(Some(entry)).unwrap_or_default();
+    if items.is_empty() {
+        reader.error(entry.span(), "field-value", "expected at least one stage");
+    }
+    let mut gates: Vec<Stage> =
+        items.into_iter().filter_map(|item| reader.choice(Some(item), &Stage::NAMES, Stage::from_name)).collect();
+    gates.sort_unstable();
+    gates.dedup();
+    gates
+}
+
+fn cites(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Cite> {
+    let entry = table.need(reader, "cite");
+    let cites = reader.tables("cite", entry);
+    if let Some(entry) = entry.filter(|_| cites.is_empty()) {
+        reader.error(entry.span(), "field-value", "expected at least one clause");
+    }
+    cites.into_iter().filter_map(|table| cite(reader, table)).collect()
+}
+
+fn cite(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Cite> {
+    let mut needed = |reader: &mut Reader<'_>, key| {
+        let entry = table.need(reader, key);
+        reader.sentence(entry)
+    };
+    let [instrument, locator, says] = ["instrument", "locator", "says"].map(|key| needed(reader, key));
+    let [house, sanction] = ["house", "sanction"].map(|key| reader.sentence(table.take(key)));
+    let confirmed = table.need(reader, "confirmed");
+    let confirmed = reader.choice(confirmed, &Confirmed::NAMES, Confirmed::from_name);
+    let read = table.take("read").and_then(|entry| {
+        let mut read = reader.table("cite.read", entry)?;
+        let (by, on) = (read.need(reader, "by"), read.need(reader, "on"));
+        let pair = (reader.sentence(by), reader.date(on));
+        read.finish(reader);
+        Some((pair.0?, pair.1?))
+    });
+    table.finish(reader);
+    Some(Cite { instrument: instrument?, locator: locator?, says: says?, house, sanction, confirmed: confirmed?, read })
+}
+
+fn windows(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Window> {
+    let entry = table.need(reader, "force");
+    let windows = reader.tables("force", entry);
+    if let Some(entry) = entry.filter(|_| windows.is_empty()) {
+        reader.error(entry.span(), "field-value", "expected at least one window: a rule without one is never in force");
+    }
+    windows.into_iter().filter_map(|table| window(reader, table)).collect()
+}
+
+fn window(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Window> {
+    let when = reader.condition(table.take("when"), Place::Elsewhere);
+    let from = table.need(reader, "from");
+    let from = reader.date(from);
+    let until_entry = table.take("until");
+    let until = reader.date(until_entry);
+    refuse_reversed(reader, from, until, until_entry);
+    let tz = reader.sentence(table.take("tz"));
+    let source = table.need(reader, "source");
+    let source = reader.sentence(source);
+    let grace = table.take("grace");
+    let grace = reader.tables("force.grace", grace).into_iter().filter_map(|mut table| {
+        let when = reader.condition(table.take("when"), Place::Elsewhere);
+        let entry = table.need(reader, "until");
+        let until = reader.date(entry);
+        refuse_reversed(reader, from, until, entry);
+        let source = table.need(reader, "source");
+        let source = reader.sentence(source);
+        table.finish(reader);
+        Some(Grace { when, until: until?, source: source? })
+    });
+    let grace = grace.collect();
+    table.finish(reader);
+    Some(Window { when, from: from?, until, tz, source: source?, grace })
+}
+
+fn refuse_reversed(reader: &mut Reader<'_>, from: Option<Date>, until: Option<Date>, entry: Option<Entry<'_>>) {
+    if let (Some(from), Some(until), Some(entry)) = (from, until, entry)
+        && from >= until
+    {
+        let message = format!("expected a day after {from}, found {until}");
+        let error = reader.error(entry.span(), "dates-reversed", message);
+        error.hint = Some("`until` is the first day out of force".to_owned());
+    }
+}
+
+fn needs(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Need> {
+    let entry = table.take("needs");
+    let mut needs: Vec<Need> = Vec::new();
+    for table in reader.tables("needs", entry) {
+        let span = table.span.clone();
+        let Some(need) = need(reader, table) else { continue };
+        if needs.iter().any(|other| other.metric.id == need.metric.id) {
+            reader.error(span, "duplicate", format!("the fact `{}` is needed twice", need.metric.id));
+        }
+        needs.push(need);
+    }
+    needs
+}
+
+fn need(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Need> {
+    let entry = table.need(reader, "fact");
+    let fact = reader.text(entry);
+    let metric = fact.and_then(|id| known_fact(reader, entry?, &id));
+    agrees(reader, &mut table, "type", metric.map(|metric| metric.kind.name()), true);
+    agrees(reader, &mut table, "subject", metric.map(|metric| metric.about.name()), false);
+    agrees(reader, &mut table, "unit", metric.map(|metric| metric.unit.symbol()), false);
+    let min_n = reader.count(table.take("min_n"));
+    let max_age_days = reader.count(table.take("max_age_days"));
+    let min_provenance = reader.choice(
+        table.take("min_provenance"),
+        &["declared", "inferred", "measured", "independent"],
+        Provenance::from_name,
+    );
+    let interval = table.take("interval").and_then(|entry| interval(reader, entry));
+    let is_optional = reader.flag(table.take("optional")).unwrap_or(false);
+    table.finish(reader);
+    Some(Need { metric: metric?, min_n, max_age_days, min_provenance, interval, is_optional })
+}
+
+fn interval(reader: &mut Reader<'_>, entry: Entry<'_>) -> Option<IntervalNeed> {
+    let mut table = reader.table("needs.interval", entry)?;
+    let method = table.need(reader, "method");
+    let method = reader.sentence(method);
+    let level = reader.decimal(table.take("level"));
+    let sides_entry = table.take("sides");
+    let sides = reader.count(sides_entry).unwrap_or(2);
+    if let Some(entry) = sides_entry.filter(|_| sides != 1 && sides != 2) {
+        reader.error(entry.span(), "field-value", format!("expected 1 or 2 sides, found {sides}"));
+    }
+    table.finish(reader);
+    Some(IntervalNeed { method: method?, level, sides })
+}
+
+fn known_fact(reader: &mut Reader<'_>, entry: Entry<'_>, id: &str) -> Option<&'static Metric> {
+    let found = metric::find(id);
+    if found.is_none() {
+        let near = nearest(id, metric::CATALOGUE.iter().map(|metric| metric.id));
+        let span = reader.within(entry, &(0..id.len()));
+        let error = reader.error(span, "unknown-fact", format!("no fact `{id}` in the catalogue"));
+        error.hint = near.map(|near| format!("did you mean `{near}`?"));
+    }
+    found
+}
+
+/// What the card says of a fact must be what the catalogue says.
+fn agrees(reader: &mut Reader<'_>, table: &mut Table<'_>, key: &'static str, known: Option<&str>, is_required: bool) {
+    let entry = if is_required { table.need(reader, key) } else { table.take(key) };
+    let (Some(entry), Some(known)) = (entry, known) else { return };
+    if let Some(found) = reader.text(Some(entry)).filter(|found| found != known) {
+        let message = format!("expected the {key} `{known}` of the catalogue, found `{found}`");
+        reader.error(entry.span(), "fact-mismatch", message);
+    }
+}
+
+fn maps(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Mapping> {
+    let entry = table.take("maps");
+    let tables = reader.tables("maps", entry);
+    tables.into_iter().filter_map(|table| mapping(reader, table)).collect()
+}
+
+fn mapping(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Mapping> {
+    let span = table.span.clone();
+    let to = reader.sentence(table.take("to"));
+    let reviewed = reader.flag(table.take("reviewed"));
+    let reason = reader.sentence(table.take("reason"));
+    table.finish(reader);
+    match (to, reviewed, reason) {
+        (Some(to), None, None) => Some(Mapping::To(to)),
+        (None, Some(false), Some(reason)) => Some(Mapping::None(reason)),
+        _ => {
+            let message = "expected `to = \"framework:control\"`, or `reviewed = false` with a `reason`";
+            reader.error(span, "field-value", message);
+            None
+        }
+    }
+}
+
+type Conditions = ([Expr; 3], [usize; 3]);
+
+fn conditions(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    kind: Option<CardKind>,
+    needs: &[Need],
+) -> Option<Conditions> {
+    let applies = table.need(reader, "applies");
+    let pass = table.take("pass_when");
+    let fail = table.take("fail_when");
+    let line = |entry: Option<Entry<'_>>, reader: &Reader<'_>| {
+        entry.map_or(1, |entry| reader.text[..entry.span().start].matches('\n').count() + 1)
+    };
+    let lines = [line(applies, reader), line(pass, reader), line(fail, reader)];
+    let applies = reader.condition(applies, Place::Elsewhere);
+    let (pass, fail) = match (kind?, pass, fail) {
+        (CardKind::Attest, None, None) => answered(reader, needs)?,
+        (_, None, _) => {
+            reader.error(0..0, "missing-field", "expected the field `pass_when`");
+            return None;
+        }
+        (_, pass, fail) => {
+            let pass = reader.condition(pass, Place::PassWhen);
+            // A card without `fail_when` never fails: what is not shown stays unknown.
+            let fail = match fail {
+                None => Some(Expr::constant(false)),
+                fail => reader.condition(fail, Place::Elsewhere),
+            };
+            (pass?, fail?)
+        }
+    };
+    Some(([applies?, pass, fail], lines))
+}
+
+/// The conditions of an `attest` card that writes none: every answer is there, and no answer is `no`.
+fn answered(reader: &mut Reader<'_>, needs: &[Need]) -> Option<(Expr, Expr)> {
+    if needs.is_empty() {
+        let error = reader.error(0..0, "missing-field", "expected the field `needs`");
+        error.hint = Some("an `attest` card passes on the declarations it needs".to_owned());
+        return None;
+    }
+    let pass: Vec<String> = needs
+        .iter()
+        .map(|need| match need.metric.kind {
+            Kind::Flag => format!("{}.value", need.metric.id),
+            Kind::Document => format!("{}.present", need.metric.id),
+            _ => format!("has({}.value)", need.metric.id),
+        })
+        .collect();
+    let flags = needs.iter().filter(|need| need.metric.kind == Kind::Flag);
+    let fail: Vec<String> = flags.map(|need| format!("!{}.value", need.metric.id)).collect();
+    let pass = Expr::compile(&pass.join(" && "), Place::PassWhen, &wire::resolve);
+    let fail = match fail.as_slice() {
+        [] => Ok(Expr::constant(false)),
+        fail => Expr::compile(&fail.join(" || "), Place::Elsewhere, &wire::resolve),
+    };
+    match (pass, fail) {
+        (Ok(pass), Ok(fail)) => Some((pass, fail)),
+        (Err(error), _) | (_, Err(error)) => {
+            reader.error(0..0, error.code, error.message);
+            None
+        }
+    }
+}
+
+fn tests(reader: &mut Reader<'_>, table: &mut Table<'_>, needs: &[Need]) -> Vec<CardTest> {
+    let entry = table.take("tests");
+    let tables = reader.tables("tests", entry);
+    tables.into_iter().filter_map(|table| test(reader, table, needs)).collect()
+}
+
+fn test(reader: &mut Reader<'_>, mut table: Table<'_>, needs: &[Need]) -> Option<CardTest> {
+    let line = reader.text[..table.span.start].matches('\n').count() + 1;
+    let as_of = table.need(reader, "as_of");
+    let as_of = reader.date(as_of);
+    let system = table.take("system").map(|entry| system(reader, entry)).unwrap_or_default();
+    let given = table.take("given").map(|entry| given(reader, entry, as_of, needs)).unwrap_or_default();
+    let expect = table.need(reader, "expect");
+    let expect = reader.choice(expect, &Outcome::NAMES, Outcome::from_name);
+    let because = table.take("because");
+    let because = because.and_then(|entry| {
+        let code = reader.text(Some(entry))?;
+        let known = REASONS.iter().filter(|(_, outcome)| expect.is_none_or(|expect| expect == *outcome));
+        let known: Vec<&str> = known.map(|(code, _)| *code).collect();
+        if !known.contains(&code.as_str()) {
+            let message = format!("expected {}, found `{code}`", wire::one_of(&known));
+            reader.error(entry.span(), "field-value", message);
+        }
+        Some(code)
+    });
+    table.finish(reader);
+    Some(CardTest { as_of: as_of?, system, given, expect: expect?, because, line })
+}
+
+fn system(reader: &mut Reader<'_>, entry: Entry<'_>) -> System {
+    let mut system = System::new();
+    let Some(mut table) = reader.table("tests.system", entry) else { return system };
+    for (name, span, entry) in table.rest() {
+        let Some((name, kind)) = system_member(name) else {
+            let near = nearest(name, metric::SYSTEM.iter().map(|(name, _, _)| *name));
+            let error = reader.error(span, "unknown-fact", format!("no member `{name}` of `system`"));
+            error.hint = near.map(|near| format!("did you mean `{near}`?"));
+            continue;
+        };
+        let Some(value) = wire::value(reader, entry, kind) else { continue };
+        if let Err(error) = system.set(name, value) {
+            reader.error(entry.span(), "field-type", error.to_string());
+        }
+    }
+    system
+}
+
+/// The facts of a test: keys may be dotted, so tables are opened until their joined name is an id.
+fn given(reader: &mut Reader<'_>, entry: Entry<'_>, as_of: Option<Date>, needs: &[Need]) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut open = vec![(String::new(), entry)];
+    while let Some((name, entry)) = open.pop() {
+        if let Some(metric) = metric::find(&name) {
+            let need = needs.iter().find(|need| need.metric.id == metric.id);
+            facts.extend(as_of.and_then(|as_of| given_fact(reader, entry, metric, as_of, need)));
+            continue;
+        }
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
+        let is_prefix = name.is_empty() || metric::CATALOGUE.iter().any(|metric| metric.id.starts_with(&prefix));
+        if !is_prefix {
+            let near = nearest(&name, metric::CATALOGUE.iter().map(|metric| metric.id));
+            let error = reader.error(entry.span(), "unknown-fact", format!("no fact `{name}` in the catalogue"));
+            error.hint = near.map(|near| format!("did you mean `{near}`?"));
+            continue;
+        }
+        let Some(mut table) = reader.table("tests.given", entry) else { continue };
+        open.extend(table.rest().into_iter().map(|(key, _, entry)| (format!("{prefix}{key}"), entry)));
+    }
+    facts.sort_by_key(|fact: &Fact| fact.metric.id);
+    facts
+}
+
+fn given_fact(
+    reader: &mut Reader<'_>,
+    entry: Entry<'_>,
+    metric: &'static Metric,
+    as_of: Date,
+    need: Option<&Need>,
+) -> Option<Fact> {
+    let mut table = reader.table("tests.given", entry)?;
+    let mut held = Vec::new();
+    for (field, kind) in facts::fields(metric.kind) {
+        let Some(entry) = table.take(field) else { continue };
+        held.extend(wire::value(reader, entry, *kind).map(|value| (*field, Ok(value))));
+    }
+    let n = match held.iter().find(|(field, _)| *field == "n") {
+        Some((_, Ok(crate::expr::Value::Int(n)))) => u64::try_from(*n).ok(),
+        _ => reader.count(table.take("n")),
+    };
+    let is_declared_kind = matches!(metric.kind, Kind::Flag | Kind::Text | Kind::List | Kind::Moment | Kind::Document);
+    let default = if is_declared_kind { Provenance::Declared } else { Provenance::Measured };
+    let names = ["declared", "inferred", "measured", "independent"];
+    let provenance = reader.choice(table.take("provenance"), &names, Provenance::from_name).unwrap_or(default);
+    let age = reader.count(table.take("age_days")).unwrap_or(0);
+    let expires = reader.count(table.take("expires_in_days")).unwrap_or(365);
+    let needed = need.and_then(|need| need.interval.as_ref());
+    let method = reader.sentence(table.take("method")).or_else(|| needed.map(|interval| interval.method.clone()));
+    let level = reader.decimal(table.take("level")).or_else(|| needed.and_then(|interval| interval.level));
+    table.finish(reader);
+    let is_declared = provenance == Provenance::Declared;
+    let at = days_after(as_of, -i64::try_from(age).ok()?)?;
+    Some(Fact {
+        metric,
+        source: Digest::of(metric.id.as_bytes()),
+        provenance,
+        at: midnight(at)?,
+        expires: if is_declared { Some(days_after(as_of, i64::try_from(expires).ok()?)?) } else { None },
+        is_declared,
+        n,
+        interval_method: method,
+        interval_level: level.or(Decimal::new(95, -2)),
+        fields: held,
+    })
+}
+
+fn days_after(day: Date, days: i64) -> Option<Date> {
+    day.checked_add(jiff::SignedDuration::from_hours(days.checked_mul(24)?)).ok()
+}
+
+fn midnight(day: Date) -> Option<Timestamp> {
+    jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
+}

@@ -1,0 +1,86 @@
+//! A pack: the cards of one folder, compiled together.
+
+use crate::card::Card;
+use crate::load;
+use crate::problem::CardError;
+use evidence::{Digest, Json};
+use std::collections::BTreeMap;
+
+/// Files in a pack, at most.
+const FILES_MAX: usize = 2048;
+
+/// Compiled cards, sorted by id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pack {
+    name: String,
+    cards: Vec<Card>,
+    digest: Digest,
+}
+
+impl Pack {
+    /// Compiles the card files, each given as path and text.
+    ///
+    /// # Errors
+    /// Every problem of every file, sorted by file and place.
+    pub fn compile(name: &str, files: &[(String, String)]) -> Result<Self, Vec<CardError>> {
+        let (mut cards, mut errors) = (Vec::new(), Vec::new());
+        if let Some((path, text)) = files.get(FILES_MAX) {
+            let message = format!("expected at most {FILES_MAX} cards in a pack, found {}", files.len());
+            return Err(vec![CardError::at(path, text, 0..0, "limit", message)]);
+        }
+        for (path, text) in files {
+            match load::card(path, text) {
+                Ok(card) => cards.push(card),
+                Err(problems) => errors.extend(problems),
+            }
+        }
+        errors.extend(duplicates(&cards));
+        if errors.is_empty() {
+            cards.sort_by(|a, b| a.id.cmp(&b.id));
+            return Ok(Self { name: name.to_owned(), cards, digest: digest(files) });
+        }
+        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        Err(errors)
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[must_use]
+    pub fn cards(&self) -> &[Card] {
+        &self.cards
+    }
+
+    /// SHA-256 of the canonical list of paths and digests, sorted by path.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+fn digest(files: &[(String, String)]) -> Digest {
+    let mut sorted: Vec<(&str, Digest)> =
+        files.iter().map(|(path, text)| (path.as_str(), Digest::of(text.as_bytes()))).collect();
+    sorted.sort();
+    let entry = |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
+    Digest::of(Json::List(sorted.into_iter().map(entry).collect()).canonical().as_bytes())
+}
+
+fn duplicates(cards: &[Card]) -> Vec<CardError> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for card in cards {
+        if let Some(other) = first.get(card.id.as_str()) {
+            let at = card.text.find(&card.id).unwrap_or(0);
+            let message = format!("the id `{}` is already that of {other}", card.id);
+            let mut error = CardError::at(&card.file, &card.text, at..at + card.id.len(), "duplicate", message);
+            error.rule.clone_from(&card.id);
+            errors.push(error.hint("two cards never share an id: the later reading of a clause is a new version"));
+        } else {
+            first.insert(&card.id, &card.file);
+        }
+    }
+    errors
+}

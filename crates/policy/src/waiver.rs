@@ -1,0 +1,112 @@
+//! Waivers: a rule left unmet on purpose, by two people, for at most a year. Signatures on them are checked elsewhere.
+
+use crate::card::{Card, Version};
+use crate::facts::System;
+use evidence::Json;
+use jiff::civil::Date;
+
+/// Days from grant to expiry, at most.
+const DAYS_MAX: i32 = 365;
+
+/// One waiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiver {
+    pub rule: String,
+    /// First version of the rule it speaks of.
+    pub from_version: Version,
+    /// First version of the rule it no longer speaks of.
+    pub below_version: Version,
+    /// The system's name.
+    pub scope: String,
+    pub reason: String,
+    /// The compensating control.
+    pub compensating: String,
+    pub author: String,
+    pub approvers: Vec<String>,
+    pub granted: Date,
+    /// First day on which it is void.
+    pub expires: Date,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WaiverError {
+    #[error("expected two approvers who are not the author, found {0}")]
+    Approvers(usize),
+    #[error("expected an expiry from 1 to 365 days after {granted}, found {expires}")]
+    Expiry { granted: Date, expires: Date },
+    #[error("expected a version range that holds a version, found {from} to {below}")]
+    Versions { from: Version, below: Version },
+    #[error("expected {0}, found nothing")]
+    Blank(&'static str),
+}
+
+impl Waiver {
+    /// # Errors
+    /// `WaiverError` when it lacks what makes a waiver one.
+    pub fn check(&self) -> Result<(), WaiverError> {
+        let texts = [
+            ("a rule", &self.rule),
+            ("a scope", &self.scope),
+            ("a reason", &self.reason),
+            ("a compensating control", &self.compensating),
+            ("an author", &self.author),
+        ];
+        if let Some((what, _)) = texts.into_iter().find(|(_, text)| text.trim().is_empty()) {
+            return Err(WaiverError::Blank(what));
+        }
+        let mut approvers: Vec<&str> = self.approvers.iter().map(|name| name.trim()).collect();
+        approvers.retain(|name| !name.is_empty() && *name != self.author.trim());
+        approvers.sort_unstable();
+        approvers.dedup();
+        if approvers.len() < 2 {
+            return Err(WaiverError::Approvers(approvers.len()));
+        }
+        let days = days_between(self.granted, self.expires);
+        if !(1..=DAYS_MAX).contains(&days) {
+            return Err(WaiverError::Expiry { granted: self.granted, expires: self.expires });
+        }
+        if self.from_version >= self.below_version {
+            return Err(WaiverError::Versions { from: self.from_version, below: self.below_version });
+        }
+        Ok(())
+    }
+
+    /// Why it does not hold for this rule, system and day; `None` when it does.
+    pub(crate) fn refusal(&self, card: &Card, system: &System, as_of: Date) -> Option<String> {
+        if let Err(error) = self.check() {
+            return Some(error.to_string());
+        }
+        if card.version < self.from_version || card.version >= self.below_version {
+            let (from, below) = (self.from_version, self.below_version);
+            return Some(format!("it speaks of versions {from} to below {below}, the rule is {}", card.version));
+        }
+        if system.get("name") != Some(&self.scope.as_str().into()) {
+            return Some(format!("its scope is the system `{}`", self.scope));
+        }
+        if as_of < self.granted || as_of >= self.expires {
+            return Some(format!("it holds from {} to the day before {}", self.granted, self.expires));
+        }
+        None
+    }
+
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        Json::map([
+            ("rule", Some(self.rule.as_str().into())),
+            ("fromVersion", Some(self.from_version.to_string().into())),
+            ("belowVersion", Some(self.below_version.to_string().into())),
+            ("scope", Some(self.scope.as_str().into())),
+            ("reason", Some(self.reason.as_str().into())),
+            ("compensating", Some(self.compensating.as_str().into())),
+            ("author", Some(self.author.as_str().into())),
+            ("approvers", Some(Json::list(self.approvers.iter().map(String::as_str)))),
+            ("granted", Some(self.granted.into())),
+            ("expires", Some(self.expires.into())),
+        ])
+    }
+}
+
+/// Whole days from `a` to `b`; negative when `b` is earlier.
+pub(crate) fn days_between(a: Date, b: Date) -> i32 {
+    (a.duration_until(b).as_secs() / 86_400) as i32
+}

@@ -1,0 +1,137 @@
+//! Which part of a condition settled it, in a sentence with the values that were read.
+
+use crate::card::Condition;
+use crate::decide::View;
+use crate::expr::{Comparison, Expr, Fault, Node, NodeId, Operand, Truth};
+use crate::verdict::DecidedBy;
+
+/// The smallest part that settled a condition, and the sentence about it.
+pub(crate) fn settled(view: &View<'_>, condition: Condition) -> (DecidedBy, String) {
+    let expr = view.card.condition(condition);
+    let (node, atoms) = decisive(view, expr, expr.root());
+    let mut sentences: Vec<String> = Vec::new();
+    for sentence in atoms.into_iter().map(|atom| sentence(view, expr, atom)) {
+        if !sentences.contains(&sentence) {
+            sentences.push(sentence);
+        }
+    }
+    let truth = expr.truth_at(node, &|leaf| view.operand(leaf));
+    let by = DecidedBy { condition, expression: unwrapped(expr.text_of(node)).to_owned(), truth };
+    (by, sentences.join("; "))
+}
+
+/// The node down to which one child alone settles its parent, and the atoms below it that count.
+pub(crate) fn decisive(view: &View<'_>, expr: &Expr, id: NodeId) -> (NodeId, Vec<NodeId>) {
+    let truth = |id: NodeId| expr.truth_at(id, &|leaf| view.operand(leaf));
+    let (parts, needs_all) = match expr.node(id) {
+        Node::Not(inner) => {
+            let (_, atoms) = decisive(view, expr, *inner);
+            return (id, atoms);
+        }
+        Node::And(parts) => (parts, Truth::True),
+        Node::Or(parts) => (parts, Truth::False),
+        _ => return (id, vec![id]),
+    };
+    let answer = truth(id);
+    let mut counting = parts.iter().copied().filter(|part| truth(*part) == answer);
+    let counting: Vec<NodeId> = match answer {
+        Truth::Missing => counting.collect(),
+        answer if answer == needs_all => parts.clone(),
+        _ => counting.next().into_iter().collect(),
+    };
+    if let [only] = counting[..] {
+        return decisive(view, expr, only);
+    }
+    (id, counting.into_iter().flat_map(|part| decisive(view, expr, part).1).collect())
+}
+
+pub(crate) fn sentence(view: &View<'_>, expr: &Expr, id: NodeId) -> String {
+    let value = |id: NodeId| expr.value_at(id, &|leaf| view.operand(leaf));
+    let leaves = leaves_below(expr, id);
+    let bad: Vec<String> = leaves
+        .iter()
+        .filter_map(|leaf| match value(*leaf) {
+            Operand::Missing => Some(format!("{} is missing", expr.text_of(*leaf))),
+            Operand::Error(Fault::Invalid(why)) => Some(format!("{} is an error: {why}", expr.text_of(*leaf))),
+            _ => None,
+        })
+        .collect();
+    let answer = value(id).truth();
+    if matches!(answer, Truth::Missing | Truth::Error) && !bad.is_empty() {
+        return bad.join("; ");
+    }
+    let verb = match answer {
+        Truth::True => "meets",
+        Truth::False => "misses",
+        Truth::Missing => return format!("`{}` is missing", expr.text_of(id)),
+        Truth::Error => return format!("`{}` is an error: out of range", expr.text_of(id)),
+    };
+    if let Some((leaf, comparison, other)) = bound(expr, id) {
+        let (path, found, bound) = (expr.text_of(leaf), value(leaf).shown(), value(other).shown());
+        return format!("{path} = {found} {verb} {} {bound}", comparison.symbol());
+    }
+    let operands: Vec<String> =
+        leaves.iter().map(|leaf| format!("{} = {}", expr.text_of(*leaf), value(*leaf).shown())).collect();
+    match (expr.node(id), operands.as_slice()) {
+        (Node::Leaf(_), _) | (_, []) => format!("{} is {}", unwrapped(expr.text_of(id)), answer.name()),
+        _ => format!("`{}` is {} ({})", unwrapped(expr.text_of(id)), answer.name(), operands.join(", ")),
+    }
+}
+
+/// The conditions that a node joins: none for an atom.
+pub(crate) fn parts(expr: &Expr, id: NodeId) -> Vec<NodeId> {
+    match expr.node(id) {
+        Node::Not(inner) => vec![*inner],
+        Node::And(parts) | Node::Or(parts) => parts.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// A path compared with a literal, the path on the left.
+pub(crate) fn bound(expr: &Expr, id: NodeId) -> Option<(NodeId, Comparison, NodeId)> {
+    let Node::Compare(comparison, a, b) = expr.node(id) else { return None };
+    match (expr.node(*a), expr.node(*b)) {
+        (Node::Leaf(_), Node::Literal(_)) => Some((*a, *comparison, *b)),
+        (Node::Literal(_), Node::Leaf(_)) => Some((*b, comparison.mirrored(), *a)),
+        _ => None,
+    }
+}
+
+/// The nodes of the paths below a node, each path once.
+pub(crate) fn leaves_below(expr: &Expr, id: NodeId) -> Vec<NodeId> {
+    let span = expr.span(id);
+    let mut seen = Vec::new();
+    let mut leaves = Vec::new();
+    for (node_id, node) in expr.nodes().iter().enumerate() {
+        let below = expr.span(node_id);
+        if let Node::Leaf(leaf) = node
+            && span.start <= below.start
+            && below.end <= span.end
+            && !seen.contains(leaf)
+        {
+            seen.push(*leaf);
+            leaves.push(node_id);
+        }
+    }
+    leaves
+}
+
+/// Without the parentheses that hold the whole.
+pub(crate) fn unwrapped(text: &str) -> &str {
+    let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else { return text };
+    let mut depth = 0_i32;
+    let mut is_whole = true;
+    let mut quote = None;
+    for character in inner.chars() {
+        match (quote, character) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
+            _ => {}
+        }
+        is_whole &= depth >= 0;
+    }
+    if is_whole { unwrapped(inner.trim()) } else { text }
+}

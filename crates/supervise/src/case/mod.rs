@@ -1,0 +1,173 @@
+//! The case: what one user writes in `assize.toml`, read strictly and checked before any work starts.
+//!
+//! Every complaint names file, line and column, shows the line, and says what was expected.
+
+mod excerpt;
+mod read;
+mod wire;
+
+pub use excerpt::CaseError;
+
+use evidence::{Decimal, Declared, Digest, Metric};
+use jiff::{Timestamp, civil::Date};
+use std::path::{Path, PathBuf};
+
+/// A case, checked.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The folder that holds `assize.toml`; relative paths start here.
+    pub folder: PathBuf,
+    /// The text as read, which the plan carries.
+    pub text: String,
+    /// `system.<name>` as cards see it.
+    pub system: policy::System,
+    pub name: String,
+    /// ISO 3166-1 alpha-3 code of where the machine stands.
+    pub country: Option<String>,
+    pub packs: Vec<PackChoice>,
+    pub as_of: Option<Date>,
+    pub data: Vec<DataSource>,
+    pub model: Option<ModelShape>,
+    pub train: Option<TrainPlan>,
+    pub budget: Budget,
+    pub prune: Option<f64>,
+    pub quantize: bool,
+    pub perplexity: bool,
+    pub folds: Option<FoldPlan>,
+    pub declarations: Vec<Declare>,
+}
+
+/// One pack and whether its rules may deny.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackChoice {
+    pub name: String,
+    pub enforce: bool,
+    pub place: Place,
+}
+
+/// Where in the file something stands: byte offsets into [`Case::text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub start: usize,
+    pub end: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct DataSource {
+    pub name: String,
+    pub path: PathBuf,
+    pub licence: Option<String>,
+    pub source: Option<String>,
+    /// Documents are blank-line separated sections rather than whole files.
+    pub by_section: bool,
+}
+
+/// Sizes of a decoder to be trained.
+#[derive(Debug, Clone)]
+pub struct ModelShape {
+    pub layers: usize,
+    pub width: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub hidden: usize,
+    pub context: usize,
+    pub vocabulary: usize,
+    pub rope_theta: f64,
+    pub norm_eps: f64,
+    pub parents: Vec<Parent>,
+}
+
+/// A model this one descends from.
+#[derive(Debug, Clone)]
+pub struct Parent {
+    pub digest: Digest,
+    pub action: String,
+    /// Training compute as its provider declares it.
+    pub compute_flop: Option<Decimal>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TrainPlan {
+    pub tokens: u64,
+    pub batch: usize,
+    pub seed: u64,
+    /// Share of documents held out, in (0, 1).
+    pub held_out: f64,
+    pub optimizer: Optimizer,
+    pub learning_rate: f64,
+    pub schedule: Schedule,
+    pub clip_norm: Option<f64>,
+    pub l1: f64,
+    pub l2: f64,
+    pub snapshot_every: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    GradientDescent,
+    Sgd { momentum: f64 },
+    AdamW { beta1: f64, beta2: f64, eps: f64, weight_decay: f64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Schedule {
+    Constant,
+    Linear { warmup: f64, floor: f64 },
+    Cosine { warmup: f64, floor: f64 },
+}
+
+/// Caps; whichever is reached first stops the run before it is crossed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Budget {
+    pub compute_flop: Option<Decimal>,
+    pub time_s: Option<Decimal>,
+    pub energy_kwh: Option<Decimal>,
+    pub carbon_gco2e: Option<Decimal>,
+}
+
+/// Cross-validation on a small configuration.
+#[derive(Debug, Clone)]
+pub struct FoldPlan {
+    pub folds: usize,
+    pub layers: usize,
+    pub width: usize,
+    pub heads: usize,
+    pub tokens: u64,
+}
+
+/// An answer of a named person.
+#[derive(Debug, Clone)]
+pub struct Declare {
+    pub metric: &'static Metric,
+    /// The value, or for a document the file it stands in.
+    pub value: DeclareValue,
+    pub owner: String,
+    pub made: Timestamp,
+    pub expires: Date,
+}
+
+#[derive(Debug, Clone)]
+pub enum DeclareValue {
+    Plain(Declared),
+    Document(PathBuf),
+}
+
+impl Case {
+    /// Reads `folder/assize.toml`, or the file itself when `path` names one.
+    ///
+    /// # Errors
+    /// `CaseError` naming file, line, column, what was expected and the way out.
+    pub fn read(path: &Path) -> Result<Self, CaseError> {
+        let file = if path.is_dir() { path.join("assize.toml") } else { path.to_path_buf() };
+        let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
+        let text = std::fs::read_to_string(&file).map_err(|source| CaseError::unreadable(&file, &source))?;
+        read::case(&file, folder, text)
+    }
+
+    /// A complaint about something that stands at `place` in this case's file.
+    #[must_use]
+    pub fn complain(&self, place: Place, message: &str, hint: &str) -> CaseError {
+        let file = self.folder.join("assize.toml");
+        CaseError::at(&file, &self.text, place.start..place.end, message.to_owned(), hint.to_owned())
+    }
+}

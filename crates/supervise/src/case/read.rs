@@ -1,0 +1,349 @@
+//! From the wire to the case: every value checked where it is made.
+
+use super::{wire, *};
+use evidence::{Kind, metric};
+use policy::{System, expr::Value};
+use std::ops::Range;
+use toml::{Spanned, value::Datetime};
+
+/// Held while a file is read, so that every complaint can show its line.
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+}
+
+pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, CaseError> {
+    let reader = Reader { file, text: &text };
+    let wire: wire::File = toml::from_str(&text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        reader.complain(span, error.message().trim().to_owned(), "the keys and their units are listed in docs/case.md")
+    })?;
+    let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
+    let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
+    let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
+    let case = Case {
+        name: wire.system.name.clone(),
+        system: reader.system(wire.system)?,
+        country: wire.site.map(|site| reader.country(&site.country)).transpose()?,
+        as_of: wire.policy.as_of.as_ref().map(|date| reader.date(date)).transpose()?,
+        packs: wire.policy.packs.into_iter().map(pack).collect(),
+        data: wire.data.into_iter().map(|data| reader.data(&folder, data)).collect::<Result<_, _>>()?,
+        model: wire.model.map(|model| reader.model(model)).transpose()?,
+        train: wire.train.map(|train| reader.train(train)).transpose()?,
+        budget: wire.budget.map_or(Ok(Budget::default()), |budget| reader.budget(&budget))?,
+        prune,
+        quantize,
+        perplexity,
+        folds,
+        declarations,
+        folder,
+        text: String::new(),
+    };
+    Ok(Case { text, ..case })
+}
+
+fn pack(pack: Spanned<wire::Pack>) -> PackChoice {
+    let span = pack.span();
+    let place = Place { start: span.start, end: span.end };
+    match pack.into_inner() {
+        wire::Pack::Name(name) => PackChoice { name, enforce: true, place },
+        wire::Pack::Table(table) => {
+            PackChoice { name: table.name, enforce: matches!(table.mode, wire::Mode::Enforce), place }
+        }
+    }
+}
+
+const ROLES: [&str; 3] = ["provider", "deployer", "modifier"];
+const AUDIENCES: [&str; 3] = ["public", "business", "internal"];
+const RISK_CLASSES: [&str; 4] = ["prohibited", "high", "limited", "minimal"];
+const RISK_ROUTES: [&str; 2] = ["annex-i", "annex-iii"];
+const MODALITIES: [&str; 5] = ["text", "image", "audio", "video", "code"];
+const JURISDICTIONS: [&str; 12] =
+    ["EU", "CN", "KR", "JP", "UK", "SG", "US", "US-CA", "US-NY", "US-IL", "US-CO", "US-TX"];
+
+impl Reader<'_> {
+    fn complain(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> CaseError {
+        CaseError::at(self.file, self.text, span, message.into(), hint.into())
+    }
+
+    fn system(&self, system: wire::System) -> Result<System, CaseError> {
+        let mut values = System::new();
+        let mut put = |name: &str, value: Option<Value>| match value.map(|value| values.set(name, value)) {
+            Some(Err(error)) => Err(self.complain(0..0, error.to_string(), "")),
+            _ => Ok(()),
+        };
+        put("name", Some(Value::Text(system.name)))?;
+        put("purpose", system.purpose.map(Value::Text))?;
+        put("role", self.one_of("role", system.role, &ROLES)?)?;
+        put("audience", self.one_of("audience", system.audience, &AUDIENCES)?)?;
+        put("risk_class", self.one_of("risk class", system.risk_class, &RISK_CLASSES)?)?;
+        put("risk_route", self.one_of("risk route", system.risk_route, &RISK_ROUTES)?)?;
+        put("jurisdictions", self.list_of("jurisdiction", system.jurisdictions, &JURISDICTIONS)?)?;
+        put("modalities", self.list_of("modality", system.modalities, &MODALITIES)?)?;
+        put("on_market", system.on_market.map(|date| self.midnight(&date)).transpose()?.map(Value::Timestamp))?;
+        put("revenue_usd", system.revenue_usd.map(|n| self.positive(&n)).transpose()?.map(Value::Decimal))?;
+        put("general_purpose", system.general_purpose.map(Value::Bool))?;
+        put("systemic_risk", system.systemic_risk.map(Value::Bool))?;
+        put("open_source", system.open_source.map(Value::Bool))?;
+        put("interacts", system.interacts.map(Value::Bool))?;
+        put("opinion_attributes", system.opinion_attributes.map(Value::Bool))?;
+        put("modifies_existing", system.modifies_existing.map(Value::Bool))
+            .map(|()| values)
+    }
+
+    fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {
+        let value = text.get_ref();
+        if allowed.contains(&value.as_str()) {
+            return Ok(value.clone());
+        }
+        let message = format!("expected a {what}, one of `{}`, found `{value}`", allowed.join("`, `"));
+        Err(self.complain(text.span(), message, ""))
+    }
+
+    fn one_of(
+        &self,
+        what: &str,
+        text: Option<Spanned<String>>,
+        allowed: &[&str],
+    ) -> Result<Option<Value>, CaseError> {
+        text.map(|text| self.known(what, &text, allowed).map(Value::Text)).transpose()
+    }
+
+    fn list_of(
+        &self,
+        what: &str,
+        list: Option<Vec<Spanned<String>>>,
+        allowed: &[&str],
+    ) -> Result<Option<Value>, CaseError> {
+        let read = |items: Vec<Spanned<String>>| {
+            let texts = items.iter().map(|item| self.known(what, item, allowed).map(Value::Text));
+            texts.collect::<Result<Vec<_>, _>>().map(Value::List)
+        };
+        list.map(read).transpose()
+    }
+
+    fn country(&self, code: &Spanned<String>) -> Result<String, CaseError> {
+        let text = code.get_ref();
+        let is_alpha3 = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        let message = format!("expected a country as three capital letters (ISO 3166-1 alpha-3), found `{text}`");
+        if is_alpha3 { Ok(text.clone()) } else { Err(self.complain(code.span(), message, "for example `FRA`")) }
+    }
+
+    fn date(&self, date: &Spanned<Datetime>) -> Result<Date, CaseError> {
+        let text = date.get_ref().to_string();
+        text.parse().map_err(|_| {
+            let message = format!("expected a date such as `2026-11-24`, found `{text}`");
+            self.complain(date.span(), message, "leave out the quotes and the time of day")
+        })
+    }
+
+    /// The first instant of that day in UTC.
+    fn midnight(&self, date: &Spanned<Datetime>) -> Result<Timestamp, CaseError> {
+        let day = self.date(date)?;
+        let instant = jiff::tz::TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0));
+        instant.map_err(|_| self.complain(date.span(), "the date lies outside the calendar", ""))
+    }
+
+    /// The exact decimal as written; TOML's own float would have rounded it.
+    fn positive(&self, number: &Spanned<wire::Number>) -> Result<Decimal, CaseError> {
+        let written = self.text.get(number.span()).unwrap_or_default().replace('_', "");
+        let value: Decimal = written.parse().map_err(|error| self.complain(number.span(), format!("{error}"), ""))?;
+        if value > Decimal::ZERO {
+            return Ok(value);
+        }
+        Err(self.complain(number.span(), format!("expected a number above zero, found `{written}`"), ""))
+    }
+
+    fn within(&self, what: &str, number: &Spanned<f64>, low: f64, high: f64) -> Result<f64, CaseError> {
+        let value = *number.get_ref();
+        if value > low && value < high {
+            return Ok(value);
+        }
+        let message = format!("expected {what} between {low} and {high}, both excluded, found `{value}`");
+        Err(self.complain(number.span(), message, ""))
+    }
+
+    fn data(&self, folder: &Path, data: wire::Data) -> Result<DataSource, CaseError> {
+        let path = self.existing(folder, &data.path, "corpus")?;
+        let by_section = matches!(data.split, Some(wire::Split::Section));
+        Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section })
+    }
+
+    fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
+        let found = folder.join(path.get_ref());
+        if found.exists() {
+            return Ok(found);
+        }
+        let message = format!("the {what} `{}` does not exist", path.get_ref());
+        Err(self.complain(path.span(), message, "paths are relative to the folder of assize.toml"))
+    }
+
+    fn model(&self, model: wire::Model) -> Result<ModelShape, CaseError> {
+        self.known("architecture", &model.architecture, &["llama"])?;
+        let parent = |parent: wire::Parent| {
+            let digest = parent.digest.get_ref().parse();
+            let digest = digest.map_err(|error| self.complain(parent.digest.span(), format!("{error}"), ""))?;
+            let compute_flop = parent.compute_flop.map(|number| self.positive(&number)).transpose()?;
+            Ok(Parent { digest, action: parent.action, compute_flop })
+        };
+        Ok(ModelShape {
+            layers: model.layers,
+            width: model.width,
+            heads: model.heads,
+            kv_heads: model.kv_heads.unwrap_or(model.heads),
+            hidden: model.hidden.unwrap_or_else(|| (model.width * 8 / 3).next_multiple_of(32)),
+            context: model.context,
+            vocabulary: model.vocabulary,
+            rope_theta: model.rope_theta.unwrap_or(10_000.0),
+            norm_eps: model.norm_eps.unwrap_or(1e-5),
+            parents: model.parents.into_iter().map(parent).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn train(&self, train: wire::Train) -> Result<TrainPlan, CaseError> {
+        if *train.tokens.get_ref() == 0 {
+            return Err(self.complain(train.tokens.span(), "expected at least one token to train on, found `0`", ""));
+        }
+        let batch = train.batch.map_or(Ok(16), |batch| match *batch.get_ref() {
+            0 => Err(self.complain(batch.span(), "expected a batch of at least 1, found `0`", "")),
+            n => Ok(n),
+        })?;
+        let penalty = train.penalty.unwrap_or(wire::Penalty { l1: None, l2: None });
+        Ok(TrainPlan {
+            tokens: train.tokens.into_inner(),
+            batch,
+            seed: train.seed.unwrap_or(0),
+            held_out: train.held_out.map_or(Ok(0.1), |share| self.within("a share", &share, 0.0, 1.0))?,
+            learning_rate: self.within("a learning rate", &train.optimizer.learning_rate, 0.0, 100.0)?,
+            optimizer: self.optimizer(&train.optimizer)?,
+            schedule: train.schedule.map_or(Ok(Schedule::Cosine { warmup: 0.05, floor: 0.1 }), |s| self.schedule(&s))?,
+            clip_norm: train.clip_norm.map(|norm| self.within("a norm", &norm, 0.0, f64::INFINITY)).transpose()?,
+            l1: penalty.l1.unwrap_or(0.0),
+            l2: penalty.l2.unwrap_or(0.0),
+            snapshot_every: train.snapshot_every.unwrap_or(100).max(1),
+        })
+    }
+
+    fn optimizer(&self, optimizer: &wire::Optimizer) -> Result<Optimizer, CaseError> {
+        let name = self.known("optimizer", &optimizer.name, &["adamw", "sgd", "gradient-descent"])?;
+        Ok(match name.as_str() {
+            "sgd" => Optimizer::Sgd { momentum: optimizer.momentum.unwrap_or(0.0) },
+            "gradient-descent" => Optimizer::GradientDescent,
+            _ => Optimizer::AdamW {
+                beta1: optimizer.beta1.unwrap_or(0.9),
+                beta2: optimizer.beta2.unwrap_or(0.95),
+                eps: optimizer.eps.unwrap_or(1e-8),
+                weight_decay: optimizer.weight_decay.unwrap_or(0.0),
+            },
+        })
+    }
+
+    fn schedule(&self, schedule: &wire::Schedule) -> Result<Schedule, CaseError> {
+        let name = self.known("schedule", &schedule.name, &["constant", "linear", "cosine"])?;
+        let (warmup, floor) = (schedule.warmup.unwrap_or(0.0), schedule.floor.unwrap_or(0.0));
+        let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        if !is_share(warmup) || !is_share(floor) {
+            let message = format!("expected `warmup` and `floor` as shares from 0 to 1, found {warmup} and {floor}");
+            return Err(self.complain(schedule.name.span(), message, ""));
+        }
+        Ok(match name.as_str() {
+            "constant" => Schedule::Constant,
+            "linear" => Schedule::Linear { warmup, floor },
+            _ => Schedule::Cosine { warmup, floor },
+        })
+    }
+
+    fn budget(&self, budget: &wire::Budget) -> Result<Budget, CaseError> {
+        let cap = |number: &Option<Spanned<wire::Number>>| number.as_ref().map(|n| self.positive(n)).transpose();
+        Ok(Budget {
+            compute_flop: cap(&budget.compute_flop)?,
+            time_s: cap(&budget.time_s)?,
+            energy_kwh: cap(&budget.energy_kwh)?,
+            carbon_gco2e: cap(&budget.carbon_gco2e)?,
+        })
+    }
+
+    fn compress(&self, compress: wire::Compress) -> Result<(Option<f64>, bool), CaseError> {
+        let prune = |prune: wire::Prune| {
+            self.known("pruning method", &prune.method, &["magnitude"])?;
+            self.within("a sparsity", &prune.sparsity, 0.0, 1.0)
+        };
+        if let Some(quantize) = &compress.quantize {
+            self.known("quantisation format", &quantize.format, &["q8_0"])?;
+        }
+        Ok((compress.prune.map(prune).transpose()?, compress.quantize.is_some()))
+    }
+
+    fn evaluations(&self, suites: Vec<wire::Evaluate>) -> Result<(bool, Option<FoldPlan>), CaseError> {
+        let (mut perplexity, mut folds) = (false, None);
+        for suite in suites {
+            match self.known("suite", &suite.suite, &["perplexity", "k-fold"])?.as_str() {
+                "perplexity" => perplexity = true,
+                _ => folds = Some(self.fold_plan(suite)?),
+            }
+        }
+        Ok((perplexity, folds))
+    }
+
+    fn fold_plan(&self, suite: wire::Evaluate) -> Result<FoldPlan, CaseError> {
+        let place = suite.suite.span();
+        let Some(folds) = suite.folds else {
+            return Err(self.complain(place, "the suite `k-fold` needs `folds`", "for example `folds = 3`"));
+        };
+        if *folds.get_ref() < 2 {
+            let message = format!("expected at least 2 folds, found `{}`", folds.get_ref());
+            return Err(self.complain(folds.span(), message, ""));
+        }
+        Ok(FoldPlan {
+            folds: folds.into_inner(),
+            layers: suite.layers.unwrap_or(2),
+            width: suite.width.unwrap_or(64),
+            heads: suite.heads.unwrap_or(4),
+            tokens: suite.tokens.unwrap_or(50_000),
+        })
+    }
+
+    fn declare(&self, folder: &Path, declare: wire::Declare) -> Result<Declare, CaseError> {
+        let id = declare.fact.get_ref();
+        let Some(metric) = metric::find(id) else {
+            let message = format!("no fact `{id}` in the catalogue");
+            return Err(self.complain(declare.fact.span(), message, "docs/metrics.md lists the facts"));
+        };
+        let (made, expires) = (self.date(&declare.made)?, self.date(&declare.expires)?);
+        if expires <= made {
+            let message = format!("the declaration expires on {expires}, not after it was made on {made}");
+            return Err(self.complain(declare.expires.span(), message, "give the first day on which it is void"));
+        }
+        let value = match (&declare.document, &declare.value) {
+            (Some(path), None) => DeclareValue::Document(self.existing(folder, path, "document")?),
+            (None, Some(value)) => DeclareValue::Plain(self.declared(metric, value)?),
+            _ => {
+                let message = format!("`{id}` needs either `value` or `document`, and not both");
+                return Err(self.complain(declare.fact.span(), message, ""));
+            }
+        };
+        Ok(Declare { metric, value, owner: declare.owner, made: self.midnight(&declare.made)?, expires })
+    }
+
+    fn declared(&self, metric: &Metric, value: &Spanned<toml::Value>) -> Result<Declared, CaseError> {
+        let texts = |items: &[toml::Value]| items.iter().map(|i| i.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+        let declared = match (metric.kind, value.get_ref()) {
+            (Kind::Flag, toml::Value::Boolean(flag)) => Some(Declared::Flag(*flag)),
+            (Kind::Count, toml::Value::Integer(count)) => Some(Declared::Count(*count)),
+            (Kind::Text, toml::Value::String(text)) => Some(Declared::Text(text.clone())),
+            (Kind::List, toml::Value::Array(items)) => texts(items).map(Declared::List),
+            (Kind::Quantity | Kind::Proportion, toml::Value::Integer(_) | toml::Value::Float(_)) => {
+                let written = self.text.get(value.span()).unwrap_or_default().replace('_', "");
+                written.parse().ok().map(Declared::Quantity)
+            }
+            (Kind::Moment, toml::Value::Datetime(date)) => {
+                Some(Declared::Moment(self.midnight(&Spanned::new(value.span(), *date))?))
+            }
+            _ => None,
+        };
+        declared.ok_or_else(|| {
+            let message = format!("expected a {} for `{}`, found {}", metric.kind.name(), metric.id, value.get_ref().type_str());
+            self.complain(value.span(), message, "docs/metrics.md says what each fact holds")
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! The file as written: one struct a table, every key known, nothing computed. Read by hand into [`super::Case`].
+
+use serde::Deserialize;
+use toml::{Spanned, value::Datetime};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) system: System,
+    pub(super) site: Option<Site>,
+    pub(super) policy: Policy,
+    #[serde(default)]
+    pub(super) data: Vec<Data>,
+    pub(super) model: Option<Model>,
+    pub(super) train: Option<Train>,
+    pub(super) budget: Option<Budget>,
+    pub(super) compress: Option<Compress>,
+    #[serde(default)]
+    pub(super) evaluate: Vec<Evaluate>,
+    #[serde(default)]
+    pub(super) declare: Vec<Declare>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct System {
+    pub(super) name: String,
+    pub(super) role: Option<Spanned<String>>,
+    pub(super) jurisdictions: Option<Vec<Spanned<String>>>,
+    pub(super) purpose: Option<String>,
+    pub(super) audience: Option<Spanned<String>>,
+    pub(super) on_market: Option<Spanned<Datetime>>,
+    pub(super) risk_class: Option<Spanned<String>>,
+    pub(super) risk_route: Option<Spanned<String>>,
+    pub(super) general_purpose: Option<bool>,
+    pub(super) systemic_risk: Option<bool>,
+    pub(super) open_source: Option<bool>,
+    pub(super) modalities: Option<Vec<Spanned<String>>>,
+    pub(super) interacts: Option<bool>,
+    pub(super) opinion_attributes: Option<bool>,
+    pub(super) modifies_existing: Option<bool>,
+    pub(super) revenue_usd: Option<Spanned<Number>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Site {
+    pub(super) country: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    pub(super) packs: Vec<Spanned<Pack>>,
+    pub(super) as_of: Option<Spanned<Datetime>>,
+}
+
+/// A bare name is an enforced pack; the table form says otherwise.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a pack's name, or a table such as `{ name = \"eu-ai-act\", mode = \"report\" }`")]
+pub(super) enum Pack {
+    Name(String),
+    Table(PackTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackTable {
+    pub(super) name: String,
+    pub(super) mode: Mode,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mode {
+    Enforce,
+    Report,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Data {
+    pub(super) name: String,
+    pub(super) path: Spanned<String>,
+    pub(super) licence: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) split: Option<Split>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Split {
+    File,
+    Section,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Model {
+    pub(super) architecture: Spanned<String>,
+    pub(super) layers: usize,
+    pub(super) width: usize,
+    pub(super) heads: usize,
+    pub(super) kv_heads: Option<usize>,
+    pub(super) hidden: Option<usize>,
+    pub(super) context: usize,
+    pub(super) vocabulary: usize,
+    pub(super) rope_theta: Option<f64>,
+    pub(super) norm_eps: Option<f64>,
+    #[serde(default)]
+    pub(super) parents: Vec<Parent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parent {
+    pub(super) digest: Spanned<String>,
+    pub(super) action: String,
+    pub(super) compute_flop: Option<Spanned<Number>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Train {
+    pub(super) tokens: Spanned<u64>,
+    pub(super) batch: Option<Spanned<usize>>,
+    pub(super) seed: Option<u64>,
+    pub(super) held_out: Option<Spanned<f64>>,
+    pub(super) optimizer: Optimizer,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) clip_norm: Option<Spanned<f64>>,
+    pub(super) penalty: Option<Penalty>,
+    pub(super) snapshot_every: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Optimizer {
+    pub(super) name: Spanned<String>,
+    pub(super) learning_rate: Spanned<f64>,
+    pub(super) weight_decay: Option<f64>,
+    pub(super) momentum: Option<f64>,
+    pub(super) beta1: Option<f64>,
+    pub(super) beta2: Option<f64>,
+    pub(super) eps: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Schedule {
+    pub(super) name: Spanned<String>,
+    pub(super) warmup: Option<f64>,
+    pub(super) floor: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Penalty {
+    pub(super) l1: Option<f64>,
+    pub(super) l2: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Budget {
+    pub(super) compute_flop: Option<Spanned<Number>>,
+    pub(super) time_s: Option<Spanned<Number>>,
+    pub(super) energy_kwh: Option<Spanned<Number>>,
+    pub(super) carbon_gco2e: Option<Spanned<Number>>,
+}
+
+/// A TOML integer or float; its exact decimal is taken from the text of the file.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number")]
+#[expect(dead_code, reason = "the value is read again, exactly, from its place in the text")]
+pub(super) enum Number {
+    Integer(i64),
+    Float(f64),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Compress {
+    pub(super) prune: Option<Prune>,
+    pub(super) quantize: Option<Quantize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prune {
+    pub(super) method: Spanned<String>,
+    pub(super) sparsity: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quantize {
+    pub(super) format: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Evaluate {
+    pub(super) suite: Spanned<String>,
+    pub(super) folds: Option<Spanned<usize>>,
+    pub(super) layers: Option<usize>,
+    pub(super) width: Option<usize>,
+    pub(super) heads: Option<usize>,
+    pub(super) tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Declare {
+    pub(super) fact: Spanned<String>,
+    pub(super) value: Option<Spanned<toml::Value>>,
+    pub(super) document: Option<Spanned<String>>,
+    pub(super) owner: String,
+    pub(super) made: Spanned<Datetime>,
+    pub(super) expires: Spanned<Datetime>,
+}

@@ -1,0 +1,71 @@
+//! Tokens a second of a training step of a given shape, and the digest of the weights it ends with.
+//!
+//! `cargo run --release -p assize-train --example throughput -- layers=4 width=256 heads=8 kv_heads=4 hidden=688
+//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw`; every argument has the default shown.
+
+use evidence::Control;
+use std::{collections::BTreeMap, io::Write as _, time::Instant};
+use train::{Config, Corpus, Event, Optimizer, Outcome};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut settings: BTreeMap<String, String> = BTreeMap::new();
+    for argument in std::env::args().skip(1) {
+        let (name, value) = argument.split_once('=').ok_or("expected arguments of the form name=value")?;
+        settings.insert(name.to_owned(), value.to_owned());
+    }
+    let mut count = |name: &str, default: usize| settings.remove(name).map_or(Ok(default), |value| value.parse());
+    let shape = model::Config {
+        layers: count("layers", 4)?,
+        width: count("width", 256)?,
+        heads: count("heads", 8)?,
+        kv_heads: count("kv_heads", 4)?,
+        hidden: count("hidden", 688)?,
+        vocab: count("vocab", 2048)?,
+        context: count("context", 128)?,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-5,
+    };
+    let (batch, steps) = (count("batch", 16)?, count("steps", 20)? as u64);
+    let optimizer = settings.remove("optimizer").unwrap_or_else(|| "adamw".to_owned());
+    let optimizer = Optimizer::from_name(&optimizer).ok_or("expected gradient-descent, sgd or adamw")?;
+    if let Some(name) = settings.keys().next() {
+        return Err(format!("no setting `{name}`").into());
+    }
+    let corpus = Corpus::new(&[ids(20 * batch * shape.context + 1, shape.vocab)], 0);
+    let config = Config { optimizer, ..Config::new(1, steps, batch, shape.context) };
+    let model = model::Llama::init(&shape, 1)?;
+    let n_parameters = model.n_parameters();
+
+    // The first step pays for pages, pools and kernel choice; it is left out.
+    let (mut begun, mut n_tokens_timed) = (Instant::now(), 0);
+    let mut observe = |event: &Event<'_>| {
+        match event {
+            Event::Done { step: 1, .. } => begun = Instant::now(),
+            Event::Done { n_tokens, .. } => n_tokens_timed += n_tokens,
+            _ => {}
+        }
+        Control::Continue
+    };
+    let Outcome::Finished(trained) = train::run(&config, model, &corpus, None, &mut observe)? else {
+        return Err("the run was stopped".into());
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "parameters        {n_parameters}")?;
+    writeln!(out, "last loss         {} nat/token", trained.curve.last().ok_or("no step was taken")?.loss)?;
+    writeln!(out, "tokens per second {:.0}", n_tokens_timed as f64 / seconds)?;
+    writeln!(out, "weights           {}", train::parameters_digest(trained.model.parameters())?)?;
+    Ok(())
+}
+
+/// A text with something to learn: mostly a fixed successor, now and then a jump.
+fn ids(n: usize, vocab: usize) -> Vec<u32> {
+    let mut id = 1_u64;
+    let mut hash = 1_u64;
+    let next = |_| {
+        hash = hash.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        id = if hash >> 61 == 0 { (hash >> 20) % vocab as u64 } else { (id * 5 + 3) % vocab as u64 };
+        id as u32
+    };
+    (0..n).map(next).collect()
+}

@@ -1,0 +1,263 @@
+//! Snapshots: a folder `step-00000100` with `model.safetensors`, `optimizer.safetensors` and `state.json`, whole or not
+//! there, and checked in full before it is taken up.
+
+use crate::{
+    optimizer::{Optimizer, State, StateError},
+    run::Point,
+};
+use candle_core::Tensor;
+use evidence::{Digest, Json};
+use model::{Llama, LlamaError, weights};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+const MODEL_FILE: &str = "model.safetensors";
+const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const STATE_FILE: &str = "state.json";
+const STATE_BYTES_MAX: u64 = 1 << 30;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("cannot {doing} `{}`", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot write `{}`; the snapshots before it are untouched", path.display())]
+    Write { path: PathBuf, source: weights::WeightsError },
+    #[error("the snapshot `{}` is of another run: its configuration, model or corpus differ; restore them, or remove the folder to begin anew", path.display())]
+    OtherRun { path: PathBuf },
+}
+
+/// What is to be written.
+pub(crate) struct Snapshot<'a> {
+    pub(crate) step: u64,
+    pub(crate) identity: Digest,
+    pub(crate) model: &'a Llama,
+    pub(crate) optimizer: BTreeMap<String, Tensor>,
+    pub(crate) curve: &'a [Point],
+}
+
+/// A snapshot that stands on the disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) step: u64,
+    pub(crate) path: PathBuf,
+    /// Of the weights file.
+    pub(crate) digest: Digest,
+}
+
+/// What was read back.
+pub(crate) struct Restored {
+    pub(crate) model: Llama,
+    pub(crate) state: State,
+    pub(crate) curve: Vec<Point>,
+}
+
+/// A snapshot that cannot be used, and why.
+pub(crate) struct Damage {
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
+}
+
+/// Writes a snapshot under another name, flushes it to the disk, renames it, and removes all but the newest `keep`.
+///
+/// Whatever has a later step is removed too: it was found damaged, or it would have been taken up.
+pub(crate) fn write(dir: &Path, snapshot: &Snapshot<'_>, keep: usize) -> Result<Held, SnapshotError> {
+    fs::create_dir_all(dir).map_err(io_error("create the folder", dir))?;
+    let name = format!("step-{:08}", snapshot.step);
+    let (path, part) = (dir.join(&name), dir.join(format!(".{name}.part")));
+    let written = write_files(&part, snapshot).and_then(|digest| {
+        remove(&path)?;
+        fs::rename(&part, &path).map_err(io_error("rename the finished snapshot to", &path))?;
+        flush(dir)?;
+        Ok(digest)
+    });
+    if written.is_err() {
+        // The first error is the one to tell; a part that stays is removed by the next attempt.
+        let _ = fs::remove_dir_all(&part);
+    }
+    let digest = written?;
+    let (later, standing): (Vec<_>, Vec<_>) = standing(dir)?.into_iter().partition(|(step, _)| *step > snapshot.step);
+    for (_, path) in later.iter().chain(standing.iter().skip(keep)) {
+        remove(path)?;
+    }
+    Ok(Held { step: snapshot.step, path, digest })
+}
+
+fn write_files(part: &Path, snapshot: &Snapshot<'_>) -> Result<Digest, SnapshotError> {
+    remove(part)?;
+    fs::create_dir_all(part).map_err(io_error("create the folder", part))?;
+    let save = |file: &str, tensors: &BTreeMap<String, Tensor>| {
+        let path = part.join(file);
+        weights::save(&path, tensors, &BTreeMap::new()).map_err(|source| SnapshotError::Write { path, source })
+    };
+    let digest = save(MODEL_FILE, &snapshot.model.tensors())?;
+    let optimizer = save(OPTIMIZER_FILE, &snapshot.optimizer)?;
+    let state = Json::map([
+        ("step", Some(snapshot.step.into())),
+        ("identity", Some(snapshot.identity.into())),
+        ("weights", Some(digest.into())),
+        ("optimizer", Some(optimizer.into())),
+        ("curve", Some(Json::List(snapshot.curve.iter().map(point_to_json).collect()))),
+    ]);
+    let sealed = Json::map([("digest", Some(Digest::of(state.canonical().as_bytes()).into())), ("state", Some(state))]);
+    let path = part.join(STATE_FILE);
+    let put = || {
+        let mut file = File::create(&path)?;
+        file.write_all(sealed.canonical().as_bytes())?;
+        file.sync_all()
+    };
+    put().map_err(io_error("write", &path))?;
+    flush(part)?;
+    Ok(digest)
+}
+
+/// The newest snapshot of this run that is whole, and those that were passed over on the way to it.
+pub(crate) fn newest(
+    dir: &Path,
+    identity: &Digest,
+    optimizer: Optimizer,
+    model: &Llama,
+) -> Result<(Option<(Held, Restored)>, Vec<Damage>), SnapshotError> {
+    let mut damaged = Vec::new();
+    for (step, path) in standing(dir)? {
+        match read(&path, step, identity, optimizer, model) {
+            Ok(found) => return Ok((Some(found), damaged)),
+            Err(Fault::OtherRun) => return Err(SnapshotError::OtherRun { path }),
+            Err(fault) => damaged.push(Damage { path, reason: chain(&fault) }),
+        }
+    }
+    Ok((None, damaged))
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("cannot read `{file}`")]
+    Io { file: &'static str, source: io::Error },
+    #[error("`{STATE_FILE}` is not the state of a snapshot")]
+    State,
+    #[error("expected sha256:{expected} for `{file}`, found sha256:{found}")]
+    Digest { file: &'static str, expected: Digest, found: Digest },
+    #[error("`{file}` is not a weights file")]
+    Weights { file: &'static str, source: weights::WeightsError },
+    #[error("`{MODEL_FILE}` does not hold this model")]
+    Model(#[from] LlamaError),
+    #[error("`{OPTIMIZER_FILE}` does not hold this optimiser's state")]
+    Optimizer(#[from] StateError),
+    #[error("it is of another run")]
+    OtherRun,
+}
+
+fn read(
+    path: &Path,
+    step: u64,
+    identity: &Digest,
+    optimizer: Optimizer,
+    model: &Llama,
+) -> Result<(Held, Restored), Fault> {
+    let state = read_state(path)?;
+    let digest = |key: &str| {
+        let hex = state.get(key).and_then(|set| set.get("sha256")).and_then(Json::as_text);
+        hex.and_then(|hex| hex.parse::<Digest>().ok()).ok_or(Fault::State)
+    };
+    if digest("identity")? != *identity {
+        return Err(Fault::OtherRun);
+    }
+    let curve: Option<Vec<Point>> = state.get("curve").ok_or(Fault::State)?.items().iter().map(point_from_json).collect();
+    let curve = curve.filter(|curve| curve.len() as u64 == step).ok_or(Fault::State)?;
+    let load = |file: &'static str, expected: Digest| {
+        let path = path.join(file);
+        let found = File::open(&path).and_then(Digest::of_reader).map_err(|source| Fault::Io { file, source })?;
+        if found != expected {
+            return Err(Fault::Digest { file, expected, found });
+        }
+        weights::load(&path).map_err(|source| Fault::Weights { file, source })
+    };
+    let weights_digest = digest("weights")?;
+    let model = Llama::from_tensors(model.config().clone(), load(MODEL_FILE, weights_digest)?)?;
+    let state = State::from_tensors(optimizer, model.parameters(), &load(OPTIMIZER_FILE, digest("optimizer")?)?)?;
+    let held = Held { step, path: path.to_owned(), digest: weights_digest };
+    Ok((held, Restored { model, state, curve }))
+}
+
+/// The state, its own digest checked.
+fn read_state(path: &Path) -> Result<Json, Fault> {
+    let read = || {
+        let file = File::open(path.join(STATE_FILE))?;
+        if file.metadata()?.len() > STATE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is over 1 GiB"));
+        }
+        io::read_to_string(file)
+    };
+    let text = read().map_err(|source| Fault::Io { file: STATE_FILE, source })?;
+    let sealed = Json::parse(&text).map_err(|_| Fault::State)?;
+    let state = sealed.get("state").ok_or(Fault::State)?;
+    if sealed.get("digest") != Some(&Digest::of(state.canonical().as_bytes()).into()) {
+        return Err(Fault::State);
+    }
+    Ok(state.clone())
+}
+
+fn point_to_json(point: &Point) -> Json {
+    Json::map([
+        ("step", Some(point.step.into())),
+        ("loss", Some(point.loss.into())),
+        ("learningRate", Some(point.learning_rate.into())),
+        ("gradientNorm", Some(point.gradient_norm.into())),
+    ])
+}
+
+fn point_from_json(json: &Json) -> Option<Point> {
+    let decimal = |key: &str| json.get(key).and_then(Json::as_decimal);
+    Some(Point {
+        step: u64::try_from(json.get("step")?.as_int()?).ok()?,
+        loss: decimal("loss")?,
+        learning_rate: decimal("learningRate")?,
+        gradient_norm: decimal("gradientNorm")?,
+    })
+}
+
+/// The snapshot folders by step, newest first; anything else in the folder is not ours.
+fn standing(dir: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io_error("list the folder", dir))?,
+    };
+    let mut found: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("list the folder", dir))?;
+        let step = entry.file_name().to_str().and_then(|name| name.strip_prefix("step-")?.parse().ok());
+        found.extend(step.map(|step| (step, entry.path())));
+    }
+    found.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+    Ok(found)
+}
+
+fn remove(path: &Path) -> Result<(), SnapshotError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn flush(folder: &Path) -> Result<(), SnapshotError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("flush to the disk", folder))
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
+    let path = path.to_owned();
+    move |source| SnapshotError::Io { doing, path, source }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

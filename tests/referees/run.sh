@@ -1,0 +1,19 @@
+#!/bin/sh
+# The independent programs that check ours. Needs Python 3 and its package index; everything goes into one virtual environment.
+set -eu
+cd "$(dirname "$0")/../.."
+venv=${ASSIZE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/assize/venv}
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 gguf==0.17.1 numpy safetensors cryptography
+
+echo "CEL, the official C++ engine, on generated expressions:"
+cargo run --release --quiet -p assize-policy --example cel_cases -- 20000 | "$venv/bin/python" tests/referees/cel.py
+
+echo "The dossier, read by a program that shares no code with ours:"
+dossier=$(mktemp -d)
+trap 'rm -rf "$dossier"' EXIT
+ASSIZE_KEY="$dossier/key" cargo run --release --quiet -- run examples/first-case --out "$dossier/dossier" > /dev/null
+"$venv/bin/python" tests/referees/dossier.py "$dossier/dossier"
+
+echo "The quantised weights, read by the gguf package:"
+"$venv/bin/python" tests/referees/gguf_read.py "$dossier/dossier/weights/model-q8_0.gguf" "$dossier/dossier/weights/pruned.safetensors"
