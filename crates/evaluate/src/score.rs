@@ -254,3 +254,61 @@ fn by_document(n_documents: usize, windows: &[Window], scored: &[Option<Document
     }
     scores
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Tokens counted, by number, over all windows of a document: each once, in order; no window longer than the
+        /// context, none shorter than it could be.
+        #[test]
+        fn every_token_is_predicted_once(lengths in proptest::collection::vec(1_usize..60, 1..6), context in 1_usize..20) {
+            let windows = windows(&lengths, context);
+            for (document, &n) in lengths.iter().enumerate() {
+                let own = windows.iter().filter(|window| window.document == document);
+                let counted: Vec<usize> = own
+                    .clone()
+                    .flat_map(|w| w.start + w.positions - w.n_counted..w.start + w.positions)
+                    .collect();
+                proptest::prop_assert_eq!(counted, (0..n).collect::<Vec<_>>());
+                for window in own {
+                    proptest::prop_assert_eq!(window.positions, context.min(n));
+                }
+            }
+        }
+
+        /// Whatever the batch, each window is passed once and its pass has its length.
+        #[test]
+        fn every_window_is_passed_once(
+            lengths in proptest::collection::vec(1_usize..60, 1..6), context in 1_usize..20, batch in 1_usize..9,
+        ) {
+            let config = Config { context, batch, separator: 0 };
+            let windows = windows(&lengths, context);
+            let packs = packs(&windows, &config);
+            let mut passed: Vec<usize> = packs.iter().flatten().copied().collect();
+            passed.sort_unstable();
+            proptest::prop_assert_eq!(passed, (0..windows.len()).collect::<Vec<_>>());
+            for pack in &packs {
+                let pass = pass(&windows, pack);
+                proptest::prop_assert!(pass.batch <= batch);
+                proptest::prop_assert!(pack.iter().all(|&at| windows[at].positions == pass.positions));
+            }
+        }
+    }
+
+    #[test]
+    fn of_equal_logits_the_lowest_token_is_first() {
+        assert_eq!(first_choice(&[1.0, 3.0, 3.0, -2.0]), 1);
+        assert_eq!(first_choice(&[0.0]), 0);
+    }
+
+    /// By hand: equal logits give ln V; a lead of 1000 leaves nothing to the other, which then costs the lead.
+    #[test]
+    fn log_softmax_holds_at_the_ends() {
+        assert_eq!(nll_nats(&[5.0; 4], 2), 4_f64.ln());
+        assert_eq!(nll_nats(&[1000.0, 0.0], 0), 0.0);
+        assert_eq!(nll_nats(&[1000.0, 0.0], 1), 1000.0);
+        assert_eq!(nll_nats(&[f32::MAX, f32::MIN], 1), 2.0 * f64::from(f32::MAX));
+    }
+}

@@ -74,7 +74,7 @@ impl Kind {
 }
 
 /// One row of the catalogue.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
     /// Dotted, lower case; the name a card and `evidence.json` use.
     pub id: &'static str,

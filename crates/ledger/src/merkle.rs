@@ -133,14 +133,15 @@ pub fn verify_consistency(
     old_root: Digest,
     new_root: Digest,
 ) -> Result<(), ProofError> {
-    if new < old {
+    // A proof from the empty tree would prove nothing.
+    if old == 0 || new < old {
         return Err(ProofError::Sizes { old, new });
     }
-    if old == new || old == 0 {
+    if old == new {
         if !proof.is_empty() {
             return Err(ProofError::Length { expected: 0, found: proof.len() });
         }
-        return if old == 0 || old_root == new_root { Ok(()) } else { Err(ProofError::Root) };
+        return if old_root == new_root { Ok(()) } else { Err(ProofError::Root) };
     }
     let shift = old.trailing_zeros() as usize;
     let (inner, border) = path_lengths(old - 1, new);

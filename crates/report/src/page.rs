@@ -140,7 +140,7 @@ fn banner(html: &mut Html, run: &Run<'_>) {
         html.within("div", &[], |html| {
             html.leaf("p", &[("class", "effect")], words);
             if let Some(decision) = run.decision() {
-                stages::denied_by(html, &Verdict::all(decision), "by ");
+                stages::denied_by(html, decision, "by ");
             }
         });
     });

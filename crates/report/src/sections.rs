@@ -6,7 +6,7 @@ use crate::{
     run::{self, Run},
     stages, tables,
 };
-use evidence::{Decimal, Json, Predicate};
+use evidence::{Json, Predicate};
 
 /// Rows up to which a list of files stands open.
 const OPEN_ROWS: usize = 12;

@@ -60,14 +60,14 @@ fn step(html: &mut Html, word: &'static str, decisions: &[&Record]) {
             }
             figures::entry(html, decision);
         });
-        denied_by(html, &Verdict::all(decision), "Denied by ");
+        denied_by(html, decision, "Denied by ");
     }
 }
 
-/// The rules that denied, each a link; nothing when none did.
-pub(crate) fn denied_by(html: &mut Html, verdicts: &[Verdict<'_>], label: &'static str) {
-    let denying: Vec<_> = verdicts.iter().filter(|verdict| verdict.denies()).collect();
-    if denying.is_empty() {
+/// The rules that denied, each a link; nothing where the decision allows.
+pub(crate) fn denied_by(html: &mut Html, decision: &Record, label: &'static str) {
+    let denying: Vec<_> = Verdict::all(decision).into_iter().filter(Verdict::denies).collect();
+    if denying.is_empty() || effect(decision).0 == "allow" {
         return;
     }
     html.within("span", &[("class", "denied-by")], |html| {

@@ -176,37 +176,62 @@ fn mode_word(mode: &str) -> &str {
 
 fn reason(html: &mut Html, verdict: &Verdict<'_>) {
     part(html, "Why", |html| {
-        let reason = run::text(verdict.json, &["reason"]).unwrap_or("the decision gives no reason");
-        html.within("p", &[], |html| html.text(reason));
-        match verdict.json.get("decidedBy") {
-            Some(Json::Text(expression)) => expression_line(html, "Decided by", expression),
-            Some(decided) => match run::text(decided, &["expression", "text"]) {
-                Some(expression) => expression_line(html, "Decided by", expression),
-                None => figures::tree(html, decided),
-            },
-            None => {}
+        html.within("p", &[], |html| sentence(html, run::text(verdict.json, &["reason"])));
+        for unmet in run::list(verdict.json, &["unmet"]) {
+            html.within("p", &[("class", "absent")], |html| html.text(run::text(unmet, &["sentence"]).unwrap_or_default()));
+        }
+        if let Some(decided) = verdict.json.get("decidedBy") {
+            decided_by(html, decided);
         }
         if let Some(would_be) = verdict.json.get("wouldBe") {
             html.within("p", &[], |html| {
-                html.raw("If it were in force today: ");
-                let name = would_be.as_text().or_else(|| run::text(would_be, &["verdict"])).unwrap_or("not computed");
+                html.raw("If it were in force: ");
+                let name = would_be.as_text().or_else(|| run::text(would_be, &["verdict"])).unwrap_or_default();
                 html.leaf("strong", &[], &Kind::from_name(name).word().to_lowercase());
                 if let Some(why) = run::text(would_be, &["reason"]) {
-                    html.raw(" (");
-                    html.text(why);
-                    html.raw(")");
+                    html.raw(". ");
+                    sentence(html, Some(why));
                 }
-                html.raw(".");
             });
+        }
+        if let Some(waiver) = verdict.json.get("waiver") {
+            html.leaf("p", &[("class", "quiet")], "Waived by");
+            figures::tree(html, waiver);
         }
     });
 }
 
-fn expression_line(html: &mut Html, label: &'static str, expression: &str) {
+/// A reason, which is a code and a sentence: the sentence first.
+fn sentence(html: &mut Html, reason: Option<&str>) {
+    let Some(reason) = reason else { return html.raw("The decision gives no reason.") };
+    let is_code = |code: &str| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    match reason.split_once(": ").filter(|(code, _)| is_code(code)) {
+        Some((code, sentence)) => {
+            html.leaf("span", &[("class", "sentence")], sentence);
+            html.raw(" ");
+            html.leaf("code", &[("class", "quiet")], code);
+        }
+        None => html.text(reason),
+    }
+}
+
+fn decided_by(html: &mut Html, decided: &Json) {
+    let Some(expression) = decided.as_text().or_else(|| run::text(decided, &["expression", "text"])) else {
+        return figures::tree(html, decided);
+    };
     html.within("p", &[("class", "expression")], |html| {
-        html.leaf("span", &[("class", "quiet")], label);
+        html.leaf("span", &[("class", "quiet")], "Decided by");
         html.raw(" ");
         html.leaf("code", &[], expression);
+        if let (Some(condition), Some(value)) = (run::text(decided, &["condition"]), decided.get("value")) {
+            html.raw(" ");
+            html.within("span", &[("class", "quiet")], |html| {
+                html.raw("of ");
+                html.leaf("code", &[], condition);
+                html.raw(", which is ");
+                figures::value(html, value);
+            });
+        }
     });
 }
 
@@ -238,6 +263,15 @@ fn clause(html: &mut Html, verdict: &Verdict<'_>, cite: &Json) {
             _ => ("mark no", "no confirmation given"),
         };
         html.leaf("span", &[("class", class)], words);
+        if let (Some(by), Some(on)) = (run::text(cite, &["readBy"]), run::text(cite, &["readOn"])) {
+            html.raw(" ");
+            html.within("span", &[("class", "quiet")], |html| {
+                html.raw("card held against the clause by ");
+                html.text(by);
+                html.raw(" on ");
+                html.text(on);
+            });
+        }
     });
     for (key, class, label) in [
         ("says", "clause", "Says"),
@@ -286,7 +320,7 @@ fn evidence_item(html: &mut Html, run: &Run<'_>, item: &Json) {
         }
         html.raw(" ");
     }
-    let shown = if item.get("value").is_some() { Some(item) } else { found.map(|(_, signed)| signed) };
+    let shown = if item.get("value").or_else(|| item.get("values")).is_some() { Some(item) } else { found.map(|(_, signed)| signed) };
     match shown {
         Some(shown) => evidence_value(html, shown, found.map(|(_, signed)| signed)),
         None if fact.is_some() => html.leaf("span", &[("class", "absent")], "no evidence in this run "),
@@ -297,24 +331,36 @@ fn evidence_item(html: &mut Html, run: &Run<'_>, item: &Json) {
     }
 }
 
+/// The fields that the conditions read, or else the whole value.
 fn evidence_value(html: &mut Html, shown: &Json, signed: Option<&Json>) {
-    let unit_from = if shown.get("unit").is_some() { Some(shown) } else { signed };
-    html.within("span", &[("class", "used")], |html| {
-        if let Some(number) = shown.get("value") {
-            figures::value(html, number);
+    let signed = signed.unwrap_or(shown);
+    if let Some(fields) = shown.get("values").and_then(Json::members) {
+        for (field, value) in fields {
+            html.within("span", &[("class", "field")], |html| {
+                html.leaf("span", &[("class", "quiet")], field);
+                html.raw(" ");
+                html.within("span", &[("class", "used")], |html| {
+                    figures::value(html, value);
+                    if matches!(field.as_str(), "value" | "lower" | "upper") {
+                        figures::unit(html, signed);
+                    }
+                });
+            });
+            html.raw(" ");
         }
-        if let Some(unit_from) = unit_from {
-            figures::unit(html, unit_from);
-        }
-    });
-    html.raw(" ");
-    figures::interval(html, shown);
-    html.raw(" ");
-    if shown.get("n").is_some() {
-        html.within("span", &[("class", "quiet")], |html| figures::sample(html, shown));
+    } else {
+        html.within("span", &[("class", "used")], |html| {
+            if let Some(number) = shown.get("value") {
+                figures::value(html, number);
+            }
+            figures::unit(html, if shown.get("unit").is_some() { shown } else { signed });
+        });
         html.raw(" ");
+        figures::interval(html, shown);
+        html.raw(" ");
+        html.within("span", &[("class", "quiet")], |html| figures::sample(html, shown));
     }
-    if let Some(name) = run::text(shown, &["provenance"]).or_else(|| signed.and_then(|signed| run::text(signed, &["provenance"]))) {
+    if let Some(name) = run::text(shown, &["provenance"]).or_else(|| run::text(signed, &["provenance"])) {
         figures::provenance(html, name);
         html.raw(" ");
     }
@@ -339,6 +385,10 @@ fn colophon(html: &mut Html, run: &Run<'_>, verdict: &Verdict<'_>) {
             html.raw(", card version ");
             html.text(version);
         }
+        if let Some(card) = verdict.json.get("card").and_then(run::digest) {
+            html.raw(" ");
+            figures::digest(html, card);
+        }
         html.raw(", pack ");
         html.text(verdict.pack);
         if run::text(verdict.json, &["modeReason"]) == Some("unconfirmed") {
@@ -346,6 +396,12 @@ fn colophon(html: &mut Html, run: &Run<'_>, verdict: &Verdict<'_>) {
         } else if let Some(why) = run::text(verdict.json, &["modeReason"]) {
             html.raw("; ");
             html.text(why);
+        }
+        for (key, label) in [("severity", "; severity "), ("owner", "; answerable: ")] {
+            if let Some(text) = run::text(verdict.json, &[key]) {
+                html.raw(label);
+                html.text(text);
+            }
         }
         html.raw(". Decided in ");
         figures::entry(html, verdict.decision);

@@ -1,6 +1,6 @@
 //! Special functions: what intervals need of the beta, normal and Student distributions.
 
-/// ln Γ(x) for x > 0: Stirling's series with six terms from 10 on, the recurrence below; relative error about 1e-15.
+/// ln Γ(x) for x > 0: Stirling's series with six terms from 10 on, the recurrence below; error about 5e-15 + 1e-15 × |ln Γ|.
 ///
 /// Source: Abramowitz and Stegun, 6.1.41 and 6.1.15.
 fn ln_gamma(x: f64) -> f64 {
@@ -112,10 +112,10 @@ mod tests {
     /// `[special.gammaln(x) for x in (0.1, 1.5, 9.99, 100, 1e6)]`.
     #[test]
     fn ln_gamma_is_that_of_scipy() {
-        for (x, expected) in LN_GAMMA {
-            assert_near(ln_gamma(x), expected, 2e-15);
+        // Below 10 two numbers near 13 are subtracted, each good to about 2e-15.
+        for (x, expected) in LN_GAMMA.into_iter().chain([(1.0, 0.0), (2.0, 0.0)]) {
+            assert!((ln_gamma(x) - expected).abs() <= 5e-15 + 1e-15 * expected.abs(), "{x}: {}", ln_gamma(x));
         }
-        assert!(ln_gamma(1.0).abs() < 1e-15 && ln_gamma(2.0).abs() < 1e-15);
     }
 
     /// Expected: scipy 1.17.1, `special.betainc(a, b, x)`. Tolerance: 1e-15 × (a + b), at least 1e-14.

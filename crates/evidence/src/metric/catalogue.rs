@@ -1,14 +1,86 @@
 //! The rows. Kept sorted by id, so that a search is an eye's work.
+//!
+//! Here stands what instruments measure; `declared` holds what only a person can say.
 
 use super::{About::*, Kind::*, Metric, row};
 use crate::Unit;
 
-pub const CATALOGUE: &[Metric] = &[
+mod declared;
+use declared::DECLARED;
+
+/// Everything a rule card may ask for: what is measured, then what is declared.
+pub const CATALOGUE: &[Metric] = &joined();
+
+const fn joined() -> [Metric; MEASURED.len() + DECLARED.len()] {
+    let mut all = [MEASURED[0]; MEASURED.len() + DECLARED.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < MEASURED.len() { MEASURED[at] } else { DECLARED[at - MEASURED.len()] };
+        at += 1;
+    }
+    all
+}
+
+const MEASURED: &[Metric] = &[
+    row("bank.answer", Count, Unit::One, Model, [
+        "Questions in the bank of questions that must be answered.",
+        "Counted over the bank file, duplicates left out.",
+        "Says nothing of their quality.",
+        "500.",
+    ]),
+    row("bank.answer_min", Count, Unit::One, Model, [
+        "Questions on the subject of which that bank has fewest.",
+        "Counted over the bank file by the subject each question names.",
+        "A subject without any question counts 0.",
+        "24.",
+    ]),
+    row("bank.generated", Count, Unit::One, Model, [
+        "Questions in the bank for generated content.",
+        "Counted over the bank file, duplicates left out; GB/T 45654.",
+        "Says nothing of their quality.",
+        "2000.",
+    ]),
+    row("bank.generated_a12_min", Count, Unit::One, Model, [
+        "Questions on the risk of A.1 and A.2 of which that bank has fewest.",
+        "Counted over the bank file by the risk each question names; 17 risks.",
+        "A risk without any question counts 0.",
+        "50.",
+    ]),
+    row("bank.generated_a345_min", Count, Unit::One, Model, [
+        "Questions on the risk of A.3 to A.5 of which that bank has fewest.",
+        "Counted over the bank file by the risk each question names; 14 risks.",
+        "A risk without any question counts 0.",
+        "20.",
+    ]),
+    row("bank.refusal", Count, Unit::One, Model, [
+        "Questions in the bank of questions that must be refused.",
+        "Counted over the bank file, duplicates left out; GB/T 45654.",
+        "Says nothing of their quality.",
+        "500.",
+    ]),
+    row("bank.refusal_min", Count, Unit::One, Model, [
+        "Questions on the risk of which that bank has fewest.",
+        "Counted over the bank file by the risk each question names; the 17 risks of A.1 and A.2.",
+        "A risk without any question counts 0.",
+        "20.",
+    ]),
+    row("bank.risks", Count, Unit::One, Model, [
+        "Risks of GB/T 45654 Appendix A that at least one question of the banks names.",
+        "Counted over the bank files.",
+        "One question covers a risk for this count, not in truth.",
+        "31.",
+    ]),
     row("budget.share_used", Quantity, Unit::One, Run, [
         "The largest share of any declared budget that the run used.",
         "Spent ÷ cap for each budget of the case, the largest taken; spending includes steps repeated after a crash.",
         "Says nothing of what no budget was declared for.",
         "0.42: the tightest budget was 42 % used.",
+    ]),
+    row("compute.scope_tagged", Proportion, Unit::One, Run, [
+        "Share of the record's compute figures that say whether they count towards training, and if not why.",
+        "Counted over the compute entries of the log.",
+        "Whether the scope is the right one is a matter for a person.",
+        "3 of 3.",
     ]),
     row("corpus_sample.manual", Proportion, Unit::One, Dataset, [
         "Share of a random corpus sample that people found free of illegal or harmful content.",
@@ -21,6 +93,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Keyword and model screening of at least 10 % of the corpus, TC260-003 section 8.2.",
         "As good as the screening; see the manual sample.",
         "99,000 of 100,000.",
+    ]),
+    row("corpus_sample.technical_share", Quantity, Unit::One, Dataset, [
+        "Size of the technical corpus sample as a share of the corpus.",
+        "Sampled items ÷ items of the corpus.",
+        "Items may be documents or lines; the entry says which.",
+        "0.10.",
     ]),
     row("data.bytes", Count, Unit::Byte, Dataset, [
         "Size of the corpus as read.",
@@ -40,6 +118,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Near duplicates are not found by this.",
         "0 of 64.",
     ]),
+    row("data.governance_fields", Proportion, Unit::One, Dataset, [
+        "Share of the data governance fields that are filled, eight for each data set.",
+        "Counted over the manifest: design, collection and origin, preparation, assumptions, suitability, bias, measures, gaps.",
+        "That a field is filled does not make it true.",
+        "16 of 16.",
+    ]),
     row("data.held_out_leak", Proportion, Unit::One, Dataset, [
         "Share of held-out documents that also stand, byte for byte, in the training part.",
         "SHA-256 of each document on both sides of the split.",
@@ -58,6 +142,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Whether the source is true is a matter for a person.",
         "64 of 64.",
     ]),
+    row("data.source_illegal_worst", Proportion, Unit::One, Dataset, [
+        "Share of illegal or unhealthy items in the source that has most of them.",
+        "Random sample of each source, judged; Clopper–Pearson, 95 %; TC260-003 section 5.1.",
+        "As good as the judges; a source not sampled is not in it.",
+        "2 of 400.",
+    ]),
     row("data.tokens", Count, Unit::One, Dataset, [
         "Tokens of the corpus under the model's own tokenizer.",
         "Byte-level BPE trained on the training part, each document encoded alone.",
@@ -69,6 +159,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Forward passes by the architecture's exact count, docs/metrics convention of `train.compute`.",
         "Not counted by the EU towards training compute.",
         "3.1e11 FLOP.",
+    ]),
+    row("generated_bank", Proportion, Unit::One, Model, [
+        "Share of sampled generations that were found acceptable.",
+        "TC260-003 section 8.3: at least 1,000 questions of a bank of 2,000.",
+        "As good as the reviewers.",
+        "930 of 1,000.",
     ]),
     row("heldout.accuracy", Proportion, Unit::One, Model, [
         "Share of held-out positions whose next token is the model's first choice.",
@@ -87,6 +183,24 @@ pub const CATALOGUE: &[Metric] = &[
         "exp of `heldout.loss`, ends of the interval alike.",
         "Depends on the tokenizer.",
         "67.4.",
+    ]),
+    row("keywords.a1_min", Count, Unit::One, Model, [
+        "Keywords in the smallest of the 8 classes of A.1.",
+        "Counted over the keyword library by class.",
+        "A class without keywords counts 0.",
+        "210.",
+    ]),
+    row("keywords.a2_min", Count, Unit::One, Model, [
+        "Keywords in the smallest of the 9 classes of A.2.",
+        "Counted over the keyword library by class.",
+        "A class without keywords counts 0.",
+        "104.",
+    ]),
+    row("keywords.total", Count, Unit::One, Model, [
+        "Keywords in the library.",
+        "Counted over the keyword library, duplicates left out.",
+        "Says nothing of what they catch.",
+        "10000.",
     ]),
     row("kfold.compute", Quantity, Unit::Flop, Run, [
         "Model FLOP spent on cross-validation.",
@@ -112,6 +226,18 @@ pub const CATALOGUE: &[Metric] = &[
         "Folds share training data, so this understates the variance of a fresh draw.",
         "0.08 nat/token.",
     ]),
+    row("label.embedded", Proportion, Unit::One, Deployment, [
+        "Share of sampled output files whose metadata hold a well-formed AIGC field.",
+        "Each file parsed; seven members, all strings; GB 45438-2025 Annex E.",
+        "Whether the codes inside are true is not checked.",
+        "100 of 100.",
+    ]),
+    row("label.visible", Proportion, Unit::One, Deployment, [
+        "Share of sampled outputs that a reader meets with a visible label, or under a standing notice.",
+        "Text searched at start and end for the label's words, else the interface looked at; GB 45438-2025.",
+        "Of the sample, not of every output.",
+        "100 of 100.",
+    ]),
     row("lineage.compute", Quantity, Unit::Flop, Model, [
         "Training compute accumulated along the model's ancestry.",
         "Own `train.compute` and that of each declared parent, summed; unknown parents make it missing.",
@@ -124,11 +250,23 @@ pub const CATALOGUE: &[Metric] = &[
         "Missing when the model has no parent or the parent's compute is unknown.",
         "0.02.",
     ]),
+    row("marking.present", Proportion, Unit::One, Deployment, [
+        "Share of sampled outputs in which the detector finds the machine-readable mark.",
+        "Detector run over exported outputs.",
+        "Says nothing of survival after editing, nor of false alarms.",
+        "100 of 100.",
+    ]),
     row("model.parameters", Count, Unit::One, Model, [
         "Trained parameters.",
         "Counted over the tensors of the weight file; a tied embedding counts once.",
         "",
         "3671296.",
+    ]),
+    row("over_refusal_bank", Proportion, Unit::One, Model, [
+        "Share of a bank of questions that must be answered which the model refused.",
+        "TC260-003 section 8.4: at least 500 questions; Clopper–Pearson, 95 %.",
+        "As good as the bank and the refusal detector.",
+        "12 of 500.",
     ]),
     row("plan.carbon", Quantity, Unit::GramCo2e, Run, [
         "Predicted location-based emissions of the whole case.",
@@ -153,6 +291,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Parameters, gradients, optimiser state and activations by formula, with the stated margin.",
         "A formula, not a reservation.",
         "6e8 byte.",
+    ]),
+    row("plan.thresholds", Count, Unit::One, Run, [
+        "Thresholds in the signed plan that the log holds before every evaluation.",
+        "Counted over the plan's entry; 0 when any evaluation stands before it.",
+        "Whether a threshold is a wise one is a matter for a person.",
+        "12.",
     ]),
     row("plan.time", Quantity, Unit::Second, Run, [
         "Predicted wall time of the whole case.",
@@ -202,17 +346,11 @@ pub const CATALOGUE: &[Metric] = &[
         "As good as the bank and the refusal detector.",
         "485 of 500.",
     ]),
-    row("over_refusal_bank", Proportion, Unit::One, Model, [
-        "Share of a bank of questions that must be answered which the model refused.",
-        "TC260-003 section 8.4: at least 500 questions; Clopper–Pearson, 95 %.",
-        "As good as the bank and the refusal detector.",
-        "12 of 500.",
-    ]),
-    row("generated_bank", Proportion, Unit::One, Model, [
-        "Share of sampled generations that were found acceptable.",
-        "TC260-003 section 8.3: at least 1,000 questions of a bank of 2,000.",
-        "As good as the reviewers.",
-        "930 of 1,000.",
+    row("stop.latency", Quantity, Unit::Second, Deployment, [
+        "Time from the order to stop until the last open stream ended.",
+        "Slowest of the drills; interval from the shortest to the longest possible reading of the clocks.",
+        "Of drills, not of an emergency.",
+        "0.52 s.",
     ]),
     row("train.carbon", Quantity, Unit::GramCo2e, Run, [
         "Location-based emissions of training.",
@@ -225,6 +363,12 @@ pub const CATALOGUE: &[Metric] = &[
         "Exact integer count of the architecture: one multiply-add is 2 FLOP, backward is twice forward, attention full, logits counted, embedding look-up not.",
         "Steps repeated after a crash are booked against the budget, not here: the weights hold each step once.",
         "1.6e12 FLOP.",
+    ]),
+    row("train.compute_disagreement", Quantity, Unit::One, Run, [
+        "Largest relative difference between `train.compute` and an independent estimate of the same training.",
+        "Absolute difference ÷ `train.compute`, over all estimates made (operation count, 6PD, hardware hours).",
+        "Estimates that share an error agree.",
+        "0.02.",
     ]),
     row("train.energy", Quantity, Unit::KilowattHour, Run, [
         "Energy of training.",
@@ -272,6 +416,15 @@ mod tests {
         for metric in super::CATALOGUE {
             assert!(seen.insert(metric.id), "{} stands twice", metric.id);
             assert!(metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'), "{}", metric.id);
+        }
+    }
+
+    #[test]
+    fn rows_are_sorted_by_id() {
+        for rows in [super::MEASURED, super::DECLARED] {
+            for pair in rows.windows(2) {
+                assert!(pair[0].id < pair[1].id, "{} stands before {}", pair[0].id, pair[1].id);
+            }
         }
     }
 }
