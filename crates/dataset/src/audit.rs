@@ -129,6 +129,7 @@ pub fn tokens_measurement(
 }
 
 /// A number taken of everything there is, so that nothing but rounding separates its bounds.
+#[derive(Clone, Copy)]
 pub(crate) enum Whole {
     Count(u64),
     /// INVARIANT: `k` ≤ `n`.

@@ -109,6 +109,16 @@ impl Corpus {
 /// # Errors
 /// The first cause in the order of the sources, then of the file names, naming the file and the remedy.
 pub fn read(config: &Config) -> Result<Corpus, DatasetError> {
+    read_within(config, &Limits { file_bytes: FILE_BYTES_MAX, bytes: BYTES_MAX, files: FILES_MAX })
+}
+
+struct Limits {
+    file_bytes: u64,
+    bytes: u64,
+    files: usize,
+}
+
+fn read_within(config: &Config, limits: &Limits) -> Result<Corpus, DatasetError> {
     let mut found = Vec::new();
     let mut passed_over = Vec::new();
     for source in &config.sources {
@@ -117,15 +127,15 @@ pub fn read(config: &Config) -> Result<Corpus, DatasetError> {
     if found.is_empty() {
         return Err(DatasetError::NoSources);
     }
-    check_found(&found)?;
+    check_found(&found, limits.files)?;
 
     let mut files = Vec::new();
     let mut bytes = 0;
     for Found { path, stored, source } in found {
-        let (file, text) = read_file(path, &stored, source)?;
+        let (file, text) = read_file(path, &stored, source, limits.file_bytes)?;
         bytes += file.bytes;
-        if bytes > BYTES_MAX {
-            return Err(DatasetError::CorpusTooLarge { path: file.path, bytes, limit: BYTES_MAX });
+        if bytes > limits.bytes {
+            return Err(DatasetError::CorpusTooLarge { path: file.path, bytes, limit: limits.bytes });
         }
         files.push((file, text, source.split));
     }
@@ -147,9 +157,9 @@ struct Found<'a> {
     source: &'a Source,
 }
 
-fn check_found(found: &[Found<'_>]) -> Result<(), DatasetError> {
-    if found.len() > FILES_MAX {
-        return Err(DatasetError::TooManyFiles { files: found.len(), limit: FILES_MAX });
+fn check_found(found: &[Found<'_>], limit: usize) -> Result<(), DatasetError> {
+    if found.len() > limit {
+        return Err(DatasetError::TooManyFiles { files: found.len(), limit });
     }
     let mut sorted: Vec<_> = found.iter().map(|file| (file.path.as_str(), file.source.name.as_str())).collect();
     sorted.sort_by_key(|(path, _)| *path);
@@ -160,11 +170,7 @@ fn check_found(found: &[Found<'_>]) -> Result<(), DatasetError> {
 }
 
 /// The files of one source, sorted by name.
-fn find<'a>(
-    root: &Path,
-    source: &'a Source,
-    passed_over: &mut Vec<String>,
-) -> Result<Vec<Found<'a>>, DatasetError> {
+fn find<'a>(root: &Path, source: &'a Source, passed_over: &mut Vec<String>) -> Result<Vec<Found<'a>>, DatasetError> {
     let stored = root.join(&source.path);
     let path = shown(source)?;
     let metadata = match fs::metadata(&stored) {
@@ -225,7 +231,7 @@ fn or_dot(path: &str) -> String {
     if path.is_empty() { ".".to_owned() } else { path.to_owned() }
 }
 
-fn read_file(path: String, stored: &Path, source: &Source) -> Result<(File, String), DatasetError> {
+fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result<(File, String), DatasetError> {
     // Looked at before it is opened: opening a named pipe would wait for its writer.
     let metadata = match fs::metadata(stored) {
         Ok(metadata) => metadata,
@@ -235,16 +241,16 @@ fn read_file(path: String, stored: &Path, source: &Source) -> Result<(File, Stri
         let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
         return Err(DatasetError::NotRegular { path, found });
     }
-    let too_large = |path, bytes| DatasetError::FileTooLarge { path, bytes, limit: FILE_BYTES_MAX };
-    if metadata.len() > FILE_BYTES_MAX {
+    let too_large = |path, bytes| DatasetError::FileTooLarge { path, bytes, limit };
+    if metadata.len() > limit {
         return Err(too_large(path, metadata.len()));
     }
     let mut bytes = Vec::new();
-    let read = fs::File::open(stored).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    let read = fs::File::open(stored).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     if let Err(source) = read {
         return Err(DatasetError::Unreadable { path, source });
     }
-    if bytes.len() as u64 > FILE_BYTES_MAX {
+    if bytes.len() as u64 > limit {
         return Err(too_large(path, bytes.len() as u64));
     }
 
@@ -275,7 +281,11 @@ fn encoding(path: &str, error: &std::string::FromUtf8Error) -> DatasetError {
         column: in_line.chars().count() + 1,
         offset,
         byte: bytes.get(offset).copied().unwrap_or_default(),
-        problem: if error.utf8_error().error_len().is_none() { ", a character cut off by the end of the file" } else { "" },
+        problem: if error.utf8_error().error_len().is_none() {
+            ", a character cut off by the end of the file"
+        } else {
+            ""
+        },
     }
 }
 
@@ -343,4 +353,29 @@ pub enum DatasetError {
          file, for example with `iconv -f ENCODING -t UTF-8`"
     )]
     Encoding { path: String, line: usize, column: usize, offset: usize, byte: u8, problem: &'static str },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_to_the_last_byte_and_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.txt", "b.txt", "c.txt"] {
+            fs::write(folder.path().join(name), "four").unwrap();
+        }
+        let source = Source { name: "s".into(), path: ".".into(), licence: None, source: None, split: Unit::File };
+        let config = Config { root: folder.path().into(), sources: vec![source], held_out: 0.5, seed: 0 };
+        let message = |file_bytes, bytes, files| {
+            read_within(&config, &Limits { file_bytes, bytes, files }).err().map(|error| error.to_string())
+        };
+        assert_eq!(message(4, 12, 3), None);
+        assert_eq!(message(4, 12, 2).unwrap(), "expected at most 2 files, found 3; join small files");
+        assert_eq!(message(3, 12, 3).unwrap(), "`a.txt`: expected at most 3 bytes, found 4; divide the file");
+        assert_eq!(
+            message(4, 11, 3).unwrap(),
+            "`c.txt`: expected a corpus of at most 11 bytes, found 12 up to this file; take fewer files"
+        );
+    }
 }

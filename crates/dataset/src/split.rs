@@ -120,7 +120,9 @@ impl Leak {
 pub enum SplitError {
     #[error("expected a share of held-out documents above 0 and below 1, found {0}; correct `held_out`")]
     Share(f64),
-    #[error("expected at least 2 distinct documents to split, found {distinct}; add documents or split files by section")]
+    #[error(
+        "expected at least 2 distinct documents to split, found {distinct}; add documents or split files by section"
+    )]
     TooFew { distinct: usize },
     #[error("expected between 2 folds and as many as distinct documents, {distinct}, found {k}; correct `folds`")]
     Folds { k: usize, distinct: usize },

@@ -75,7 +75,13 @@ pub fn held_out(
 
     [
         ("heldout.loss", whole.loss_nats, loss, n_documents, format!("mean negative log-likelihood {counts}")),
-        ("heldout.perplexity", whole.perplexity, perplexity, n_documents, "exp of the mean loss, ends alike".to_owned()),
+        (
+            "heldout.perplexity",
+            whole.perplexity,
+            perplexity,
+            n_documents,
+            "exp of the mean loss, ends alike".to_owned(),
+        ),
         ("heldout.accuracy", whole.accuracy, accuracy, n_tokens, format!("share of first choices {counts}")),
     ]
     .into_iter()
@@ -115,7 +121,12 @@ pub fn folds(losses: &[f64], circumstances: &Circumstances) -> Result<Vec<Measur
     let range = Bounds { lower: spread.least, upper: spread.largest };
     let counts = Counts { n: Some(losses.len() as u64), k: None };
     let rows = [
-        ("kfold.loss", spread.mean, Some(range), "mean of the folds' held-out losses; ends are the least and largest fold"),
+        (
+            "kfold.loss",
+            spread.mean,
+            Some(range),
+            "mean of the folds' held-out losses; ends are the least and largest fold",
+        ),
         ("kfold.loss_spread", spread.deviation, None, "sample standard deviation of the folds' losses, divisor K - 1"),
         ("kfold.folds", losses.len() as f64, None, "folds counted"),
     ];

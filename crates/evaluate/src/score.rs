@@ -116,8 +116,10 @@ pub fn score(
         if let Control::Stop(reason) = observe(&progress) {
             return Ok(Outcome::Stopped { reason, passes });
         }
-        let rows: Vec<u32> =
-            pack.iter().flat_map(|&at| input(&documents[windows[at].document], &windows[at], config.separator)).collect();
+        let rows: Vec<u32> = pack
+            .iter()
+            .flat_map(|&at| input(&documents[windows[at].document], &windows[at], config.separator))
+            .collect();
         let tokens = Tensor::from_vec(rows, (next.batch, next.positions), &Device::Cpu)?;
         let logits = model.logits_detached(&tokens)?;
         for (row, &at) in pack.iter().enumerate() {

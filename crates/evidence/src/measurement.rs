@@ -165,7 +165,7 @@ pub enum Declared {
     Text(String),
     List(Vec<String>),
     Moment(Timestamp),
-    /// The fact is that this document exists, with this digest.
+    /// The fact is that this document exists, with this digest. That there is none is declared by `Flag(false)`.
     Document(Subject),
 }
 
@@ -234,6 +234,7 @@ fn declared(metric: &Metric, value: &Json) -> Option<Declared> {
         Kind::Text | Kind::Span => Declared::Text(value.as_text()?.to_owned()),
         Kind::List => Declared::List(value.items().iter().map(|item| item.as_text().map(str::to_owned)).collect::<Option<_>>()?),
         Kind::Moment => Declared::Moment(value.as_text()?.parse().ok()?),
+        Kind::Document if value.as_bool() == Some(false) => Declared::Flag(false),
         Kind::Document => Declared::Document(Subject::from_json(value).ok()?),
     })
 }

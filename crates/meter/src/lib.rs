@@ -1,1 +1,29 @@
-//! What a model costs: FLOP, memory, time, energy and carbon, predicted, sensed and held to a budget.
+//! What a model costs: compute counted, time, memory, energy and carbon predicted and read, all held to a budget.
+//!
+//! In: sizes of an architecture, counters of the machine, tables of data. Out: exact counts, bounds, refusals. It does not know how a
+//! model is computed. Accelerators and their counters, and cost in money, are not read here.
+//!
+//! ```
+//! use meter::{Architecture, Crossing};
+//!
+//! let model = Architecture { layers: 4, width: 256, heads: 8, kv_heads: 4, head_width: 32, hidden: 688, vocabulary: 2048, is_gated: true };
+//! assert_eq!(model.parameters(), 3_426_560);
+//! let flop = evidence::Decimal::from_u128(model.training(16, 128), evidence::Round::Nearest);
+//! let eu = "1e25".parse()?;
+//! assert_eq!(Crossing::of(flop, flop, |compute| compute > eu), Crossing::No);
+//! # Ok::<(), evidence::DecimalError>(())
+//! ```
+
+mod budget;
+mod carbon;
+pub mod flop;
+mod hardware;
+mod plan;
+mod power;
+
+pub use budget::{Account, AccountError, Caps, Cost, KINDS, Refusal};
+pub use carbon::{Intensity, SOURCE, intensity};
+pub use flop::Architecture;
+pub use hardware::{Hardware, memory_peak};
+pub use plan::{Crossing, PlanInput, Quantity, Score, predict, score};
+pub use power::{Joules, PowerModel, Rapl, Sensor};

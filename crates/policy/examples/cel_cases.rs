@@ -62,7 +62,7 @@ const DECIMALS: [&str; 14] = [
 ];
 const TEXTS: [&str; 12] = ["", "EU", "CN", "US-CA", "EU-x", "public", "pub", "é", "数据", "a\"b", "it's", "\\n\n"];
 const TIMES: [&str; 10] = [
-    "1970-01-01T00:00:00Z", "2026-08-02T00:00:00Z", "2026-08-01T23:59:59.999999Z", "2027-12-02T00:00:00+08:00", "0001-01-01T00:00:00Z",
+    "1970-01-01T00:00:00Z", "2026-08-02T00:00:00Z", "2026-08-01T23:59:59.999999Z", "2027-12-02T00:00:00+08:00", "0001-01-02T00:00:00Z",
     "9999-12-30T21:59:59Z", "2262-04-11T23:47:16.854775Z", "1677-09-21T00:12:43.145225Z", "1733-12-02T00:00:00Z", "2026-08-02T02:00:00.5+02:00",
 ];
 const SPANS: [&str; 10] = ["0s", "1s", "0.41s", "360h", "-2m", "24h", "2562047h47m16.854775s", "-2562047h47m16s", "1281023h", "1h30m"];
@@ -278,6 +278,8 @@ fn operand(scalar: Scalar, dice: &mut Dice, depth: usize, element: Element<'_>) 
         return format!("size({})", variable(kind, dice));
     }
     match dice.below(3) {
+        // CEL's first instant is drawn as a literal only: the Python binding takes it as "infinite past" in a variable.
+        0 if scalar == Scalar::Timestamp && dice.below(8) == 0 => "timestamp(\"0001-01-01T00:00:00Z\")".to_owned(),
         0 => written(&scalar_value(scalar, dice)),
         _ => variable(Type::One(scalar), dice),
     }

@@ -124,15 +124,6 @@ fn literal(node: &Node) -> Option<&Value> {
     }
 }
 
-/// Whether every path of the condition can hold one value only, as `doc.present` does.
-pub(crate) fn has_one_value(expr: &Expr) -> bool {
-    expr.leaves().iter().all(is_presence)
-}
-
-fn is_presence(leaf: &Leaf) -> bool {
-    matches!(leaf.source, Source::Fact(metric, "present") if metric.kind == Kind::Document)
-}
-
 /// The constants of the path's type, each with its neighbours, and something else.
 fn values(leaf: &Leaf, literals: &[&Value]) -> Vec<Value> {
     let scalars = || literals.iter().flat_map(|value| match value {
@@ -141,7 +132,6 @@ fn values(leaf: &Leaf, literals: &[&Value]) -> Vec<Value> {
     });
     let is_share = matches!(leaf.source, Source::Fact(metric, _) if metric.kind == Kind::Proportion);
     match leaf.kind {
-        Type::One(Scalar::Bool) if is_presence(leaf) => vec![Value::Bool(true)],
         Type::One(Scalar::Bool) => vec![Value::Bool(true), Value::Bool(false)],
         Type::One(Scalar::Int) => ints(scalars()),
         Type::One(Scalar::Decimal) => decimals(scalars(), is_share),

@@ -257,6 +257,10 @@ fn declared_fields(declaration: &Declaration) -> Vec<(&'static str, Held)> {
             ("digest", Ok(Value::Text(document.digest.to_string()))),
             ("owner", text(&declaration.owner)),
         ],
+        // A person says that there is no such document.
+        (Kind::Document, Declared::Flag(false)) => {
+            vec![("present", Ok(Value::Bool(false))), ("owner", text(&declaration.owner))]
+        }
         _ => vec![(fields_first(declaration.metric), Err(Fault::Invalid("declared with another type")))],
     }
 }

@@ -83,11 +83,8 @@ fn constant_conditions(card: &Card, found: &mut Vec<Lint>) {
         let (name, answers) = (condition.name(), &seen.answers[0]);
         let message = match (answers.contains(&Truth::True), answers.contains(&Truth::False)) {
             (false, _) => format!("`{name}` is true for no facts"),
-            // A document is there or missing, never `false`, so a condition on documents alone need not be able to be false.
-            (true, false) if expr.leaves().is_empty() || !boundary::has_one_value(expr) => {
-                format!("`{name}` is true for all facts")
-            }
-            _ => continue,
+            (true, false) => format!("`{name}` is true for all facts"),
+            (true, true) => continue,
         };
         found.push(lint_at(card, Level::Error, "constant-condition", line_of(card, condition), message));
     }

@@ -367,8 +367,12 @@ fn answered(reader: &mut Reader<'_>, needs: &[Need]) -> Option<(Expr, Expr)> {
             _ => format!("has({}.value)", need.metric.id),
         })
         .collect();
-    let flags = needs.iter().filter(|need| need.metric.kind == Kind::Flag);
-    let fail: Vec<String> = flags.map(|need| format!("!{}.value", need.metric.id)).collect();
+    let fail = needs.iter().filter_map(|need| match need.metric.kind {
+        Kind::Flag => Some(format!("!{}.value", need.metric.id)),
+        Kind::Document => Some(format!("!{}.present", need.metric.id)),
+        _ => None,
+    });
+    let fail: Vec<String> = fail.collect();
     let pass = Expr::compile(&pass.join(" && "), Place::PassWhen, &wire::resolve);
     let fail = match fail.as_slice() {
         [] => Ok(Expr::constant(false)),

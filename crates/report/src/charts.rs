@@ -31,19 +31,19 @@ pub(crate) fn loss(html: &mut Html, curve: &[Json]) {
     let (Some(low), Some(high)) = (points.iter().min_by(by_value), points.iter().max_by(by_value)) else { return };
     let frame = Frame::new(&points, low.value, high.value);
     let caption = "Training loss by step, in nat per token";
-    plot(html, caption, "loss", [Some((high.value_text, "")), Some((low.value_text, ""))], &points, |html| {
+    let draw = |html: &mut Html| {
         html.open("polyline", &[("class", "line"), ("points", &frame.path(&points))]);
         html.raw("</polyline>");
         frame.hover(html, &points, "loss");
-    });
-    if let Some(last) = points.last() {
-        html.within("p", &[("class", "reading")], |html| {
-            reading(html, "Highest ", high);
-            reading(html, "; lowest ", low);
+    };
+    plot(html, caption, [Some(high.value_text), Some(low.value_text)], &points, draw, |html| {
+        reading(html, "Highest ", high);
+        reading(html, "; lowest ", low);
+        if let Some(last) = points.last() {
             reading(html, "; last ", last);
-            html.raw(".");
-        });
-    }
+        }
+        html.raw(".");
+    });
 }
 
 fn reading(html: &mut Html, label: &'static str, point: &Point<'_>) {
@@ -61,11 +61,10 @@ pub(crate) fn compute(html: &mut Html, curve: &[Json], budgets: &[Json]) {
     let cap = in_flop.filter_map(|budget| budget.get("cap")).min_by_key(|cap| cap.as_decimal());
     let cap_value = cap.and_then(Json::as_decimal).map(Decimal::to_f64);
     let top = cap_value.unwrap_or(last.value).max(last.value);
-    // Room above the cap, so that its line is seen as a line and not as the frame.
-    let frame = Frame::new(&points, 0.0, top * 1.08);
+    // A little room above, so that the line of the cap stands inside the drawing.
+    let frame = Frame::new(&points, 0.0, top * 1.02);
     let caption = "Cumulative compute by step, in FLOP, from zero";
-    let labels = [cap.map(|cap| (cap, "cap ")), Some((last.value_text, "spent "))];
-    plot(html, caption, "compute", labels, &points, |html| {
+    let draw = |html: &mut Html| {
         let area = format!("0,{DOWN} {} {ACROSS},{DOWN}", frame.path(&points));
         html.open("polygon", &[("class", "area"), ("points", &area)]);
         html.raw("</polygon>");
@@ -77,46 +76,55 @@ pub(crate) fn compute(html: &mut Html, curve: &[Json], budgets: &[Json]) {
             html.raw("</line>");
         }
         frame.hover(html, &points, "FLOP");
+    };
+    plot(html, caption, [cap.or(Some(last.value_text)), None], &points, draw, |html| {
+        reading(html, "Spent ", last);
+        if let Some(cap) = cap {
+            html.raw("; the dashed line is the budget, ");
+            figures::value(html, cap);
+        }
+        html.raw(".");
     });
 }
 
-/// The frame of a drawing: labels as text beside it, so that they keep their size on a narrow screen.
+/// The frame of a drawing: labels as text beside it, so that they keep their size on a narrow screen. An absent lower
+/// label means that the drawing begins at zero.
 fn plot(
     html: &mut Html,
     caption: &'static str,
-    class: &'static str,
-    y_labels: [Option<(&Json, &'static str)>; 2],
+    y_labels: [Option<&Json>; 2],
     points: &[Point<'_>],
     draw: impl FnOnce(&mut Html),
+    reading: impl FnOnce(&mut Html),
 ) {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
     html.within("figure", &[("class", "plot")], |html| {
         html.leaf("figcaption", &[], caption);
         html.within("div", &[("class", "frame")], |html| {
             html.within("div", &[("class", "y")], |html| {
-                for (label, prefix) in y_labels.into_iter().flatten() {
-                    html.within("span", &[], |html| {
-                        html.raw(prefix);
-                        figures::value(html, label);
+                for label in y_labels {
+                    html.within("span", &[], |html| match label {
+                        Some(label) => figures::value(html, label),
+                        None => html.raw("zero"),
                     });
                 }
             });
-            let class = format!("drawing {class}");
             let attributes =
-                [("class", class.as_str()), ("viewBox", "0 0 1000 300"), ("preserveAspectRatio", "none"), ("role", "img")];
+                [("class", "drawing"), ("viewBox", "0 0 1000 300"), ("preserveAspectRatio", "none"), ("role", "img")];
             html.within("svg", &attributes, |html| {
                 html.leaf("title", &[], caption);
                 draw(html);
             });
             html.within("div", &[("class", "x")], |html| {
-                for (label, point) in [("step ", first), ("step ", last)] {
+                for point in [first, last] {
                     html.within("span", &[], |html| {
-                        html.raw(label);
+                        html.raw("step ");
                         figures::value(html, point.step_text);
                     });
                 }
             });
         });
+        html.within("p", &[("class", "reading")], reading);
     });
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn value(html: &mut Html, json: &Json) {
                 value(html, item);
             }
         }
-        Json::Map(members) => match run::digest(json) {
+        Json::Map(members) => match run::digest(json).or_else(|| subject_digest(json)) {
             Some(sha256) => named_digest(html, run::text(json, &["name"]), sha256),
             None => {
                 for (position, (key, item)) in members.iter().enumerate() {
@@ -64,6 +64,12 @@ pub(crate) fn value(html: &mut Html, json: &Json) {
             }
         },
     }
+}
+
+/// The digest of an in-toto `ResourceDescriptor` that has a name and a digest alone.
+fn subject_digest(json: &Json) -> Option<Digest> {
+    let is_subject = json.members()?.keys().all(|key| matches!(key.as_str(), "name" | "digest"));
+    is_subject.then(|| run::digest(json.get("digest")?))?
 }
 
 /// Text by what it looks like: a number, a digest, a moment, an address, or itself.
@@ -135,6 +141,9 @@ pub(crate) fn interval(html: &mut Html, json: &Json) {
     let bound = |keys: [&str; 2]| keys.iter().find_map(|key| json.get(key));
     if let (Some(lower), Some(upper)) = (bound(["lower", "lower95"]), bound(["upper", "upper95"])) {
         html.within("span", &[("class", "interval")], |html| {
+            if lower == upper {
+                return html.raw("exact");
+            }
             value(html, lower);
             html.raw(" to ");
             value(html, upper);

@@ -56,7 +56,7 @@ fn planned(html: &mut Html, run: &Run<'_>, quantity: &Json) {
             figures::quantity(html, measured);
         }
     });
-    html.within("td", &[], |html| match found {
+    html.within("td", &[("class", "against")], |html| match found {
         None => html.leaf("span", &[("class", "quiet")], "not measured"),
         Some((record, measured)) => {
             html.raw(if same { against(quantity, measured) } else { "training only; the plan is for the whole case" });
@@ -245,7 +245,7 @@ fn before_after(html: &mut Html, predicate: &Json) {
     keys.sort();
     keys.dedup();
     tables::table(html, "Before and after", |html| {
-        tables::header(html, &["", "#Before", "#After", ""]);
+        tables::header(html, &["", "#Before", "#After", "Grey: before; blue: after"]);
         html.within("tbody", &[], |html| {
             for key in keys {
                 let pair = [before.get(key), after.get(key)];
@@ -315,7 +315,7 @@ pub(crate) fn evaluation(html: &mut Html, run: &Run<'_>) {
         ids.sort_unstable();
         ids.dedup();
         tables::table(html, "Held-out scores", |html| {
-            tables::header(html, &["Model", "#Score", "Interval", "On the span of its metric", "Entry"]);
+            tables::header(html, &["Model", "#Score", "Interval", "Side by side", "Entry"]);
             for id in ids {
                 let those: Vec<_> = held_out.iter().filter(|(_, json)| run::text(json, &["metric"]) == Some(id)).collect();
                 let all: Vec<&Json> = those.iter().map(|(_, json)| *json).collect();

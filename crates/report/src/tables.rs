@@ -95,28 +95,11 @@ pub(crate) fn measurements(html: &mut Html, run: &Run<'_>) {
     });
 }
 
+/// Two rows: the figure, and how it was had.
 fn measurement(html: &mut Html, record: &Record, json: &Json) {
     let id = run::text(json, &["metric"]).unwrap_or("no metric");
-    let known = metric::find(id);
-    html.within("tr", &[("id", &fact_id(record, id))], |html| {
-        html.within("th", &[("scope", "row")], |html| {
-            html.within("details", &[], |html| {
-                html.within("summary", &[], |html| {
-                    html.leaf("code", &[], id);
-                    if let Some(name) = json.get("subject").and_then(|subject| run::text(subject, &["name"])) {
-                        html.raw(" ");
-                        html.leaf("span", &[("class", "name quiet")], name);
-                    }
-                });
-                if let Some(what) = known.and_then(|metric| wording(metric.what)) {
-                    html.leaf("p", &[], what);
-                }
-                html.within("dl", &[("class", "tree")], |html| circumstances(html, json));
-                if let Some(limits) = known.and_then(|metric| wording(metric.limits)) {
-                    html.leaf("p", &[("class", "quiet")], limits);
-                }
-            });
-        });
+    html.within("tr", &[("id", &fact_id(record, id)), ("class", "figures")], |html| {
+        html.within("th", &[("scope", "row")], |html| html.leaf("code", &[], id));
         html.within("td", &[("class", "number")], |html| figures::quantity(html, json));
         html.within("td", &[], |html| figures::interval(html, json));
         html.within("td", &[], |html| figures::sample(html, json));
@@ -124,6 +107,27 @@ fn measurement(html: &mut Html, record: &Record, json: &Json) {
             figures::provenance(html, run::text(json, &["provenance"]).unwrap_or("no provenance"));
         });
         html.within("td", &[], |html| figures::entry(html, record));
+    });
+    html.within("tr", &[("class", "how")], |html| {
+        html.within("td", &[("colspan", "6")], |html| html.within("div", &[], |html| how(html, id, json)));
+    });
+}
+
+fn how(html: &mut Html, id: &str, json: &Json) {
+    let known = metric::find(id);
+    html.within("p", &[], |html| {
+        if let Some(name) = json.get("subject").and_then(|subject| run::text(subject, &["name"])) {
+            html.leaf("span", &[("class", "name")], name);
+            html.raw(". ");
+        }
+        for words in known.iter().flat_map(|metric| [metric.what, metric.limits]).filter_map(wording) {
+            html.text(words);
+            html.raw(" ");
+        }
+    });
+    html.within("details", &[], |html| {
+        html.leaf("summary", &[], "how");
+        html.within("dl", &[("class", "line")], |html| circumstances(html, json));
     });
 }
 
@@ -144,8 +148,10 @@ fn circumstances(html: &mut Html, json: &Json) {
         ("at", "at"),
     ] {
         if let Some(item) = json.get(key).filter(|item| !matches!(item, Json::List(items) if items.is_empty())) {
-            html.leaf("dt", &[], label);
-            html.within("dd", &[], |html| figures::value(html, item));
+            html.within("div", &[], |html| {
+                html.leaf("dt", &[], label);
+                html.within("dd", &[], |html| figures::value(html, item));
+            });
         }
     }
 }

@@ -189,7 +189,7 @@ fn reason(html: &mut Html, verdict: &Verdict<'_>) {
                 let name = would_be.as_text().or_else(|| run::text(would_be, &["verdict"])).unwrap_or_default();
                 html.leaf("strong", &[], &Kind::from_name(name).word().to_lowercase());
                 if let Some(why) = run::text(would_be, &["reason"]) {
-                    html.raw(". ");
+                    html.raw("; ");
                     sentence(html, Some(why));
                 }
             });
@@ -373,7 +373,7 @@ pub(crate) fn fact_id(record: &Record, fact: &str) -> String {
 
 fn remedy(html: &mut Html, verdict: &Verdict<'_>) {
     let Some(remedy) = run::text(verdict.json, &["remedy"]) else { return };
-    let label = if verdict.kind.lets_through() { "If it should stop holding" } else { "What to do" };
+    let label = if verdict.kind.lets_through() { "If it fails" } else { "Remedy" };
     part(html, label, |html| html.leaf("p", &[], remedy));
 }
 

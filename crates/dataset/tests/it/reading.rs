@@ -92,7 +92,8 @@ fn a_path_outside_the_case_is_shown_under_the_name_of_its_source() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "elsewhere/a.txt", "A");
     write(folder.path(), "case/b.txt", "B");
-    let (up, absolute) = (source("up", "../elsewhere", Unit::File), source("abs", folder.path().join("elsewhere/a.txt"), Unit::File));
+    let (up, absolute) =
+        (source("up", "../elsewhere", Unit::File), source("abs", folder.path().join("elsewhere/a.txt"), Unit::File));
     let corpus = read(&config(&folder.path().join("case"), vec![up, absolute])).unwrap();
     let paths: Vec<&str> = corpus.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["abs/a.txt", "up/elsewhere/a.txt"]);
@@ -126,12 +127,21 @@ fn bad_files_are_refused_with_place_and_remedy() {
         ("marked.txt", format!("`marked.txt`:1:3: expected UTF-8, found the byte 0xFF at offset 5; {iconv}")),
         (
             "cut.txt",
-            format!("`cut.txt`:1:3: expected UTF-8, found the byte 0xE2 at offset 2, a character cut off by the end of the file; {iconv}"),
+            format!(
+                "`cut.txt`:1:3: expected UTF-8, found the byte 0xE2 at offset 2, a character cut off by the end of the file; {iconv}"
+            ),
         ),
         ("utf16.txt", format!("`utf16.txt`:1:1: expected UTF-8, found the byte 0xFF at offset 0; {iconv}")),
-        ("folder", "`folder`: expected at least one `*.txt` file in this folder, found none; add one or take the source out".into()),
+        (
+            "folder",
+            "`folder`: expected at least one `*.txt` file in this folder, found none; add one or take the source out"
+                .into(),
+        ),
         ("odd", "`odd/x.txt`: expected a regular file, found a folder; put the text into a file".into()),
-        ("pipe.txt", "`pipe.txt`: expected a regular file, found a pipe, socket or device; put the text into a file".into()),
+        (
+            "pipe.txt",
+            "`pipe.txt`: expected a regular file, found a pipe, socket or device; put the text into a file".into(),
+        ),
         ("large.txt", "`large.txt`: expected at most 268435456 bytes, found 268435457; divide the file".into()),
     ];
     for (path, message) in table {

@@ -110,11 +110,26 @@ fn impossible_splits_are_refused() {
     let one = corpus(&numbered(&[1, 1, 1]));
     let two = corpus(&numbered(&[1, 2]));
     for (result, message) in [
-        (split(&two, 0.0, 1).map(|_| ()), "expected a share of held-out documents above 0 and below 1, found 0; correct `held_out`"),
-        (split(&two, f64::NAN, 1).map(|_| ()), "expected a share of held-out documents above 0 and below 1, found NaN; correct `held_out`"),
-        (split(&one, 0.5, 1).map(|_| ()), "expected at least 2 distinct documents to split, found 1; add documents or split files by section"),
-        (folds(&two, &[0, 1], 3, 1).map(|_| ()), "expected between 2 folds and as many as distinct documents, 2, found 3; correct `folds`"),
-        (folds(&two, &[0, 1], 1, 1).map(|_| ()), "expected between 2 folds and as many as distinct documents, 2, found 1; correct `folds`"),
+        (
+            split(&two, 0.0, 1).map(|_| ()),
+            "expected a share of held-out documents above 0 and below 1, found 0; correct `held_out`",
+        ),
+        (
+            split(&two, f64::NAN, 1).map(|_| ()),
+            "expected a share of held-out documents above 0 and below 1, found NaN; correct `held_out`",
+        ),
+        (
+            split(&one, 0.5, 1).map(|_| ()),
+            "expected at least 2 distinct documents to split, found 1; add documents or split files by section",
+        ),
+        (
+            folds(&two, &[0, 1], 3, 1).map(|_| ()),
+            "expected between 2 folds and as many as distinct documents, 2, found 3; correct `folds`",
+        ),
+        (
+            folds(&two, &[0, 1], 1, 1).map(|_| ()),
+            "expected between 2 folds and as many as distinct documents, 2, found 1; correct `folds`",
+        ),
     ] {
         assert_eq!(result.unwrap_err().to_string(), message);
     }

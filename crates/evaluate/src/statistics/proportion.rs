@@ -65,9 +65,13 @@ mod tests {
     /// another program: at least `share` of n passes from `pass` and fails up to `fail`.
     #[test]
     fn pass_and_fail_lines_are_the_published_ones() {
-        for (share, n, pass, fail) in
-            [(0.95, 300, 293, 276), (0.95, 500, 485, 464), (0.95, 2000, 1920, 1879), (0.9, 1000, 919, 880), (0.96, 4000, 3865, 3814)]
-        {
+        for (share, n, pass, fail) in [
+            (0.95, 300, 293, 276),
+            (0.95, 500, 485, 464),
+            (0.95, 2000, 1920, 1879),
+            (0.9, 1000, 919, 880),
+            (0.96, 4000, 3865, 3814),
+        ] {
             let bounds = |k| clopper_pearson(k, n, 0.95).unwrap();
             assert!(bounds(pass).lower >= share && bounds(pass - 1).lower < share, "{n}");
             assert!(bounds(fail).upper < share && bounds(fail + 1).upper >= share, "{n}");

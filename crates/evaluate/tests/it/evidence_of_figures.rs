@@ -60,7 +60,10 @@ fn one_document_gives_figures_without_intervals() {
     let measurements = held_out(&[score(6.0, 4, 1)], &Bootstrap::new(1), &circumstances()).unwrap();
     let shown: Vec<String> = measurements.iter().map(show).collect();
     // exp(1.5) = 4.4816890703380645 (python3).
-    assert_eq!(shown, ["heldout.loss 1.5 nat/token 1", "heldout.perplexity 4.48168907 1 1", "heldout.accuracy 0.25 1 1/4"]);
+    assert_eq!(
+        shown,
+        ["heldout.loss 1.5 nat/token 1", "heldout.perplexity 4.48168907 1 1", "heldout.accuracy 0.25 1 1/4"]
+    );
 }
 
 #[test]

@@ -263,10 +263,18 @@ fn sum<'a>(sign: Sign, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> {
     match (a, b) {
         (Operand::Instant(a), Operand::Duration(b)) => instant(a + factor * i128::from(b)),
         (Operand::Duration(a), Operand::Instant(b)) => instant(i128::from(a) + b),
-        (Operand::Instant(a), Operand::Instant(b)) => span(a - b),
+        (Operand::Instant(a), Operand::Instant(b)) => difference(a, b).map_or(Operand::Error(Fault::Overflow), Operand::Duration),
         (Operand::Duration(a), Operand::Duration(b)) => span(i128::from(a) + factor * i128::from(b)),
         _ => Operand::Error(Fault::Invalid("not a time")),
     }
+}
+
+/// SPEC: CEL C++ subtracts whole seconds and nanoseconds apart, so a difference in the last second of the 64 bits is an
+/// error whenever the seconds alone leave them.
+fn difference(a: i128, b: i128) -> Option<i64> {
+    const SECOND: i128 = 1_000_000_000;
+    let seconds = i64::try_from((a.div_euclid(SECOND) - b.div_euclid(SECOND)) * SECOND).ok()?;
+    seconds.checked_add(i64::try_from(a.rem_euclid(SECOND) - b.rem_euclid(SECOND)).ok()?)
 }
 
 impl Operand<'_> {

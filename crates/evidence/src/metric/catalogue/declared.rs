@@ -16,6 +16,12 @@ pub(super) const DECLARED: &[Metric] = &[
         "A claim, compared with the measurement elsewhere.",
         "0.27.",
     ]),
+    row("classification.derogation", Flag, Unit::One, Organisation, [
+        "Whether an Annex III use is not high-risk under EU Art. 6(3), by a written and registered assessment.",
+        "Declared by the person answerable for the assessment.",
+        "Whether the derogation holds is a judgement.",
+        "false.",
+    ]),
     row("data.abuse_hash_matches", Count, Unit::One, Dataset, [
         "Files of the training data that match a hash list of known abuse material.",
         "Scan against the list that the declaration names.",
@@ -58,12 +64,6 @@ pub(super) const DECLARED: &[Metric] = &[
         "The register is not asked.",
         "filing.pdf.",
     ]),
-    row("doc.annex_iii_derogation", Document, Unit::One, Organisation, [
-        "Assessment that an Annex III use is not high-risk, EU Art. 6(4).",
-        "Declared with the digest of the document.",
-        "Whether the derogation holds is for a reader.",
-        "art6-4.pdf.",
-    ]),
     row("doc.annex_iv", Document, Unit::One, Model, [
         "Technical documentation of a high-risk system, EU Annex IV.",
         "Declared with the digest of the document.",
@@ -94,12 +94,6 @@ pub(super) const DECLARED: &[Metric] = &[
         "Its content is for a reader.",
         "annotation.md.",
     ]),
-    row("doc.applicability_record", Document, Unit::One, Model, [
-        "Written determination of the legal class a model falls in, and why: general-purpose, modified, frontier.",
-        "Declared with the digest of the document.",
-        "Whether the reasons hold is for a reader.",
-        "applicability.md.",
-    ]),
     row("doc.art52_notification", Document, Unit::One, Model, [
         "Notification of systemic risk to the Commission, EU Art. 52(1).",
         "Declared with the digest of the document.",
@@ -117,12 +111,6 @@ pub(super) const DECLARED: &[Metric] = &[
         "Declared with the digest of the document.",
         "Whether it is followed is not asked.",
         "copyright.md.",
-    ]),
-    row("doc.eu_mandate", Document, Unit::One, Organisation, [
-        "Written mandate of a representative in the Union, EU Art. 54.",
-        "Declared with the digest of the document.",
-        "Its content is for a reader.",
-        "mandate.pdf.",
     ]),
     row("doc.frontier_framework", Document, Unit::One, Organisation, [
         "Published framework of a large frontier developer: California, New York, Illinois.",
@@ -154,12 +142,6 @@ pub(super) const DECLARED: &[Metric] = &[
         "Its content is for a reader.",
         "high-impact.pdf.",
     ]),
-    row("doc.human_assessment", Document, Unit::One, Organisation, [
-        "Proof that profiling only supports a human assessment on objective facts.",
-        "Declared with the digest of the document.",
-        "Its content is for a reader.",
-        "assessment.pdf.",
-    ]),
     row("doc.independent_audit", Document, Unit::One, Organisation, [
         "Report of the yearly independent audit of a frontier developer, Illinois.",
         "Declared with the digest of the document.",
@@ -172,18 +154,6 @@ pub(super) const DECLARED: &[Metric] = &[
         "Its items are for a reader.",
         "instructions.pdf.",
     ]),
-    row("doc.kr_representative", Document, Unit::One, Organisation, [
-        "Designation of a domestic representative, Korea.",
-        "Declared with the digest of the document.",
-        "Its content is for a reader.",
-        "representative.pdf.",
-    ]),
-    row("doc.medical_or_safety_exception", Document, Unit::One, Organisation, [
-        "Reasons of medicine or safety for inferring emotions.",
-        "Declared with the digest of the document.",
-        "Whether they hold is for a reader.",
-        "exception.pdf.",
-    ]),
     row("doc.misuse_safeguards", Document, Unit::One, Model, [
         "File on safeguards against intimate imagery and abuse material: tests, reports received, corrections.",
         "Declared with the digest of the document.",
@@ -195,12 +165,6 @@ pub(super) const DECLARED: &[Metric] = &[
         "Declared with the digest of the document.",
         "Its content is for a reader.",
         "model-card.md.",
-    ]),
-    row("doc.msit_report", Document, Unit::One, Model, [
-        "Safety report to the ministry, Korea Art. 32.",
-        "Declared with the digest of the document.",
-        "That it was received is not asked.",
-        "msit.pdf.",
     ]),
     row("doc.post_market_plan", Document, Unit::One, Organisation, [
         "Post-market monitoring plan, EU Art. 72.",
@@ -225,6 +189,12 @@ pub(super) const DECLARED: &[Metric] = &[
         "Declared with the digest of the document.",
         "That it is published and complete is for a reader.",
         "summary.md.",
+    ]),
+    row("frontier.msit_reported", Flag, Unit::One, Model, [
+        "Whether the safety report was made to the ministry, Korea Art. 32.",
+        "Declared by the person answerable.",
+        "That it was received is not asked.",
+        "false.",
     ]),
     row("frontier.qualitative_tests", Flag, Unit::One, Model, [
         "Whether a model is of the most advanced technology and of broad and serious risk, Korea Art. 32.",
@@ -316,6 +286,24 @@ pub(super) const DECLARED: &[Metric] = &[
         "",
         "false.",
     ]),
+    row("organisation.eu_representative", Flag, Unit::One, Organisation, [
+        "Whether a representative in the Union holds a written mandate, EU Art. 54.",
+        "Declared by the person answerable.",
+        "The mandate's content is for a reader.",
+        "false.",
+    ]),
+    row("organisation.frontier_developer", Flag, Unit::One, Organisation, [
+        "Whether the developer holds itself to be a frontier developer under the law of a US state, in writing.",
+        "Declared by the person answerable.",
+        "The states define it nearly alike, in their own words.",
+        "false.",
+    ]),
+    row("organisation.kr_representative", Flag, Unit::One, Organisation, [
+        "Whether a domestic representative is designated, Korea Art. 36.",
+        "Declared by the person answerable.",
+        "",
+        "false.",
+    ]),
     row("organisation.revenue_krw", Count, Unit::One, Organisation, [
         "Revenue of the preceding year, in won.",
         "Taken from the accounts by the person answerable.",
@@ -341,13 +329,13 @@ pub(super) const DECLARED: &[Metric] = &[
         "false.",
     ]),
     row("practice.crime_profiling", Flag, Unit::One, Deployment, [
-        "Whether the risk that a person commits a crime is predicted from profiling or personality.",
+        "Whether the risk that a person commits a crime is predicted solely from profiling or personality traits.",
         "Declared by the person answerable.",
         "Use as declared, not as found.",
         "false.",
     ]),
     row("practice.emotion_inference", Flag, Unit::One, Deployment, [
-        "Whether emotions are inferred in the workplace or in education.",
+        "Whether emotions are inferred in the workplace or in education, for other than medical or safety reasons.",
         "Declared by the person answerable.",
         "Use as declared, not as found.",
         "false.",

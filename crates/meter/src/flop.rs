@@ -1,0 +1,91 @@
+//! Floating-point operations of a decoder, counted exactly, and the published formulas to compare with.
+//!
+//! One multiply-add is 2 FLOP. Legend: `B` sequences, `T` positions, `C` width, `H` heads, `V` vocabulary.
+
+/// How a count was made; a count never travels without it.
+pub const CONVENTION: &str = "exact count of matrix products; one multiply-add is 2 FLOP; attention full (not halved for the causal mask); \
+     logits counted; embedding look-up not; backward twice forward; no recomputation; windows full; precision agnostic";
+
+/// What a count needs to know of an architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Architecture {
+    pub layers: u64,
+    pub width: u64,
+    pub heads: u64,
+    pub kv_heads: u64,
+    /// Dimension of one head.
+    pub head_width: u64,
+    /// Width of the feed-forward layer.
+    pub hidden: u64,
+    pub vocabulary: u64,
+    /// Three matrices in the feed-forward layer (SwiGLU) rather than two.
+    pub is_gated: bool,
+}
+
+impl Architecture {
+    /// Forward pass over `sequences` × `positions`, in FLOP.
+    ///
+    /// Exact: projections, scores and values of attention over all `T` × `T`, feed-forward, logits. Saturates at 2^128 − 1.
+    /// Source: Chinchilla (Hoffmann et al. 2022) appendix F, softmax left out, grouped queries and gating added.
+    #[must_use]
+    pub fn forward(&self, sequences: u64, positions: u64) -> u128 {
+        let [layers, width, heads, kv_heads, head, hidden, vocabulary] =
+            [self.layers, self.width, self.heads, self.kv_heads, self.head_width, self.hidden, self.vocabulary].map(u128::from);
+        let (b, t) = (u128::from(sequences), u128::from(positions));
+        let product = |m: u128, k: u128, n: u128| 2_u128.saturating_mul(m).saturating_mul(k).saturating_mul(n);
+        let tokens = b.saturating_mul(t);
+        let queries = product(tokens, width, heads * head);
+        let keys_and_values = product(tokens, width, 2 * kv_heads * head);
+        let scores_and_mix = product(tokens, t, 2 * heads * head);
+        let output = product(tokens, heads * head, width);
+        let feed_forward = product(tokens, width, hidden).saturating_mul(if self.is_gated { 3 } else { 2 });
+        let layer = [queries, keys_and_values, scores_and_mix, output, feed_forward].into_iter().fold(0, u128::saturating_add);
+        layer.saturating_mul(layers).saturating_add(product(tokens, width, vocabulary))
+    }
+
+    /// Forward and backward: three times forward, in FLOP.
+    #[must_use]
+    pub fn training(&self, sequences: u64, positions: u64) -> u128 {
+        self.forward(sequences, positions).saturating_mul(3)
+    }
+
+    /// Trained parameters with a tied embedding, norms included.
+    #[must_use]
+    pub const fn parameters(&self) -> u64 {
+        let attention = self.width * self.head_width * (2 * self.heads + 2 * self.kv_heads);
+        let feed_forward = self.width * self.hidden * if self.is_gated { 3 } else { 2 };
+        self.layers * (attention + feed_forward + 2 * self.width) + self.width * self.vocabulary + self.width
+    }
+}
+
+/// 6·N·D. Valid where the sequence is much shorter than 12 widths. Source: Kaplan et al. 2020, section 2.1.
+#[must_use]
+pub fn six_n_d(parameters: f64, tokens: f64) -> f64 {
+    6.0 * parameters * tokens
+}
+
+/// Accelerators × seconds × dense peak × utilisation. Source: Commission Guidelines C(2025) 5045, Annex A.2.
+#[must_use]
+pub fn hardware(accelerator_hours: f64, peak_flop_per_s: f64, utilisation: f64) -> f64 {
+    accelerator_hours * 3600.0 * peak_flop_per_s * utilisation
+}
+
+/// Hardware FLOP of one batch with full recomputation. Source: Narayanan et al. 2021, equation 3.
+#[must_use]
+pub fn megatron(batch: f64, positions: f64, layers: f64, width: f64, vocabulary: f64) -> f64 {
+    let h = width;
+    96.0 * batch * positions * layers * h * h * (1.0 + positions / (6.0 * h) + vocabulary / (16.0 * layers * h))
+}
+
+/// Model FLOP of one batch. Source: Korthikanti et al. 2022, equation 7.
+#[must_use]
+pub fn korthikanti(batch: f64, positions: f64, layers: f64, width: f64, vocabulary: f64) -> f64 {
+    let h = width;
+    72.0 * batch * layers * positions * h * h * (1.0 + positions / (6.0 * h) + vocabulary / (12.0 * h * layers))
+}
+
+/// Model FLOP of one trained token, attention full. Source: PaLM (Chowdhery et al. 2022), appendix B.
+#[must_use]
+pub fn palm_per_token(parameters: f64, layers: f64, heads: f64, head_width: f64, positions: f64) -> f64 {
+    6.0 * parameters + 12.0 * layers * heads * head_width * positions
+}

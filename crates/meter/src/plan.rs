@@ -1,0 +1,180 @@
+//! The prediction of a run, made before it starts, and scored afterwards.
+
+use crate::{carbon::Intensity, flop::Architecture, power::Joules};
+use evidence::{DIGITS_MEASURED, Decimal, DecimalError, Json, Round, Unit};
+
+/// A predicted quantity with its interval and every assumption by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quantity {
+    pub name: &'static str,
+    pub value: Decimal,
+    pub lower: Decimal,
+    pub upper: Decimal,
+    pub unit: Unit,
+    pub method: String,
+}
+
+impl Quantity {
+    /// # Errors
+    /// `DecimalError` for a number that is not finite.
+    pub fn new(name: &'static str, bounds: Joules, unit: Unit, method: String) -> Result<Self, DecimalError> {
+        Ok(Self {
+            name,
+            value: Decimal::from_f64(bounds.value, DIGITS_MEASURED, Round::Nearest)?,
+            lower: Decimal::from_f64(bounds.lower, DIGITS_MEASURED, Round::Down)?,
+            upper: Decimal::from_f64(bounds.upper, DIGITS_MEASURED, Round::Up)?,
+            unit,
+            method,
+        })
+    }
+
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        Json::map([
+            ("name", Some(self.name.into())),
+            ("value", Some(self.value.into())),
+            ("lower", Some(self.lower.into())),
+            ("upper", Some(self.upper.into())),
+            ("unit", Some(self.unit.symbol().into())),
+            ("method", Some(self.method.as_str().into())),
+        ])
+    }
+}
+
+/// What a prediction is made from.
+#[derive(Debug, Clone)]
+pub struct PlanInput<'a> {
+    pub architecture: Architecture,
+    /// Sequences and positions of one step.
+    pub batch: u64,
+    pub context: u64,
+    /// Of training alone, exact.
+    pub training_flop: u128,
+    /// Of everything the case does: training, folds, scoring.
+    pub case_flop: u128,
+    /// Throughput probed on this machine, FLOP/s, with bounds.
+    pub flop_per_s: Joules,
+    /// Watts with bounds.
+    pub watts: Joules,
+    pub power_method: &'a str,
+    pub intensity: Option<&'a Intensity>,
+    /// Tensors of the size of the weights that the optimiser keeps.
+    pub optimizer_states: u64,
+}
+
+/// Predicts compute, time, memory, energy, and, where the grid is known, carbon.
+///
+/// Time: the whole case's FLOP ÷ probed throughput, widened by half on the slow side for snapshots, tokenizer and a busy machine, by a
+/// fifth on the fast side. Memory: by formula, from 0.8 to 2 times. Energy and carbon: products, ends outward.
+///
+/// # Errors
+/// `DecimalError` when a throughput of zero or a NaN was probed.
+pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
+    let flop = Decimal::from_u128(input.training_flop, Round::Nearest);
+    let seconds = Joules {
+        lower: 0.8 * input.case_flop as f64 / input.flop_per_s.upper,
+        value: input.case_flop as f64 / input.flop_per_s.value,
+        upper: 1.5 * input.case_flop as f64 / input.flop_per_s.lower + 30.0,
+    };
+    let memory = memory_bytes(input);
+    let kwh = |seconds: f64, watts: f64| seconds * watts / 3.6e6;
+    let energy = Joules {
+        lower: kwh(seconds.lower, input.watts.lower),
+        value: kwh(seconds.value, input.watts.value),
+        upper: kwh(seconds.upper, input.watts.upper),
+    };
+    let mut quantities = vec![
+        Quantity {
+            name: "compute",
+            value: flop,
+            lower: Decimal::from_u128(input.training_flop, Round::Down),
+            upper: Decimal::from_u128(input.training_flop, Round::Up),
+            unit: Unit::Flop,
+            method: crate::flop::CONVENTION.to_owned(),
+        },
+        Quantity::new("time", seconds, Unit::Second, "FLOP of the whole case ÷ throughput probed on this machine".to_owned())?,
+        Quantity::new(
+            "memory",
+            Joules { lower: 0.8 * memory, value: memory, upper: 2.0 * memory },
+            Unit::Byte,
+            "weights, gradients, optimiser state, activations and logits in f32, by formula".to_owned(),
+        )?,
+        Quantity::new("energy", energy, Unit::KilowattHour, format!("time × power; {}", input.power_method))?,
+    ];
+    if let Some(intensity) = input.intensity {
+        let grams = intensity.grams_per_kwh.to_f64();
+        let carbon = Joules { lower: energy.lower * grams, value: energy.value * grams, upper: energy.upper * grams };
+        quantities.push(Quantity::new("carbon", carbon, Unit::GramCo2e, format!("energy × intensity; {}", intensity.convention()))?);
+    }
+    Ok(quantities)
+}
+
+/// Peak bytes of one training step in f32 with composed operations: weights, gradients twice (the graph's and ours), optimiser
+/// state, per layer the activations that the graph keeps (about 30 widths, 6 hidden widths and 4 score matrices a head), and logits
+/// four times.
+///
+/// Source: the terms of Korthikanti et al. 2022, section 4, recounted for f32 and for operations that are not fused.
+#[must_use]
+fn memory_bytes(input: &PlanInput<'_>) -> f64 {
+    let a = &input.architecture;
+    let tokens = (input.batch * input.context) as f64;
+    let weights = a.parameters() as f64 * (3 + input.optimizer_states) as f64;
+    let scores = a.heads as f64 * input.context as f64 * 4.0;
+    let layer = tokens * (30.0 * a.width as f64 + 6.0 * a.hidden as f64 + scores);
+    4.0 * (weights + a.layers as f64 * layer + 4.0 * tokens * a.vocabulary as f64) + 5e7
+}
+
+/// Whether a quantity known to an interval crosses a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossing {
+    No,
+    /// The interval straddles the threshold: to be treated as crossed.
+    Possible,
+    Yes,
+}
+
+impl Crossing {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Possible => "possible",
+            Self::Yes => "yes",
+        }
+    }
+
+    /// `crosses` is the threshold's own operator: `>` and `>=` differ at the number itself.
+    #[must_use]
+    pub fn of(lower: Decimal, upper: Decimal, crosses: impl Fn(Decimal) -> bool) -> Self {
+        match (crosses(lower), crosses(upper)) {
+            (true, true) => Self::Yes,
+            (false, false) => Self::No,
+            _ => Self::Possible,
+        }
+    }
+}
+
+/// A prediction beside what was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Score {
+    pub name: &'static str,
+    pub is_inside: bool,
+    /// Width of the interval, plus twenty times the distance outside it: the interval score at 90 % (Gneiting and Raftery 2007,
+    /// equation 43).
+    pub interval_score: Decimal,
+}
+
+/// Scores a prediction.
+///
+/// # Errors
+/// `DecimalError` for numbers out of range.
+pub fn score(predicted: &Quantity, measured: Decimal) -> Result<Score, DecimalError> {
+    let (lower, upper, x) = (predicted.lower.to_f64(), predicted.upper.to_f64(), measured.to_f64());
+    let outside = (lower - x).max(0.0) + (x - upper).max(0.0);
+    let score = (upper - lower) + 20.0 * outside;
+    Ok(Score {
+        name: predicted.name,
+        is_inside: predicted.lower <= measured && measured <= predicted.upper,
+        interval_score: Decimal::from_f64(score, DIGITS_MEASURED, Round::Nearest)?,
+    })
+}

@@ -1,0 +1,11 @@
+//! The training loop as its users meet it, and its referees.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod divergence;
+mod penalties;
+mod settings;
+mod sittings;
+mod small;
+mod snapshots;
+mod threads;
+mod torch;

@@ -1,0 +1,103 @@
+//! PyTorch as referee. The fixtures name the version they were made with; the programs beside them say how.
+
+use crate::small::{config, corpus, first, shape};
+use candle_core::{Device, Tensor, Var};
+use evidence::{Control, Digest};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use train::{Batches, Config, Event, Gradient, Optimizer, State};
+
+fn numbers(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
+}
+
+/// Tolerance: f32 updates, 50 of them in a contracting problem; 1e-6 of the largest entry of the tensor, which is 8
+/// units in the last place.
+#[test]
+fn optimisers_agree_with_pytorch_over_fifty_steps() {
+    let fixture: Value = serde_json::from_str(include_str!("../fixtures/torch_optimizer.json")).unwrap();
+    let problem = fixture["problem"].as_object().unwrap();
+    let tensor = |name: &str, part: &str| {
+        let dims: Vec<usize> = numbers(&problem[name]["shape"]).into_iter().map(|dim| dim as usize).collect();
+        Tensor::from_vec(numbers(&problem[name][part]), dims, &Device::Cpu).unwrap()
+    };
+    for optimizer in [Optimizer::GradientDescent, Optimizer::SGD, Optimizer::ADAM_W] {
+        let run = &fixture["runs"][optimizer.name()];
+        let learning_rate = run["learning_rate"].as_f64().unwrap();
+        let start = |name: &String| (name.clone(), Var::from_tensor(&tensor(name, "start")).unwrap());
+        let parameters: BTreeMap<String, Var> = problem.keys().map(start).collect();
+        let (mut state, mut gradient) = (State::new(optimizer, &parameters), Gradient::zeros(&parameters));
+        for step in 1..=50 {
+            let part = |(name, w): (&String, &Var)| {
+                let distance = (w.as_tensor() - tensor(name, "goal")).unwrap().sqr().unwrap();
+                ((tensor(name, "pull") / 2.0).unwrap() * distance).unwrap().sum_all().unwrap()
+            };
+            let objective = parameters.iter().map(part).reduce(|a, b| (a + b).unwrap()).unwrap();
+            gradient.set(&parameters, &objective.backward().unwrap()).unwrap();
+            state.step(&parameters, &gradient, learning_rate, 1.0, step).unwrap();
+            for (name, expected) in run["after"][step.to_string()].as_object().into_iter().flatten() {
+                let (expected, found) = (numbers(expected), parameters[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                let largest = expected.iter().fold(0_f32, |max, w| max.max(w.abs()));
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert!((found - expected).abs() <= 1e-6 * largest, "{optimizer:?} {step} {name}: {found} {expected}");
+                }
+            }
+        }
+    }
+}
+
+/// The token ids of each step, as the fixture's program reads them.
+fn batches(config: &Config) -> Value {
+    let corpus = corpus();
+    let mut batches = Batches::new(&corpus, config.context, config.batch, config.seed).unwrap();
+    let rows = |tensor: Tensor| tensor.to_vec2::<u32>().unwrap();
+    let batch = |step| batches.batch(step).unwrap();
+    (1..=config.steps).map(batch).map(|batch| json!({"inputs": rows(batch.inputs), "targets": rows(batch.targets)})).collect()
+}
+
+/// Loss, gradient norm and learning rate of 20 steps. Tolerance: both are f32 with sums in different orders; the loss
+/// is good to about 1e-6 at first and the trajectories part by less than 1e-4 in 20 steps (the largest relative
+/// difference seen is in the message of a failure); 1e-4 for losses, 1e-3 for norms.
+#[test]
+fn the_first_twenty_steps_agree_with_a_pytorch_transcript() {
+    let config = config(20);
+    let Optimizer::AdamW { beta1, beta2, eps, weight_decay } = config.optimizer else { panic!("expected AdamW") };
+    let first_weights = train::parameters_digest(first().parameters()).unwrap().to_string();
+    let batches = batches(&config);
+    let batches_digest = Digest::of(batches.to_string().as_bytes()).to_string();
+    if let Some(folder) = std::env::var_os("ASSIZE_TRAIN_EXPORT") {
+        let (folder, shape) = (std::path::Path::new(&folder), shape());
+        model::weights::save(&folder.join("first.safetensors"), &first().tensors(), &BTreeMap::new()).unwrap();
+        let export = json!({
+            "first_weights": first_weights,
+            "digest": batches_digest,
+            "batches": batches,
+            "shape": {"layers": shape.layers, "width": shape.width, "heads": shape.heads, "kv_heads": shape.kv_heads,
+                "rope_theta": shape.rope_theta, "norm_eps": shape.norm_eps},
+            "config": {"steps": config.steps, "learning_rate": config.learning_rate, "clip_norm": config.clip_norm,
+                "warmup_steps": config.schedule.warmup_steps, "min_ratio": config.schedule.min_ratio,
+                "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay},
+        });
+        std::fs::write(folder.join("batches.json"), export.to_string()).unwrap();
+    }
+
+    let fixture: Value = serde_json::from_str(include_str!("../fixtures/torch_transcript.json")).unwrap();
+    assert_eq!(fixture["first_weights"], first_weights, "the fixture is of other first weights: make it anew");
+    assert_eq!(fixture["batches"], batches_digest, "the fixture is of other batches: make it anew");
+    let mut n_compared = 0;
+    let mut observe = |event: &Event<'_>| {
+        if let Event::Done { step, loss_nats, learning_rate, gradient_norm, .. } = event {
+            let expected = |key: &str| fixture["steps"][*step as usize - 1][key].as_f64().unwrap();
+            for (key, found, tolerance) in
+                [("loss", loss_nats, 1e-4), ("gradient_norm", gradient_norm, 1e-3), ("learning_rate", learning_rate, 1e-12)]
+            {
+                let difference = (found / expected(key) - 1.0).abs();
+                assert!(difference < tolerance, "{key} of step {step}: relative difference {difference:e}");
+            }
+            n_compared += 1;
+        }
+        Control::Continue
+    };
+    train::run(&config, first(), &corpus(), None, &mut observe).unwrap();
+    assert_eq!((n_compared, fixture["steps"].as_array().unwrap().len()), (20, 20));
+}
