@@ -1,2 +1,79 @@
-//! The command line.
-fn main() {}
+//! The command line: parse, compose, exit.
+
+mod args;
+mod budget;
+mod check;
+mod init;
+mod key;
+mod packs;
+mod policy_verbs;
+mod run;
+mod screen;
+mod verify;
+
+use args::{Args, PolicyVerb, Verb};
+use clap::{CommandFactory as _, Parser as _};
+use run::Upto;
+use std::process::ExitCode;
+
+/// How a verb ended, short of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It holds, is allowed, or there was nothing to decide.
+    Well,
+    /// Denied, stopped, or with findings.
+    Denied,
+}
+
+fn main() -> ExitCode {
+    keep_freed_memory();
+    let args = Args::parse();
+    match verb(args.verb) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Denied) => ExitCode::from(1),
+        Err(error) => {
+            screen::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn verb(verb: Verb) -> anyhow::Result<Ended> {
+    match verb {
+        Verb::Init { folder } => init::init(&folder),
+        Verb::Plan { case, json } => run::plan_only(&case, json),
+        Verb::Run(args) => run::run(&args, Upto::Release),
+        Verb::Train(args) => run::run(&args, Upto::Train),
+        Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
+        Verb::Compress(args) => run::run(&args, Upto::Compress),
+        Verb::Check { path, as_of, packs, json } => check::check(&path, as_of, &packs, json),
+        Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
+        Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
+        Verb::Report { dossier, out } => verify::report(&dossier, &out),
+        Verb::Policy { verb } => match verb {
+            PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
+            PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
+            PolicyVerb::Lint { packs, json } => policy_verbs::lint(&packs, json),
+            PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
+        },
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "assize", &mut std::io::stdout());
+            Ok(Ended::Well)
+        }
+    }
+}
+
+/// Keeps large freed blocks in the process: the C library gives each tensor back to the kernel otherwise, which costs a third of the
+/// training speed (docs/decisions/0001-tensor-engine.md).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
+fn keep_freed_memory() {
+    // SAFETY: called once, before any thread is started; both options take any int.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_memory() {}

@@ -46,7 +46,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use dsse::{Envelope, EnvelopeError};
 pub use durable::DurableError;
 pub use key::{Key, KeyError, VerifyingKey};
-pub use log::{Entry, Ledger, LedgerError};
+pub use log::{Entry, Ledger, LedgerError, entry_bytes, envelope_path, time_of};
 pub use note::{Note, NoteError};
 pub use receipt::{Receipt, ReceiptError};
 pub use recover::Recovered;

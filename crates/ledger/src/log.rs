@@ -40,7 +40,7 @@ pub fn entry_bytes(envelope: &Digest) -> Vec<u8> {
 
 /// The digest of the envelope that an entry of the log stands for.
 #[must_use]
-pub fn envelope_of(entry: &[u8]) -> Option<Digest> {
+pub(crate) fn envelope_of(entry: &[u8]) -> Option<Digest> {
     let hex = entry.strip_prefix(br#"{"sha256":""#)?.strip_suffix(br#""}"#)?;
     std::str::from_utf8(hex).ok()?.parse().ok()
 }
@@ -204,14 +204,17 @@ fn lock(folder: &Path) -> Result<File, LedgerError> {
 
 /// The empty log: the public key, then a head of no entries.
 fn create(folder: &Path, key: &Key, origin: &str) -> Result<(), LedgerError> {
-    let names = |below: &str| match fs::read_dir(folder.join(below)) {
-        Ok(children) => children.filter_map(Result::ok).any(|child| {
-            !durable::is_leftover(&child.file_name().to_string_lossy())
-        }),
-        Err(_) => false,
-    };
-    if names("log") || names("envelopes") {
-        return Err(LedgerError::NoCheckpoint { path: folder.join(CHECKPOINT).display().to_string() });
+    for below in ["envelopes", "log"] {
+        let full = folder.join(below);
+        let read = |source| LedgerError::Read { path: full.display().to_string(), source };
+        let children = match fs::read_dir(&full) {
+            Ok(children) => children.collect::<Result<Vec<_>, _>>().map_err(read)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(read(error)),
+        };
+        if children.iter().any(|child| !durable::is_leftover(&child.file_name().to_string_lossy())) {
+            return Err(LedgerError::NoCheckpoint { path: folder.join(CHECKPOINT).display().to_string() });
+        }
     }
     for below in ["envelopes", "keys", "log"] {
         durable::create_folder(&folder.join(below))?;

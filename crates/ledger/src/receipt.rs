@@ -47,7 +47,7 @@ impl Receipt {
     }
 
     /// Whether `entry` stands in the log `origin` as its checkpoint, signed by one of `keys`, says. The entry of an
-    /// envelope is its canonical digest set, see [`crate::log::entry_bytes`].
+    /// envelope is its canonical digest set, see [`crate::entry_bytes`].
     ///
     /// # Errors
     /// `Checkpoint` when it is not believed; `Origin` when it is another log's; `Proof` when the entry is not there.

@@ -60,9 +60,9 @@ pub(crate) fn open(folder: &Path, key: &Key, origin: &str) -> Result<Opened, Led
     }
     recovered.removed = remove_unwanted(folder, &found, &entries)?;
     let public = key.verifying_key();
-    let path = folder.join("keys").join(public.file_name());
-    if fs::read(&path).ok() != Some(format!("{public}\n").into_bytes()) {
-        return Err(LedgerError::Altered { path: path.display().to_string() });
+    let path = format!("keys/{}", public.file_name());
+    if read(folder, &path)? != format!("{public}\n").into_bytes() {
+        return Err(LedgerError::Altered { path: shown(folder, &path) });
     }
     Ok(Opened { tree, entries, recovered })
 }

@@ -1,4 +1,56 @@
-//! Rule cards and the decision.
+//! Rule cards and the decision: the law as typed data, held against evidence as of a day.
+//!
+//! In: card files as text, what a case says of its system, measurements and declarations, a date. Out: one verdict a rule
+//! with its reason, and the effect; the same inputs give the same bytes.
+//!
+//! ```
+//! use evidence::{Declaration, Declared, Digest, Subject, metric};
+//! use policy::{Effect, Facts, Mode, Pack, Rules, Stage, System, decide};
+//!
+//! let card = r#"
+//! schema    = 1
+//! id        = "house.documents"
+//! version   = "1.0.0"
+//! kind      = "assess"
+//! severity  = "high"
+//! owner     = "data"
+//! title     = "The corpus has at least ten documents"
+//! gates     = ["data"]
+//! applies   = 'true'
+//! pass_when = 'data.documents.value >= 10'
+//! fail_when = 'data.documents.value < 10'
+//! remedy    = "Add documents to `[[data]]`."
+//! cite  = [{ instrument = "House rules", locator = "1", says = "ten documents or more", confirmed = "yes" }]
+//! force = [{ from = 2026-01-01, source = "house" }]
+//! needs = [{ fact = "data.documents", type = "count", max_age_days = 30 }]
+//! "#;
+//! let pack = Pack::compile("house", &[("documents.toml".to_owned(), card.to_owned())]).map_err(|all| all[0].to_string())?;
+//! let rules = Rules::new(vec![(pack, Mode::Enforce)]);
+//!
+//! let mut facts = Facts::new();
+//! let day = jiff::civil::date(2026, 11, 23);
+//! let denied = decide(&rules, Some(Stage::Data), &System::new(), &facts, day);
+//! assert_eq!(denied.effect, Effect::Deny);
+//! assert_eq!(denied.verdicts[0].finding.reason.to_string(), "evidence-missing: there is no evidence of data.documents");
+//!
+//! let declaration = Declaration {
+//!     metric: metric::find("data.documents").ok_or("no such fact")?,
+//!     subject: Subject::new("corpus", Digest::of(b"corpus")),
+//!     declared: Declared::Count(64),
+//!     owner: "data".to_owned(),
+//!     at: "2026-11-20T08:00:00Z".parse()?,
+//!     expires: jiff::civil::date(2027, 1, 1),
+//! };
+//! facts.declare(&declaration, Digest::of(b"envelope"));
+//! let allowed = decide(&rules, Some(Stage::Data), &System::new(), &facts, day);
+//! assert_eq!(allowed.verdicts[0].finding.reason.to_string(), "holds: data.documents.value = 64 meets >= 10");
+//! assert_eq!(allowed.effect, Effect::Allow);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It reads no file, clock, environment, random source or network, and does not know where evidence came from. Cards that
+//! are decided per request (`kind = "enforce"`) and Rego are refused by the loader.
+
 mod boundary;
 mod card;
 mod change;

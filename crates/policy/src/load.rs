@@ -42,9 +42,20 @@ pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
             let rule = id.unwrap_or_default();
             reader.errors.iter_mut().for_each(|error| error.rule.clone_from(&rule));
             reader.errors.sort_by_key(|error| (error.line, error.column));
-            Err(reader.errors)
+            Err(once_each(reader.errors))
         }
     }
+}
+
+/// An unknown fact is named where it first stands, not in every test again.
+fn once_each(errors: Vec<CardError>) -> Vec<CardError> {
+    let mut kept: Vec<CardError> = Vec::new();
+    for error in errors {
+        if error.code != "unknown-fact" || !kept.iter().any(|other| other.message == error.message) {
+            kept.push(error);
+        }
+    }
+    kept
 }
 
 fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
@@ -437,8 +448,8 @@ fn system(reader: &mut Reader<'_>, entry: Entry<'_>) -> System {
 /// The facts of a test: keys may be dotted, so tables are opened until their joined name is an id.
 fn given(reader: &mut Reader<'_>, entry: Entry<'_>, as_of: Option<Date>, needs: &[Need]) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let mut open = vec![(String::new(), entry)];
-    while let Some((name, entry)) = open.pop() {
+    let mut open = vec![(String::new(), entry.span(), entry)];
+    while let Some((name, key, entry)) = open.pop() {
         if let Some(metric) = metric::find(&name) {
             let need = needs.iter().find(|need| need.metric.id == metric.id);
             facts.extend(as_of.and_then(|as_of| given_fact(reader, entry, metric, as_of, need)));
@@ -448,12 +459,12 @@ fn given(reader: &mut Reader<'_>, entry: Entry<'_>, as_of: Option<Date>, needs: 
         let is_prefix = name.is_empty() || metric::CATALOGUE.iter().any(|metric| metric.id.starts_with(&prefix));
         if !is_prefix {
             let near = nearest(&name, metric::CATALOGUE.iter().map(|metric| metric.id));
-            let error = reader.error(entry.span(), "unknown-fact", format!("no fact `{name}` in the catalogue"));
+            let error = reader.error(key, "unknown-fact", format!("no fact `{name}` in the catalogue"));
             error.hint = near.map(|near| format!("did you mean `{near}`?"));
             continue;
         }
         let Some(mut table) = reader.table("tests.given", entry) else { continue };
-        open.extend(table.rest().into_iter().map(|(key, _, entry)| (format!("{prefix}{key}"), entry)));
+        open.extend(table.rest().into_iter().map(|(key, span, entry)| (format!("{prefix}{key}"), span, entry)));
     }
     facts.sort_by_key(|fact: &Fact| fact.metric.id);
     facts

@@ -10,10 +10,10 @@ use evidence::{Declaration, Digest, Json, Measurement, Predicate};
 pub fn evidence_json(records: &[Record]) -> String {
     let run = Run::latest(records);
     let measurements = run.measurements().into_iter().map(|(record, signed)| {
-        located(Measurement::from_json(signed).map_or_else(|_| signed.clone(), |typed| typed.to_json()), record)
+        located(&Measurement::from_json(signed).map_or_else(|_| signed.clone(), |typed| typed.to_json()), record)
     });
     let declarations = run.declarations().into_iter().map(|(record, signed)| {
-        located(Declaration::from_json(signed).map_or_else(|_| signed.clone(), |typed| typed.to_json()), record)
+        located(&Declaration::from_json(signed).map_or_else(|_| signed.clone(), |typed| typed.to_json()), record)
     });
     Json::map([
         ("measurements", Some(Json::List(measurements.collect()))),
@@ -27,12 +27,12 @@ pub fn evidence_json(records: &[Record]) -> String {
 #[must_use]
 pub fn decisions_json(records: &[Record]) -> String {
     let run = Run::latest(records);
-    let decisions = run.of(Predicate::Decision).map(|record| located(record.statement.predicate.clone(), record));
+    let decisions = run.of(Predicate::Decision).map(|record| located(&record.statement.predicate, record));
     Json::map([("decisions", Some(Json::List(decisions.collect())))]).document()
 }
 
 /// The same members and where they stand; a member of the same name gives way.
-fn located(signed: Json, record: &Record) -> Json {
+fn located(signed: &Json, record: &Record) -> Json {
     let mut members = signed.members().cloned().unwrap_or_default();
     let statement = Digest::of(record.statement.canonical().as_bytes());
     members.insert("entry".to_owned(), record.index.into());

@@ -89,7 +89,12 @@ fn written(html: &mut Html, text: &str) {
 
 fn is_moment(text: &str) -> bool {
     let bytes = text.as_bytes();
-    text.is_ascii() && bytes.len() >= 20 && bytes[10] == b'T' && bytes[4] == b'-' && bytes[13] == b':' && text.ends_with('Z')
+    text.is_ascii()
+        && bytes.len() >= 20
+        && bytes[10] == b'T'
+        && bytes[4] == b'-'
+        && bytes[13] == b':'
+        && text.ends_with('Z')
 }
 
 /// A moment to the second; as it was signed in the title.

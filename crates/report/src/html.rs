@@ -63,8 +63,10 @@ impl Html {
 }
 
 /// Elements after which the source is broken, so that a person can read it and a diff is short.
-const BLOCKS: &[&str] =
-    &["article", "dd", "details", "div", "dl", "figure", "h2", "h3", "li", "p", "section", "summary", "table", "thead", "tr", "ul"];
+const BLOCKS: &[&str] = &[
+    "article", "dd", "details", "div", "dl", "figure", "h2", "h3", "li", "p", "section", "summary", "table", "thead",
+    "tr", "ul",
+];
 
 /// Text as it may stand between tags and in quoted attributes. Control characters, and those that reorder the text
 /// around them, become U+FFFD, so that a name cannot pretend to be another.
@@ -77,7 +79,9 @@ fn escape(text: &str, out: &mut String) {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(character),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => out.push('\u{fffd}'),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => {
+                out.push('\u{fffd}')
+            }
             control if control.is_control() => out.push('\u{fffd}'),
             other => out.push(other),
         }

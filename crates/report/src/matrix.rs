@@ -14,7 +14,8 @@ const ALWAYS: [Kind; 5] = [Kind::Pass, Kind::Fail, Kind::Unknown, Kind::NotInFor
 
 /// Packs in the order in which the policy names them; those it does not name follow by name.
 pub(crate) fn packs<'a>(run: &Run<'a>, verdicts: &[Verdict<'a>]) -> Vec<&'a str> {
-    let named = run.last(Predicate::Policy).map_or(&[][..], |record| run::list(&record.statement.predicate, &["packs"]));
+    let named =
+        run.last(Predicate::Policy).map_or(&[][..], |record| run::list(&record.statement.predicate, &["packs"]));
     let used: BTreeSet<&str> = verdicts.iter().map(|verdict| verdict.pack).collect();
     let mut packs: Vec<&str> = Vec::new();
     for name in named.iter().filter_map(|pack| run::text(pack, &["name"])).chain(used.iter().copied()) {
@@ -111,7 +112,9 @@ fn legend(html: &mut Html, verdicts: &[Verdict<'_>]) {
              <span class=\"dot sample\" aria-hidden=\"true\"></span> outlined: reported only. ",
         );
         if verdicts.iter().any(|verdict| verdict.kind == Kind::Unknown) {
-            html.raw("Unknown means that the evidence does not settle the rule either way; it never counts as holding.");
+            html.raw(
+                "Unknown means that the evidence does not settle the rule either way; it never counts as holding.",
+            );
         }
     });
 }
@@ -126,11 +129,13 @@ fn mode(run: &Run<'_>, pack: &str) -> Option<&'static str> {
     }
 }
 
-/// Every verdict of one pack, worst first.
-pub(crate) fn pack_section(html: &mut Html, run: &Run<'_>, pack: &str, verdicts: &[Verdict<'_>]) {
+/// Every verdict of one pack, worst first; the matrix leads to a section that is its pack's `place`.
+pub(crate) fn pack_section(html: &mut Html, run: &Run<'_>, pack: &str, verdicts: &[Verdict<'_>], place: bool) {
     let mut those: Vec<_> = verdicts.iter().filter(|verdict| verdict.pack == pack).collect();
     those.sort_by_key(|verdict| (verdict.kind, !verdict.is_enforced(), verdict.rule));
-    html.within("section", &[("class", "pack"), ("id", &section_id(pack))], |html| {
+    let id = section_id(pack);
+    let attributes: &[(&str, &str)] = &[("class", "pack"), ("id", &id)];
+    html.within("section", if place { attributes } else { &attributes[..1] }, |html| {
         html.within("h3", &[], |html| {
             html.text(pack);
             if let Some(mode) = mode(run, pack) {

@@ -81,7 +81,9 @@ fn head(html: &mut Html, run: &Run<'_>) {
         html.raw("<meta charset=\"utf-8\">\n");
         html.open("meta", &[("http-equiv", "Content-Security-Policy"), ("content", &policy)]);
         html.raw("\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-        html.raw("<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n");
+        html.raw(
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n",
+        );
         html.raw("<link rel=\"icon\" href=\"data:,\">\n");
         html.within("title", &[], |html| {
             html.text(name(run));
@@ -197,13 +199,13 @@ fn verdicts(html: &mut Html, run: &Run<'_>) {
     matrix::matrix(html, run, decision, &main);
     html.raw("<p class=\"controls screen-only\" hidden><button type=\"button\" data-open=\"\">Open all</button> <button type=\"button\" data-close=\"\">Close all</button></p>\n");
     for pack in matrix::packs(run, &main) {
-        matrix::pack_section(html, run, pack, &main);
+        matrix::pack_section(html, run, pack, &main, true);
     }
     let earlier = only_earlier(run, decision, &main);
     if !earlier.is_empty() {
         html.leaf("h3", &[("class", "apart")], "Decided at earlier gates only");
         for pack in matrix::packs(run, &earlier) {
-            matrix::pack_section(html, run, pack, &earlier);
+            matrix::pack_section(html, run, pack, &earlier, false);
         }
     }
 }

@@ -95,7 +95,9 @@ fn thresholds(html: &mut Html, thresholds: &[Json]) {
                     html.within("td", &[], |html| crossed(html, threshold));
                     html.within("td", &[], |html| threshold_words(html, threshold));
                     for key in ["rule", "pack"] {
-                        html.within("td", &[], |html| html.leaf("code", &[], run::text(threshold, &[key]).unwrap_or("")));
+                        html.within("td", &[], |html| {
+                            html.leaf("code", &[], run::text(threshold, &[key]).unwrap_or(""));
+                        });
                     }
                 });
             }
@@ -174,7 +176,12 @@ pub(crate) fn training(html: &mut Html, run: &Run<'_>) {
                 html,
                 "Training curve",
                 curve,
-                &[("Step", &["step"]), ("Loss", &["loss"]), ("Learning rate", &["learningRate"]), ("FLOP", &["computeFlop"])],
+                &[
+                    ("Step", &["step"]),
+                    ("Loss", &["loss"]),
+                    ("Learning rate", &["learningRate"]),
+                    ("FLOP", &["computeFlop"]),
+                ],
             );
         });
     }
@@ -317,11 +324,14 @@ pub(crate) fn evaluation(html: &mut Html, run: &Run<'_>) {
         tables::table(html, "Held-out scores", |html| {
             tables::header(html, &["Model", "#Score", "Interval", "Side by side", "Entry"]);
             for id in ids {
-                let those: Vec<_> = held_out.iter().filter(|(_, json)| run::text(json, &["metric"]) == Some(id)).collect();
+                let those: Vec<_> =
+                    held_out.iter().filter(|(_, json)| run::text(json, &["metric"]) == Some(id)).collect();
                 let all: Vec<&Json> = those.iter().map(|(_, json)| *json).collect();
                 html.within("tbody", &[], |html| {
                     html.within("tr", &[("class", "group")], |html| {
-                        html.within("th", &[("colspan", "5"), ("scope", "rowgroup")], |html| html.leaf("code", &[], id));
+                        html.within("th", &[("colspan", "5"), ("scope", "rowgroup")], |html| {
+                            html.leaf("code", &[], id);
+                        });
                     });
                     for (record, json) in those {
                         html.within("tr", &[], |html| {
@@ -369,7 +379,8 @@ fn folds(html: &mut Html, run: &Run<'_>) {
             }
         });
     });
-    let summary: Vec<_> = ["kfold.loss", "kfold.loss_spread"].iter().filter_map(|id| run.measurement(id, None)).collect();
+    let summary: Vec<_> =
+        ["kfold.loss", "kfold.loss_spread"].iter().filter_map(|id| run.measurement(id, None)).collect();
     html.within("ul", &[("class", "changes")], |html| {
         for (_, json) in summary {
             html.within("li", &[], |html| {
@@ -446,7 +457,9 @@ pub(crate) fn lineage(html: &mut Html, run: &Run<'_>) {
     let edges: Vec<_> = run
         .records()
         .iter()
-        .flat_map(|record| run::list(&record.statement.predicate, &["derivedFrom"]).iter().map(move |edge| (*record, edge)))
+        .flat_map(|record| {
+            run::list(&record.statement.predicate, &["derivedFrom"]).iter().map(move |edge| (*record, edge))
+        })
         .collect();
     if edges.is_empty() {
         return html.leaf("p", &[], "No lineage stands in this run.");

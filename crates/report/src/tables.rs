@@ -7,6 +7,7 @@ use crate::{
     verdict::fact_id,
 };
 use evidence::{Json, Predicate, metric};
+use std::collections::BTreeSet;
 
 /// A column: its heading, and the members that may fill it, the first present one winning.
 pub(crate) type Column = (&'static str, &'static [&'static str]);
@@ -80,6 +81,7 @@ pub(crate) fn measurements(html: &mut Html, run: &Run<'_>) {
     if groups.is_empty() {
         return html.leaf("p", &[], "No measurement stands in this run.");
     }
+    let mut places = Places::default();
     table(html, "Measurements", |html| {
         header(html, &["Fact", "#Value", "Interval", "Sample", "Provenance", "Entry"]);
         for name in groups {
@@ -88,17 +90,31 @@ pub(crate) fn measurements(html: &mut Html, run: &Run<'_>) {
                     html.leaf("th", &[("colspan", "6"), ("scope", "rowgroup")], &name.replace('_', " "));
                 });
                 for (record, json) in all.iter().filter(|(_, json)| group(json).as_deref() == Some(&name)) {
-                    measurement(html, record, json);
+                    measurement(html, &mut places, record, json);
                 }
             });
         }
     });
 }
 
+/// Fragments given away already: of several figures of one fact in one entry, links lead to the first.
+#[derive(Default)]
+struct Places(BTreeSet<String>);
+
+impl Places {
+    /// A table row that is the place of `fact` in `record`, unless an earlier one is.
+    fn row(&mut self, html: &mut Html, record: &Record, fact: &str, cells: impl FnOnce(&mut Html)) {
+        let id = fact_id(record, fact);
+        let attributes: &[(&str, &str)] = &[("class", "figures"), ("id", &id)];
+        let is_first = self.0.insert(id.clone());
+        html.within("tr", if is_first { attributes } else { &attributes[..1] }, cells);
+    }
+}
+
 /// Two rows: the figure, and how it was had.
-fn measurement(html: &mut Html, record: &Record, json: &Json) {
+fn measurement(html: &mut Html, places: &mut Places, record: &Record, json: &Json) {
     let id = run::text(json, &["metric"]).unwrap_or("no metric");
-    html.within("tr", &[("id", &fact_id(record, id)), ("class", "figures")], |html| {
+    places.row(html, record, id, |html| {
         html.within("th", &[("scope", "row")], |html| html.leaf("code", &[], id));
         html.within("td", &[("class", "number")], |html| figures::quantity(html, json));
         html.within("td", &[], |html| figures::interval(html, json));
@@ -118,7 +134,7 @@ fn how(html: &mut Html, id: &str, json: &Json) {
     html.within("p", &[], |html| {
         if let Some(name) = json.get("subject").and_then(|subject| run::text(subject, &["name"])) {
             html.leaf("span", &[("class", "name")], name);
-            html.raw(". ");
+            html.raw(" · ");
         }
         for words in known.iter().flat_map(|metric| [metric.what, metric.limits]).filter_map(wording) {
             html.text(words);
@@ -162,12 +178,13 @@ pub(crate) fn declarations(html: &mut Html, run: &Run<'_>) {
     if all.is_empty() {
         return html.leaf("p", &[], "No declaration stands in this run.");
     }
+    let mut places = Places::default();
     table(html, "Declarations", |html| {
         header(html, &["Fact", "Declared", "By", "Void from", "Provenance", "Entry"]);
         html.within("tbody", &[], |html| {
             for (record, json) in all {
                 let id = run::text(json, &["fact"]).unwrap_or("no fact");
-                html.within("tr", &[("id", &fact_id(record, id))], |html| {
+                places.row(html, record, id, |html| {
                     html.within("th", &[("scope", "row")], |html| {
                         html.leaf("code", &[], id);
                         if let Some(what) = metric::find(id).and_then(|metric| wording(metric.what)) {

@@ -178,7 +178,9 @@ fn reason(html: &mut Html, verdict: &Verdict<'_>) {
     part(html, "Why", |html| {
         html.within("p", &[], |html| sentence(html, run::text(verdict.json, &["reason"])));
         for unmet in run::list(verdict.json, &["unmet"]) {
-            html.within("p", &[("class", "absent")], |html| html.text(run::text(unmet, &["sentence"]).unwrap_or_default()));
+            html.within("p", &[("class", "absent")], |html| {
+                html.text(run::text(unmet, &["sentence"]).unwrap_or_default());
+            });
         }
         if let Some(decided) = verdict.json.get("decidedBy") {
             decided_by(html, decided);
@@ -273,11 +275,9 @@ fn clause(html: &mut Html, verdict: &Verdict<'_>, cite: &Json) {
             });
         }
     });
-    for (key, class, label) in [
-        ("says", "clause", "Says"),
-        ("house", "house", "Our reading, not the law"),
-        ("sanction", "clause", "Sanction"),
-    ] {
+    for (key, class, label) in
+        [("says", "clause", "Says"), ("house", "house", "Our reading, not the law"), ("sanction", "clause", "Sanction")]
+    {
         if let Some(text) = run::text(cite, &[key]) {
             html.within("p", &[("class", class)], |html| {
                 html.leaf("span", &[("class", "quiet")], label);
@@ -320,7 +320,11 @@ fn evidence_item(html: &mut Html, run: &Run<'_>, item: &Json) {
         }
         html.raw(" ");
     }
-    let shown = if item.get("value").or_else(|| item.get("values")).is_some() { Some(item) } else { found.map(|(_, signed)| signed) };
+    let shown = if item.get("value").or_else(|| item.get("values")).is_some() {
+        Some(item)
+    } else {
+        found.map(|(_, signed)| signed)
+    };
     match shown {
         Some(shown) => evidence_value(html, shown, found.map(|(_, signed)| signed)),
         None if fact.is_some() => html.leaf("span", &[("class", "absent")], "no evidence in this run "),

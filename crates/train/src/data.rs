@@ -77,6 +77,23 @@ pub struct Batch {
     pub n_tokens: u64,
 }
 
+impl Batch {
+    /// The batch cut into at most `n` runs of windows, in order, their sizes equal to within one.
+    ///
+    /// # Errors
+    /// Those of the tensor engine.
+    pub fn shards(&self, n: usize) -> Result<Vec<Self>, DataError> {
+        let (windows, context) = self.inputs.dims2()?;
+        let n = n.clamp(1, windows.max(1));
+        let shard = |place: usize| {
+            let (begin, end) = (place * windows / n, (place + 1) * windows / n);
+            let rows = |side: &Tensor| side.narrow(0, begin, end - begin);
+            Ok(Self { inputs: rows(&self.inputs)?, targets: rows(&self.targets)?, n_tokens: ((end - begin) * context) as u64 })
+        };
+        (0..n).map(shard).collect()
+    }
+}
+
 /// The batches of a run. Batch of step s is a pure function of (corpus, context, batch, seed, s), so that work taken up
 /// again needs no generator state: the windows of epoch e are shuffled with stream e, epochs follow one another without
 /// a gap, and step s takes places (s − 1) · B to s · B of that sequence.
@@ -216,6 +233,19 @@ mod tests {
         assert_eq!(inputs, (0..45).collect::<Vec<_>>());
         assert_eq!(chunks.iter().map(|chunk| chunk.n_tokens).collect::<Vec<_>>(), [20, 20, 5]);
         assert_eq!((batches.n_tokens(true), batches.n_tokens(false)), (45, 20));
+    }
+
+    #[test]
+    fn shards_are_the_batch_in_order() {
+        let corpus = counting(61);
+        let batch = Batches::new(&corpus, 5, 10, 1).unwrap().batch(1).unwrap();
+        let ids = |side: &Tensor| side.flatten_all().unwrap().to_vec1::<u32>().unwrap();
+        for (n, sizes) in [(1, vec![50]), (4, vec![10, 15, 10, 15]), (99, vec![5; 10])] {
+            let shards = batch.shards(n).unwrap();
+            assert_eq!(shards.iter().map(|shard| shard.n_tokens).collect::<Vec<_>>(), sizes);
+            assert_eq!(shards.iter().flat_map(|shard| ids(&shard.inputs)).collect::<Vec<_>>(), ids(&batch.inputs));
+            assert_eq!(shards.iter().flat_map(|shard| ids(&shard.targets)).collect::<Vec<_>>(), ids(&batch.targets));
+        }
     }
 
     #[test]

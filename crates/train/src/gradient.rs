@@ -5,6 +5,7 @@ use crate::{
     slices::{update_entries, with_entries},
 };
 use candle_core::{Var, backprop::GradStore};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// One buffer a parameter, in the order of the names, kept from step to step.
@@ -33,34 +34,25 @@ impl Gradient {
         &self.by_name
     }
 
-    /// Takes over what a backward pass found, in place of what was there.
+    pub fn clear(&mut self) {
+        self.by_name.values_mut().for_each(|sum| sum.fill(0.0));
+    }
+
+    /// Adds what backward passes found, entry by entry, in f32, one pass after the other in the order given.
+    ///
+    /// Deterministic: names are spread over threads, the sum of one entry never is.
     ///
     /// # Errors
     /// `Unused` when a parameter has no gradient.
-    pub fn set(&mut self, parameters: &BTreeMap<String, Var>, found: &GradStore) -> Result<(), GradientError> {
-        self.gather(parameters, found, |sum, slopes| sum.copy_from_slice(slopes))
-    }
-
-    /// Adds what a backward pass found, entry by entry, in f32.
-    ///
-    /// # Errors
-    /// `Unused` when a parameter has no gradient.
-    pub fn add(&mut self, parameters: &BTreeMap<String, Var>, found: &GradStore) -> Result<(), GradientError> {
-        self.gather(parameters, found, |sum, slopes| sum.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope))
-    }
-
-    fn gather(
-        &mut self,
-        parameters: &BTreeMap<String, Var>,
-        found: &GradStore,
-        take: impl Fn(&mut [f32], &[f32]),
-    ) -> Result<(), GradientError> {
-        for (name, sum) in &mut self.by_name {
-            let unused = || GradientError::Unused(name.clone());
-            let slopes = parameters.get(name).and_then(|var| found.get(var)).ok_or_else(unused)?;
-            with_entries(slopes, |slopes| take(sum, slopes))?;
-        }
-        Ok(())
+    pub fn add(&mut self, parameters: &BTreeMap<String, Var>, found: &[GradStore]) -> Result<(), GradientError> {
+        self.by_name.par_iter_mut().try_for_each(|(name, sum)| {
+            for found in found {
+                let slopes = parameters.get(name).and_then(|var| found.get(var));
+                let slopes = slopes.ok_or_else(|| GradientError::Unused(name.clone()))?;
+                with_entries(slopes, |slopes| sum.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope))?;
+            }
+            Ok(())
+        })
     }
 
     /// Adds the slope of J_R for every matrix and gives its value, summed over names in order, in f64.
@@ -143,12 +135,15 @@ mod tests {
         let product = parameters["matrix"].broadcast_mul(&parameters["gain"]).unwrap();
         let found = product.sum_all().unwrap().backward().unwrap();
         let mut gradient = Gradient::zeros(&parameters);
-        gradient.set(&parameters, &found).unwrap();
+        let again = product.sum_all().unwrap().backward().unwrap();
+        gradient.add(&parameters, &[found]).unwrap();
         assert_eq!(gradient.by_name()["gain"], [3.5, 1.0]);
         assert_eq!(gradient.by_name()["matrix"], [1.0, 4.0, 1.0, 4.0]);
         assert!((gradient.norm() - 47.25_f64.sqrt()).abs() < 1e-12);
-        gradient.add(&parameters, &found).unwrap();
+        gradient.add(&parameters, &[again]).unwrap();
         assert_eq!(gradient.by_name()["gain"], [7.0, 2.0]);
+        gradient.clear();
+        assert_eq!(gradient, Gradient::zeros(&parameters));
     }
 
     /// J_R of the matrix alone: 0.5 · (3 + 1 + 0.5 + 2) + 0.2 / 2 · (9 + 1 + 0.25 + 4) = 4.675, by hand.
@@ -170,7 +165,7 @@ mod tests {
     fn a_parameter_without_a_gradient_is_an_error() {
         let parameters = parameters();
         let found = parameters["gain"].sum_all().unwrap().backward().unwrap();
-        let error = Gradient::zeros(&parameters).set(&parameters, &found).unwrap_err();
+        let error = Gradient::zeros(&parameters).add(&parameters, &[found]).unwrap_err();
         assert_eq!(error.to_string(), "the objective does not depend on parameter `matrix`");
     }
 

@@ -37,6 +37,7 @@ mod run;
 mod schedule;
 mod shuffle;
 mod slices;
+mod slope;
 mod snapshot;
 
 pub use config::{Config, ConfigError, identity, parameters_digest};
@@ -47,4 +48,5 @@ pub use objective::{CrossEntropy, ObjectiveError, Penalty, cross_entropy, cross_
 pub use optimizer::{Optimizer, State, StateError};
 pub use run::{Event, Outcome, Point, TrainError, Trained, run};
 pub use schedule::{Decay, Schedule};
+pub use slope::SlopeError;
 pub use snapshot::SnapshotError;

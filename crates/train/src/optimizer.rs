@@ -243,7 +243,7 @@ mod tests {
         let halves = parameters.values().map(|var| (var.sqr().unwrap().sum_all().unwrap() * 0.5).unwrap());
         let objective = halves.reduce(|a, b| (a + b).unwrap()).unwrap();
         let mut gradient = Gradient::zeros(parameters);
-        gradient.set(parameters, &objective.backward().unwrap()).unwrap();
+        gradient.add(parameters, &[objective.backward().unwrap()]).unwrap();
         gradient
     }
 

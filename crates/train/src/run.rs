@@ -2,14 +2,14 @@
 
 use crate::{
     config::{Config, ConfigError, identity},
-    data::{Batch, Batches, Corpus, DataError},
-    gradient::{Gradient, GradientError, clip_factor},
-    objective::{ObjectiveError, cross_entropy},
+    data::{Batches, Corpus, DataError},
+    gradient::{Gradient, clip_factor},
     optimizer::{State, StateError},
+    slope::{self, SlopeError},
     snapshot::{self, Held, Snapshot, SnapshotError},
 };
 use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Round};
-use model::{Llama, LlamaError};
+use model::Llama;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -78,12 +78,8 @@ pub enum TrainError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Data(#[from] DataError),
-    #[error("the model failed in the forward pass of step {step}")]
-    Model { step: u64, source: LlamaError },
-    #[error("the objective failed at step {step}")]
-    Objective { step: u64, source: ObjectiveError },
-    #[error("the gradient failed at step {step}")]
-    Gradient { step: u64, source: GradientError },
+    #[error("cannot take step {step}")]
+    Step { step: u64, source: SlopeError },
     #[error("training diverged: the {quantity} of step {step} is not a finite number; the weights before that step are untouched; lower the learning rate of {learning_rate} or clip the gradient")]
     Diverged { step: u64, quantity: &'static str, learning_rate: f64 },
     #[error(transparent)]
@@ -208,7 +204,7 @@ impl<'a> Job<'a> {
         let begun = Instant::now();
         let step = self.step + 1;
         let learning_rate = self.config.schedule.learning_rate(self.config.learning_rate, step, self.config.steps);
-        let slope = self.slope(step)?;
+        let slope = self.slope(step).map_err(|source| TrainError::Step { step, source })?;
         for (quantity, value) in [("loss", slope.loss_nats + slope.penalty), ("gradient", slope.norm)] {
             if !value.is_finite() {
                 return Err(TrainError::Diverged { step, quantity, learning_rate });
@@ -216,7 +212,7 @@ impl<'a> Job<'a> {
         }
         let scale = clip_factor(slope.norm, self.config.clip_norm);
         let moved = self.state.step(self.model.parameters(), &self.gradient, learning_rate, scale, step);
-        moved.map_err(|source| TrainError::Gradient { step, source })?;
+        moved.map_err(|source| TrainError::Step { step, source: source.into() })?;
         self.step = step;
         let decimal = |value: f64| Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest).unwrap_or(Decimal::ZERO);
         self.curve.push(Point {
@@ -237,21 +233,19 @@ impl<'a> Job<'a> {
     }
 
     /// The gradient of J into `self.gradient`, over one batch or, chunk by chunk, over the whole corpus.
-    fn slope(&mut self, step: u64) -> Result<Slope, TrainError> {
+    fn slope(&mut self, step: u64) -> Result<Slope, SlopeError> {
         let n_tokens = self.n_tokens();
+        self.gradient.clear();
         let mut loss_nats = 0.0;
         if self.config.optimizer.takes_full_batch() {
-            for (position, batch) in self.batches.full().enumerate() {
-                let batch = batch?;
-                let share = batch.n_tokens as f64 / n_tokens as f64;
-                loss_nats += share * differentiate(&self.model, &mut self.gradient, &batch, step, share, position > 0)?;
+            for batch in self.batches.full() {
+                loss_nats += slope::add(&self.model, &mut self.gradient, &batch?, n_tokens)?;
             }
         } else {
             let batch = self.batches.batch(step)?;
-            loss_nats = differentiate(&self.model, &mut self.gradient, &batch, step, 1.0, false)?;
+            loss_nats = slope::add(&self.model, &mut self.gradient, &batch, n_tokens)?;
         }
-        let penalty = self.gradient.penalise(self.model.parameters(), &self.config.penalty);
-        let penalty = penalty.map_err(|source| TrainError::Gradient { step, source })?;
+        let penalty = self.gradient.penalise(self.model.parameters(), &self.config.penalty)?;
         Ok(Slope { loss_nats, penalty, norm: self.gradient.norm() })
     }
 
@@ -268,23 +262,4 @@ impl<'a> Job<'a> {
         self.saved = Some(held);
         Ok(asked(control))
     }
-}
-
-/// Puts the gradient of `share` · J_D(batch) into `gradient`, or adds it, and gives J_D(batch) in nats per token.
-fn differentiate(
-    model: &Llama,
-    gradient: &mut Gradient,
-    batch: &Batch,
-    step: u64,
-    share: f64,
-    add: bool,
-) -> Result<f64, TrainError> {
-    let objective = |source| TrainError::Objective { step, source };
-    let logits = model.logits(&batch.inputs).map_err(|source| TrainError::Model { step, source })?;
-    let loss = cross_entropy(&logits, &batch.targets).map_err(objective)?;
-    let weighted = if share < 1.0 { loss.mean.affine(share, 0.0) } else { Ok(loss.mean) };
-    let found = weighted.and_then(|mean| mean.backward()).map_err(|source| objective(source.into()))?;
-    let gathered = if add { gradient.add(model.parameters(), &found) } else { gradient.set(model.parameters(), &found) };
-    gathered.map_err(|source| TrainError::Gradient { step, source })?;
-    Ok(loss.nats)
 }

@@ -21,6 +21,8 @@ const fn joined() -> [Metric; MEASURED.len() + DECLARED.len()] {
     all
 }
 
+// A row reads as one block; the formatter would give every word a line of its own.
+#[rustfmt::skip]
 const MEASURED: &[Metric] = &[
     row("bank.answer", Count, Unit::One, Model, [
         "Questions in the bank of questions that must be answered.",

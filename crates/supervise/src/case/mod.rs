@@ -164,6 +164,17 @@ impl Case {
         read::case(&file, folder, text)
     }
 
+    /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, the packs, the
+    /// budget and declarations may change without making it another run.
+    #[must_use]
+    pub fn work(&self) -> String {
+        let mut tables: toml::Table = toml::from_str(&self.text).unwrap_or_default();
+        for table in ["system", "site", "policy", "budget", "declare"] {
+            tables.remove(table);
+        }
+        tables.to_string()
+    }
+
     /// A complaint about something that stands at `place` in this case's file.
     #[must_use]
     pub fn complain(&self, place: Place, message: &str, hint: &str) -> CaseError {

@@ -33,7 +33,8 @@ fn optimisers_agree_with_pytorch_over_fifty_steps() {
                 ((tensor(name, "pull") / 2.0).unwrap() * distance).unwrap().sum_all().unwrap()
             };
             let objective = parameters.iter().map(part).reduce(|a, b| (a + b).unwrap()).unwrap();
-            gradient.set(&parameters, &objective.backward().unwrap()).unwrap();
+            gradient.clear();
+            gradient.add(&parameters, &[objective.backward().unwrap()]).unwrap();
             state.step(&parameters, &gradient, learning_rate, 1.0, step).unwrap();
             for (name, expected) in run["after"][step.to_string()].as_object().into_iter().flatten() {
                 let (expected, found) = (numbers(expected), parameters[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
@@ -55,9 +56,8 @@ fn batches(config: &Config) -> Value {
     (1..=config.steps).map(batch).map(|batch| json!({"inputs": rows(batch.inputs), "targets": rows(batch.targets)})).collect()
 }
 
-/// Loss, gradient norm and learning rate of 20 steps. Tolerance: both are f32 with sums in different orders; the loss
-/// is good to about 1e-6 at first and the trajectories part by less than 1e-4 in 20 steps (the largest relative
-/// difference seen is in the message of a failure); 1e-4 for losses, 1e-3 for norms.
+/// Loss, gradient norm and learning rate of 20 steps. Tolerance: both are f32 with sums in different orders. Relative
+/// differences of up to 2e-7 were seen in losses and norms over the 20 steps; 1e-5 leaves room for other kernels.
 #[test]
 fn the_first_twenty_steps_agree_with_a_pytorch_transcript() {
     let config = config(20);
@@ -89,7 +89,7 @@ fn the_first_twenty_steps_agree_with_a_pytorch_transcript() {
         if let Event::Done { step, loss_nats, learning_rate, gradient_norm, .. } = event {
             let expected = |key: &str| fixture["steps"][*step as usize - 1][key].as_f64().unwrap();
             for (key, found, tolerance) in
-                [("loss", loss_nats, 1e-4), ("gradient_norm", gradient_norm, 1e-3), ("learning_rate", learning_rate, 1e-12)]
+                [("loss", loss_nats, 1e-5), ("gradient_norm", gradient_norm, 1e-5), ("learning_rate", learning_rate, 1e-12)]
             {
                 let difference = (found / expected(key) - 1.0).abs();
                 assert!(difference < tolerance, "{key} of step {step}: relative difference {difference:e}");

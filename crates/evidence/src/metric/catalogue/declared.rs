@@ -3,6 +3,8 @@
 use crate::Unit;
 use crate::metric::{About::*, Kind::*, Metric, row};
 
+// A row reads as one block; the formatter would give every word a line of its own.
+#[rustfmt::skip]
 pub(super) const DECLARED: &[Metric] = &[
     row("attack.classes_tested", Count, Unit::One, Model, [
         "Attack classes with a bounded test result: data poisoning, model poisoning, evasion, confidentiality, model flaws.",

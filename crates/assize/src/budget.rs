@@ -1,0 +1,102 @@
+//! The callback that joins the halves: it reserves the upper cost of the next unit of work, or says stop.
+
+use evidence::Control;
+use meter::{Account, AccountError, Cost, Intensity, Sensor};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+/// Asked before each unit of work; told after it.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    account: Account,
+    sensor: Sensor,
+    intensity: Option<Intensity>,
+    /// Slowest pace seen, in seconds a FLOP; the next unit is expected to take no more than three times as long.
+    pace: f64,
+    under_way: Option<(Instant, u128, Cost)>,
+    interrupted: Arc<AtomicBool>,
+    failure: Option<AccountError>,
+}
+
+/// How much slower than the slowest unit so far the next one may be.
+const MARGIN: f64 = 3.0;
+/// Reservations are made durable for about this long at a time.
+const BLOCK_S: f64 = 1.0;
+
+impl Guard {
+    pub(crate) fn new(
+        account: Account,
+        sensor: Sensor,
+        intensity: Option<Intensity>,
+        pace: f64,
+        interrupted: Arc<AtomicBool>,
+    ) -> Self {
+        Self { account, sensor, intensity, pace, under_way: None, interrupted, failure: None }
+    }
+
+    /// Reserves the upper cost of a unit of `flop`. What is still under way is settled first.
+    pub(crate) fn ask(&mut self, flop: u128) -> Control {
+        self.done();
+        if self.interrupted.load(Ordering::SeqCst) {
+            return Control::Stop("interrupted by a person".to_owned());
+        }
+        let seconds = flop as f64 * self.pace * MARGIN;
+        let reserved = self.cost(flop, seconds, self.sensor.watts_max() * seconds);
+        let block = (BLOCK_S / seconds.max(1e-6)).ceil().clamp(1.0, 64.0) as u64;
+        match self.account.reserve(reserved, block) {
+            Ok(Ok(())) => {
+                self.under_way = Some((Instant::now(), flop, reserved));
+                Control::Continue
+            }
+            Ok(Err(refusal)) => Control::Stop(refusal.to_string()),
+            Err(error) => {
+                let reason = error.to_string();
+                self.failure = Some(error);
+                Control::Stop(reason)
+            }
+        }
+    }
+
+    /// Settles the unit under way at what it took.
+    pub(crate) fn done(&mut self) {
+        if let Some((begun, flop, reserved)) = self.under_way.take() {
+            let seconds = begun.elapsed().as_secs_f64();
+            self.pace = self.pace.max(seconds / flop.max(1) as f64);
+            let joules = self.sensor.read(seconds).upper;
+            self.account.settle(reserved, self.cost(flop, seconds, joules));
+        }
+    }
+
+    fn cost(&self, flop: u128, seconds: f64, joules: f64) -> Cost {
+        let grams_per_kwh = self.intensity.as_ref().map_or(0.0, |intensity| intensity.grams_per_kwh.to_f64());
+        Cost::new(flop, seconds, joules, joules / 3.6e6 * grams_per_kwh)
+    }
+
+    /// What the journal could not take; a stop that came of it is an error, not a decision.
+    pub(crate) fn take_failure(&mut self) -> Option<AccountError> {
+        self.failure.take()
+    }
+
+    /// Nothing is under way: every hold is freed.
+    pub(crate) fn close(&mut self) -> Result<(), AccountError> {
+        self.done();
+        self.account.close()
+    }
+
+    pub(crate) const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(crate) const fn sensor(&self) -> &Sensor {
+        &self.sensor
+    }
+
+    pub(crate) const fn intensity(&self) -> Option<&Intensity> {
+        self.intensity.as_ref()
+    }
+}

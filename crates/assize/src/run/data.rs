@@ -1,0 +1,108 @@
+//! The corpus: read, audited, split, and made into tokens.
+
+use super::{INSTRUMENT, Session, now};
+use anyhow::Context as _;
+use dataset::{Corpus, Source, Split, Unit};
+use evidence::{Digest, Json, Predicate, Subject};
+use model::Tokenizer;
+use std::path::Path;
+use supervise::{Record, case::Case};
+
+/// A corpus and its split.
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) corpus: Corpus,
+    pub(crate) split: Split,
+}
+
+/// The tokenizer and every document under it.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) digest: Digest,
+    /// In the order of the corpus.
+    pub(crate) documents: Vec<Vec<u32>>,
+    pub(crate) train: Vec<usize>,
+    pub(crate) held_out: Vec<usize>,
+}
+
+impl Tokens {
+    pub(crate) fn of(&self, indices: &[usize]) -> Vec<Vec<u32>> {
+        indices.iter().map(|&index| self.documents[index].clone()).collect()
+    }
+}
+
+/// Reads what `[[data]]` names. The seed of the split is that of the case.
+pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
+    let train = case.train.as_ref().context("the case has no `[train]`; there is nothing to run")?;
+    let sources = case.data.iter().map(|data| Source {
+        name: data.name.clone(),
+        path: data.path.clone(),
+        licence: data.licence.clone(),
+        source: data.source.clone(),
+        split: if data.by_section { Unit::BlankLineSection } else { Unit::File },
+    });
+    let config = dataset::Config {
+        root: case.folder.clone(),
+        sources: sources.collect(),
+        held_out: train.held_out,
+        seed: train.seed,
+    };
+    let corpus = dataset::read(&config)?;
+    let split = dataset::split(&corpus, train.held_out, train.seed)?;
+    Ok(Data { corpus, split })
+}
+
+impl Session<'_> {
+    /// Trains the tokenizer, and records the audit unless it stands.
+    pub(crate) fn audit(&mut self, data: &Data) -> anyhow::Result<Tokens> {
+        let tokens = tokenize(self.case, data, &self.weights("tokenizer.json"))?;
+        let digest = data.corpus.digest();
+        if self.run.done(Predicate::DatasetAudit, "corpus", &digest.to_string()).is_some() {
+            return Ok(tokens);
+        }
+        let (subject, at) = (Subject::new("corpus", digest), now());
+        let findings = dataset::audit(&data.corpus);
+        let leak = dataset::leak(&data.corpus, &data.split);
+        let n_tokens = tokens.documents.iter().map(|document| document.len() as u64).sum();
+        let mut record = Record::new(Predicate::DatasetAudit, "data");
+        record.measurements = findings.measurements(&subject, INSTRUMENT, at)?;
+        record.measurements.push(leak.measurement(&subject, INSTRUMENT, at)?);
+        record.measurements.push(dataset::tokens_measurement(n_tokens, tokens.digest, &subject, INSTRUMENT, at)?);
+        record.subjects = vec![subject, Subject::new("weights/tokenizer.json", tokens.digest)];
+        let names = |indices: &[usize]| Json::list(indices.iter().map(|&i| data.corpus.documents[i].id.as_str()));
+        let duplicates = findings.exact_duplicates.iter().map(|pair| {
+            Json::map([("original", Some(pair.original.as_str().into())), ("copy", Some(pair.copy.as_str().into()))])
+        });
+        record.members = vec![
+            ("corpus", digest.to_string().into()),
+            ("files", Json::List(data.corpus.files.iter().map(file).collect())),
+            ("split", Json::map([("train", Some(names(&data.split.train))), ("heldOut", Some(names(&data.split.held_out)))])),
+            ("exactDuplicates", Json::List(duplicates.collect())),
+            ("passedOver", Json::list(data.corpus.passed_over.iter().map(String::as_str))),
+        ];
+        self.record(record)?;
+        Ok(tokens)
+    }
+}
+
+/// Trains the tokenizer on the training part, saves it, and encodes every document alone.
+pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<Tokens> {
+    let model = case.model.as_ref().context("the case has no `[model]`; there is nothing to train")?;
+    let texts: Vec<&str> = data.split.train.iter().map(|&i| data.corpus.documents[i].text.as_str()).collect();
+    let tokenizer = Tokenizer::train(&texts, model.vocabulary)?;
+    let digest = tokenizer.save(path)?;
+    let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text));
+    let documents = documents.collect::<Result<_, _>>()?;
+    Ok(Tokens { tokenizer, digest, documents, train: data.split.train.clone(), held_out: data.split.held_out.clone() })
+}
+
+fn file(file: &dataset::File) -> Json {
+    Json::map([
+        ("path", Some(file.path.as_str().into())),
+        ("bytes", Some(file.bytes.into())),
+        ("digest", Some(file.digest.into())),
+        ("licence", file.licence.as_deref().map(Json::from)),
+        ("source", file.source.as_deref().map(Json::from)),
+    ])
+}

@@ -1,0 +1,264 @@
+//! The prediction, signed before anything is trained.
+
+use super::{Session, data, data::Data, data::Tokens, figures, shape, shape::Shape};
+use crate::{Ended, budget::Guard, packs, screen};
+use anyhow::Context as _;
+use evidence::{Decimal, Digest, Json, Measurement, Predicate, Subject};
+use meter::{Crossing, Joules, PlanInput, Quantity, Sensor};
+use policy::{Rules, expr::Value, thresholds};
+use std::{collections::BTreeSet, path::Path, time::Instant};
+use supervise::{Record, Terms, case::Case};
+
+/// Full windows of one scoring pass.
+pub(crate) const SCORING_BATCH: usize = 16;
+
+impl Session<'_> {
+    /// Predicts and records, unless a plan stands.
+    pub(crate) fn plan(&mut self, data: &Data, tokens: &Tokens, guard: &mut Guard) -> anyhow::Result<()> {
+        if self.run.last(Predicate::Plan).is_some() {
+            return Ok(());
+        }
+        let work = work_of(self.case, tokens)?;
+        let pace = probe(&work.shape, tokens, self.case)?;
+        let quantities = predict(&work, pace, guard.sensor(), guard.intensity())?;
+        let subject = Subject::new("case", Digest::of(self.case.text.as_bytes()));
+        let mut record = Record::new(Predicate::Plan, "plan");
+        for quantity in &quantities {
+            record.measurements.push(predicted(quantity, &subject)?);
+        }
+        let lineage = lineage(self.case, &quantities);
+        record.members = vec![
+            ("case", self.case.text.as_str().into()),
+            ("system", self.case.system.to_json()),
+            ("seed", work.shape.train.seed.into()),
+            ("config", config_json(&work.shape)?),
+            ("dataDigests", Json::list([data.corpus.digest()])),
+            ("tokenizer", tokens.digest.into()),
+            ("quantities", Json::List(quantities.iter().map(Quantity::to_json).collect())),
+            ("thresholds", thresholds_json(&self.run.terms().rules, &quantities, lineage)),
+            ("budgetCaps", self.budget_json()),
+            ("budget", figures::budget(guard.account())),
+            ("spent", figures::spent_json(guard.account().spent())),
+        ];
+        record.subjects = vec![subject];
+        self.record(record)?;
+        Ok(())
+    }
+}
+
+/// `assize plan`: the same prediction, shown and not recorded.
+pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
+    let case = Case::read(path)?;
+    let as_of = case.as_of.unwrap_or_else(super::today);
+    let terms = Terms::new(packs::of_case(&case)?, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
+    let corpus = data::read(&case)?;
+    let scratch = std::env::temp_dir().join(format!("assize-plan-{}", std::process::id()));
+    let tokens = data::tokenize(&case, &corpus, &scratch.join("tokenizer.json"));
+    let _ = std::fs::remove_dir_all(&scratch);
+    let tokens = tokens?;
+    let work = work_of(&case, &tokens)?;
+    let pace = probe(&work.shape, &tokens, &case)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let intensity = case.country.as_deref().and_then(meter::intensity);
+    let quantities = predict(&work, pace, &Sensor::find(threads), intensity.as_ref())?;
+    let thresholds = thresholds_json(&terms.rules, &quantities, lineage(&case, &quantities));
+    let plan = Json::map([
+        ("name", Some(case.name.as_str().into())),
+        ("quantities", Some(Json::List(quantities.iter().map(Quantity::to_json).collect()))),
+        ("thresholds", Some(thresholds)),
+    ]);
+    if is_json {
+        screen::json(&plan);
+    } else {
+        show(&plan);
+    }
+    Ok(Ended::Well)
+}
+
+fn show(plan: &Json) {
+    let text = |json: &Json, key: &str| match json.get(key) {
+        Some(Json::Decimal(value)) => value.to_string(),
+        Some(value) => value.as_text().unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
+    for q in plan.get("quantities").map_or(&[][..], Json::items) {
+        let [name, value, lower, upper, unit] = ["name", "value", "lower", "upper", "unit"].map(|key| text(q, key));
+        screen::line(&format!("{name:8} {value:>16} {unit:6} from {lower} to {upper}"));
+    }
+    for t in plan.get("thresholds").map_or(&[][..], Json::items) {
+        let [rule, fact, operator, value, unit, crossed] =
+            ["rule", "fact", "operator", "value", "unit", "crossed"].map(|key| text(t, key));
+        let crossed = if crossed.is_empty() { "not predicted" } else { &crossed };
+        screen::line(&format!("{rule:40} {fact} {operator} {value} {unit}: {crossed}"));
+    }
+}
+
+/// Everything a case will do, in FLOP.
+pub(crate) struct Work {
+    pub(crate) shape: Shape,
+    training: u128,
+    whole: u128,
+}
+
+pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
+    let shape = shape::of_case(case, tokens)?;
+    let training = training_flop(&shape, &tokens.of(&tokens.train))?;
+    let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
+    let scorings = 1 + u64::from(case.prune.is_some()) + u64::from(case.quantize);
+    let mut whole = training + scoring_flop(&shape, &lengths) * u128::from(scorings);
+    if let Some(folds) = &case.folds {
+        let small = shape::of_folds(case, folds, tokens)?;
+        let all: Vec<usize> = tokens.train.iter().map(|&index| tokens.documents[index].len()).collect();
+        whole += training_flop(&small, &tokens.of(&tokens.train))? * folds.folds as u128 + scoring_flop(&small, &all);
+    }
+    Ok(Work { shape, training, whole })
+}
+
+pub(crate) fn training_flop(shape: &Shape, documents: &[Vec<u32>]) -> anyhow::Result<u128> {
+    let corpus = train::Corpus::new(documents, model::END_OF_TEXT_ID);
+    let n_tokens = shape.train.tokens_per_step(&corpus)?;
+    Ok(shape.step_flop(n_tokens) * u128::from(shape.train.steps))
+}
+
+pub(crate) fn scoring_flop(shape: &Shape, lengths: &[usize]) -> u128 {
+    let architecture = shape::architecture(&shape.model);
+    let passes = evaluate::passes(lengths, &shape.scoring(SCORING_BATCH));
+    passes.iter().map(|pass| architecture.forward(pass.batch as u64, pass.positions as u64)).sum()
+}
+
+/// FLOP a second of this machine: two steps of the case's own shape on throw-away weights, the second timed.
+fn probe(shape: &Shape, tokens: &Tokens, case: &Case) -> anyhow::Result<Joules> {
+    let seed = case.train.as_ref().map_or(0, |train| train.seed);
+    let config = train::Config { steps: 2, ..shape.train.clone() };
+    let corpus = train::Corpus::new(&tokens.of(&tokens.train), model::END_OF_TEXT_ID);
+    let flop = shape.step_flop(config.tokens_per_step(&corpus)?);
+    let (mut begun, mut seconds) = (Instant::now(), f64::INFINITY);
+    train::run(&config, model::Llama::init(&shape.model, seed)?, &corpus, None, &mut |event| {
+        match event {
+            train::Event::Ahead { .. } => begun = Instant::now(),
+            train::Event::Done { .. } => seconds = seconds.min(begun.elapsed().as_secs_f64()),
+            _ => {}
+        }
+        evidence::Control::Continue
+    })?;
+    let rate = flop as f64 / seconds.max(1e-9);
+    Ok(Joules { lower: rate / 1.6, value: rate, upper: rate * 1.3 })
+}
+
+fn predict(
+    work: &Work,
+    pace: Joules,
+    sensor: &Sensor,
+    intensity: Option<&meter::Intensity>,
+) -> anyhow::Result<Vec<Quantity>> {
+    let input = PlanInput {
+        architecture: shape::architecture(&work.shape.model),
+        batch: work.shape.train.batch as u64,
+        context: work.shape.train.context as u64,
+        training_flop: work.training,
+        case_flop: work.whole,
+        flop_per_s: pace,
+        watts: sensor.watts(),
+        power_method: &sensor.method(),
+        intensity,
+        optimizer_states: match work.shape.train.optimizer {
+            train::Optimizer::AdamW { .. } => 2,
+            train::Optimizer::Sgd { .. } => 1,
+            train::Optimizer::GradientDescent => 0,
+        },
+    };
+    Ok(meter::predict(&input)?)
+}
+
+/// A predicted quantity as evidence: inferred, with its interval.
+fn predicted(quantity: &Quantity, subject: &Subject) -> anyhow::Result<Measurement> {
+    let interval = evidence::Interval {
+        lower: quantity.lower,
+        upper: quantity.upper,
+        level: None,
+        method: "planner".to_owned(),
+    };
+    let base = figures::measure(&format!("plan.{}", quantity.name), subject, quantity.value, &quantity.method)?;
+    Ok(Measurement { interval: Some(interval), provenance: evidence::Provenance::Inferred, ..base })
+}
+
+pub(crate) fn config_json(shape: &Shape) -> anyhow::Result<Json> {
+    let model = &shape.model;
+    let sizes = Json::map([
+        ("architecture", Some("llama".into())),
+        ("layers", Some(model.layers.into())),
+        ("width", Some(model.width.into())),
+        ("heads", Some(model.heads.into())),
+        ("kvHeads", Some(model.kv_heads.into())),
+        ("hidden", Some(model.hidden.into())),
+        ("context", Some(model.context.into())),
+        ("vocabulary", Some(model.vocab.into())),
+    ]);
+    Ok(Json::map([("model", Some(sizes)), ("train", Some(shape.train.to_json()?))]))
+}
+
+/// Bounds of the compute along the ancestry; `None` when a parent's is unknown.
+fn lineage(case: &Case, quantities: &[Quantity]) -> Option<(Decimal, Decimal)> {
+    let own = quantities.iter().find(|quantity| quantity.name == "compute")?;
+    let parents = case.model.as_ref()?.parents.iter().map(|parent| parent.compute_flop.map(Decimal::to_f64));
+    let parents: f64 = parents.sum::<Option<f64>>()?;
+    let sum = |own: Decimal, round| Decimal::from_f64(own.to_f64() + parents, 15, round).ok();
+    Some((sum(own.lower, evidence::Round::Down)?, sum(own.upper, evidence::Round::Up)?))
+}
+
+/// Every threshold of the rules on a quantity that is predicted or will be measured, in the sense in which it is crossed.
+fn thresholds_json(rules: &Rules, quantities: &[Quantity], lineage: Option<(Decimal, Decimal)>) -> Json {
+    let bounds = |fact: &str| {
+        let name = match fact {
+            "lineage.compute" => return lineage,
+            "train.memory_peak" => "memory",
+            fact => fact.strip_prefix("train.").or_else(|| fact.strip_prefix("plan."))?,
+        };
+        let quantity = quantities.iter().find(|quantity| quantity.name == name)?;
+        Some((quantity.lower, quantity.upper))
+    };
+    let mut seen = BTreeSet::new();
+    let mut rows = Vec::new();
+    for threshold in thresholds(rules) {
+        let value = match &threshold.value {
+            Value::Decimal(value) => *value,
+            Value::Int(value) => Json::from(*value).as_decimal().unwrap_or(Decimal::ZERO),
+            _ => continue,
+        };
+        // A condition to stay below is crossed above it, and the other way round.
+        let (operator, crosses): (&str, fn(Decimal, Decimal) -> bool) = match threshold.operator {
+            "<=" => (">", |x, limit| x > limit),
+            "<" => (">=", |x, limit| x >= limit),
+            ">" => (">", |x, limit| x > limit),
+            ">=" => (">=", |x, limit| x >= limit),
+            _ => continue,
+        };
+        if !seen.insert((threshold.rule.clone(), threshold.fact, operator, value)) {
+            continue;
+        }
+        let crossed = bounds(threshold.fact).map(|(lower, upper)| Crossing::of(lower, upper, |x| crosses(x, value)).name());
+        rows.push(Json::map([
+            ("rule", Some(threshold.rule.into())),
+            ("pack", Some(threshold.pack.into())),
+            ("fact", Some(threshold.fact.into())),
+            ("field", Some(threshold.field.into())),
+            ("operator", Some(operator.into())),
+            ("value", Some(value.into())),
+            ("unit", Some(threshold.unit.symbol().into())),
+            ("crossed", crossed.map(Json::from)),
+        ]));
+    }
+    Json::List(rows)
+}
+
+/// The plan of a run, when its predictions are to be compared.
+pub(crate) fn planned(entry: &ledger::Entry, name: &str) -> anyhow::Result<Quantity> {
+    let quantities = entry.statement.predicate.get("quantities").map_or(&[][..], Json::items);
+    let quantity = quantities.iter().find(|quantity| quantity.get("name").and_then(Json::as_text) == Some(name));
+    let quantity = quantity.with_context(|| format!("the plan predicts no `{name}`"))?;
+    let decimal = |key: &str| quantity.get(key).and_then(Json::as_decimal).with_context(|| format!("the plan's `{name}` has no `{key}`"));
+    let names = ["compute", "time", "memory", "energy", "carbon"];
+    let name = names.into_iter().find(|known| *known == name).context("not a planned kind")?;
+    let unit = quantity.get("unit").and_then(Json::as_text).and_then(evidence::Unit::from_symbol).context("no unit")?;
+    Ok(Quantity { name, value: decimal("value")?, lower: decimal("lower")?, upper: decimal("upper")?, unit, method: String::new() })
+}

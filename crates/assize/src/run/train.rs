@@ -1,0 +1,243 @@
+//! Training under the budget.
+
+use super::{Session, data::Tokens, figures, plan, shape, shape::Shape};
+use crate::budget::Guard;
+use anyhow::Context as _;
+use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject};
+use meter::{Cost, Joules, Sensor};
+use model::{Llama, weights};
+use std::{collections::BTreeMap, fs};
+use supervise::Record;
+use train::{Event, Outcome, Point};
+
+/// The trained model with its file.
+#[derive(Debug)]
+pub(crate) struct Trained {
+    pub(crate) model: Llama,
+    pub(crate) weights: Subject,
+    pub(crate) shape: Shape,
+}
+
+/// Points of the loss curve that the record keeps, at most.
+const CURVE_POINTS: usize = 200;
+
+impl Session<'_> {
+    /// Trains, or takes the weights that stand; `None` after a recorded stop.
+    pub(crate) fn train(&mut self, tokens: &Tokens, guard: &mut Guard) -> anyhow::Result<Option<Trained>> {
+        let shape = shape::of_case(self.case, tokens)?;
+        if let Some(trained) = self.trained_before(&shape)? {
+            return Ok(Some(trained));
+        }
+        let seed = shape.train.seed;
+        let corpus = train::Corpus::new(&tokens.of(&tokens.train), model::END_OF_TEXT_ID);
+        let flop = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
+        let bar = self.screen.bar("train", shape.train.steps);
+        let snapshots = self.work().join(self.run.id()).join("train");
+        let outcome = train::run(&shape.train, Llama::init(&shape.model, seed)?, &corpus, Some(&snapshots), &mut |event| {
+            match event {
+                Event::Ahead { .. } => return guard.ask(flop),
+                Event::Done { step, loss_nats, .. } => {
+                    guard.done();
+                    bar.set_position(*step);
+                    bar.set_message(format!("loss {loss_nats:.3}"));
+                }
+                Event::Resumed { step } => bar.set_position(*step),
+                Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
+                Event::Saved { .. } => {}
+            }
+            Control::Continue
+        });
+        bar.finish_and_clear();
+        match outcome? {
+            Outcome::Stopped { step, reason, snapshot, .. } => {
+                let snapshot = snapshot.map(|(_, digest)| Json::map([("step", Some(step.into())), ("digest", Some(digest.into()))]));
+                self.stop(&reason, guard, snapshot)?;
+                Ok(None)
+            }
+            Outcome::Finished(trained) => {
+                guard.close()?;
+                let model = trained.model;
+                let weights = self.save(&model)?;
+                let record = self.training_record(&shape, tokens, &weights, &trained.curve, flop, guard)?;
+                self.record(record)?;
+                Ok(Some(Trained { model, weights, shape }))
+            }
+        }
+    }
+
+    /// The weights of a training that the record knows, when their file is whole.
+    fn trained_before(&self, shape: &Shape) -> anyhow::Result<Option<Trained>> {
+        let Some(entry) = self.run.last(Predicate::TrainingRun) else { return Ok(None) };
+        let Some(weights) = entry.statement.subjects.first() else { return Ok(None) };
+        let path = self.weights("model.safetensors");
+        let Ok(tensors) = weights::load_checked(&path, weights.digest) else { return Ok(None) };
+        let model = Llama::from_tensors(shape.model.clone(), tensors)?;
+        Ok(Some(Trained { model, weights: weights.clone(), shape: shape.clone() }))
+    }
+
+    fn save(&self, model: &Llama) -> anyhow::Result<Subject> {
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let digest = weights::save(&self.weights("model.safetensors"), &model.tensors(), &metadata)?;
+        let config = model.config().to_json();
+        ledger::durable::write_atomic(&self.weights("config.json"), config.as_bytes())?;
+        Ok(Subject::new("weights/model.safetensors", digest))
+    }
+
+    fn training_record(
+        &self,
+        shape: &Shape,
+        tokens: &Tokens,
+        weights: &Subject,
+        curve: &[Point],
+        flop_per_step: u128,
+        guard: &Guard,
+    ) -> anyhow::Result<Record> {
+        let mut record = Record::new(Predicate::TrainingRun, "train");
+        record.subjects = vec![weights.clone()];
+        let corpus = self.run.last(Predicate::DatasetAudit).context("the record has no audit")?;
+        let corpus = corpus.statement.subjects.first().context("the audit has no subject")?.digest;
+        let inputs = vec![corpus, tokens.digest];
+        let steps = curve.len() as u128;
+        let compute = flop_per_step * steps;
+        let spent = guard.account().spent();
+        let used = difference(spent, self.spent_before());
+        record.measurements = vec![
+            figures::flop("train.compute", weights, compute, inputs.clone())?,
+            figures::measure("train.steps", weights, Decimal::from_u128(steps, Round::Nearest), "counted")?,
+            self.trained_tokens(weights, shape, flop_per_step, steps)?,
+            figures::measure("train.loss", weights, last_tenth(curve)?, "mean of the last tenth of the steps")?,
+            self.count(weights, shape)?,
+        ];
+        record.measurements.extend(self.lineage(weights, compute, inputs)?);
+        record.measurements.extend(spending(weights, used, guard)?);
+        if let Some(share) = guard.account().share_used() {
+            let share = Decimal::from_f64(share, DIGITS_MEASURED, Round::Up)?;
+            record.measurements.push(figures::measure("budget.share_used", weights, share, "spent ÷ cap, the largest")?);
+        }
+        if let Some(bytes) = meter::memory_peak() {
+            let bytes = Decimal::from_u128(u128::from(bytes), Round::Nearest);
+            record.measurements.push(figures::measure("train.memory_peak", weights, bytes, "VmHWM of the kernel")?);
+        }
+        let from = |parent: Digest, action: &str| DerivedFrom { parent, action: action.to_owned() };
+        record.derived_from = vec![from(corpus, "trained-on"), from(tokens.digest, "tokenized-by")];
+        let parents = self.case.model.iter().flat_map(|model| &model.parents);
+        record.derived_from.extend(parents.map(|parent| from(parent.digest, &parent.action)));
+        record.members = vec![
+            ("config", plan::config_json(shape)?),
+            ("curve", curve_json(curve, flop_per_step)),
+            ("budget", figures::budget(guard.account())),
+            ("spent", figures::spent_json(spent)),
+            ("weights", weights.digest.into()),
+            ("predictionScores", self.scores(&record.measurements)?),
+        ];
+        Ok(record)
+    }
+
+    /// What the journal had booked when the last stage was recorded.
+    pub(crate) fn spent_before(&self) -> Cost {
+        let spent = |entry: &ledger::Entry| figures::spent_of(entry.statement.predicate.get("spent")?);
+        self.run.entries().iter().rev().find_map(spent).unwrap_or_default()
+    }
+
+    fn trained_tokens(&self, weights: &Subject, shape: &Shape, flop: u128, steps: u128) -> anyhow::Result<Measurement> {
+        let context = shape.train.context as u64;
+        let window = shape::architecture(&shape.model).training(1, context);
+        let tokens = flop / window * u128::from(context) * steps;
+        figures::measure("train.tokens", weights, Decimal::from_u128(tokens, Round::Nearest), "windows × positions, counted")
+    }
+
+    fn count(&self, weights: &Subject, shape: &Shape) -> anyhow::Result<Measurement> {
+        let n = Decimal::from_u128(shape.model.n_parameters() as u128, Round::Nearest);
+        figures::measure("model.parameters", weights, n, "counted over the tensors; a tied embedding once")
+    }
+
+    /// Compute along the ancestry, and the share of a modification; missing when a parent's compute is.
+    fn lineage(&self, weights: &Subject, own: u128, inputs: Vec<Digest>) -> anyhow::Result<Vec<Measurement>> {
+        let parents = self.case.model.as_ref().map_or(&[][..], |model| &model.parents);
+        let Some(known) = parents.iter().map(|parent| parent.compute_flop).collect::<Option<Vec<_>>>() else {
+            return Ok(Vec::new());
+        };
+        if known.is_empty() {
+            return Ok(vec![figures::flop("lineage.compute", weights, own, inputs)?]);
+        }
+        let before: f64 = known.iter().map(|compute| compute.to_f64()).sum();
+        let exactly = |number| Joules { lower: number, value: number, upper: number };
+        let sum = figures::bounded("lineage.compute", weights, exactly(own as f64 + before), "own compute and that declared for each parent")?;
+        let share = figures::bounded("lineage.modification_share", weights, exactly(own as f64 / before), "own compute ÷ that declared for the parents")?;
+        let declared = |measurement| Measurement { provenance: Provenance::Inferred, ..measurement };
+        Ok(vec![declared(sum), declared(share)])
+    }
+
+    /// The plan's predictions of training, scored.
+    fn scores(&self, measured: &[Measurement]) -> anyhow::Result<Json> {
+        let Some(plan) = self.run.last(Predicate::Plan) else { return Ok(Json::List(Vec::new())) };
+        let mut rows = Vec::new();
+        for (name, id) in [("compute", "train.compute"), ("memory", "train.memory_peak")] {
+            let Some(measurement) = measured.iter().find(|measurement| measurement.metric.id == id) else { continue };
+            let Ok(quantity) = plan::planned(plan, name) else { continue };
+            let score = meter::score(&quantity, measurement.value)?;
+            rows.push(Json::map([
+                ("name", Some(name.into())),
+                ("inside", Some(score.is_inside.into())),
+                ("intervalScore", Some(score.interval_score.into())),
+                ("unit", Some(quantity.unit.symbol().into())),
+            ]));
+        }
+        Ok(Json::List(rows))
+    }
+}
+
+pub(crate) fn difference(after: Cost, before: Cost) -> Cost {
+    Cost(std::array::from_fn(|kind| after.0[kind].saturating_sub(before.0[kind])))
+}
+
+/// Time, energy and carbon of a stage, from the journal: steps repeated after a crash included.
+fn spending(subject: &Subject, used: Cost, guard: &Guard) -> anyhow::Result<Vec<Measurement>> {
+    let seconds = used.0[1] as f64 / 1e6;
+    let exactly = Joules { lower: seconds, value: seconds, upper: seconds };
+    let time = figures::bounded("train.time", subject, exactly, "monotonic clock around each step, from the budget journal")?;
+    // The journal books upper ends; the sensor's own bounds give the others.
+    let (watts, upper) = (guard.sensor().watts(), used.0[2] as f64 / 1e6 / 3.6e6);
+    let energy = match guard.sensor() {
+        Sensor::Rapl(_) => Joules { lower: upper, value: upper, upper },
+        Sensor::Model(_) => {
+            Joules { lower: upper * watts.lower / watts.upper, value: upper * watts.value / watts.upper, upper }
+        }
+    };
+    let provenance = if guard.sensor().is_counter() { Provenance::Measured } else { Provenance::Inferred };
+    let method = guard.sensor().method();
+    let mut rows = vec![time, Measurement { provenance, ..figures::bounded("train.energy", subject, energy, &method)? }];
+    if let Some(intensity) = guard.intensity() {
+        let grams = intensity.grams_per_kwh.to_f64();
+        let carbon = Joules { lower: energy.lower * grams, value: energy.value * grams, upper: energy.upper * grams };
+        let carbon = figures::bounded("train.carbon", subject, carbon, &format!("energy × intensity; {method}"))?;
+        rows.push(Measurement { provenance: Provenance::Inferred, convention: Some(intensity.convention()), ..carbon });
+    }
+    Ok(rows)
+}
+
+fn last_tenth(curve: &[Point]) -> anyhow::Result<Decimal> {
+    let n = curve.len().div_ceil(10);
+    let sum: f64 = curve[curve.len() - n..].iter().map(|point| point.loss.to_f64()).sum();
+    Ok(Decimal::from_f64(sum / n.max(1) as f64, DIGITS_MEASURED, Round::Nearest)?)
+}
+
+/// Every so many points, the last always among them.
+fn curve_json(curve: &[Point], flop_per_step: u128) -> Json {
+    let stride = curve.len().div_ceil(CURVE_POINTS).max(1);
+    let is_kept = |point: &&Point| point.step == 1 || point.step % stride as u64 == 0 || point.step == curve.len() as u64;
+    let row = |point: &Point| {
+        Json::map([
+            ("step", Some(point.step.into())),
+            ("loss", Some(point.loss.into())),
+            ("learningRate", Some(point.learning_rate.into())),
+            ("computeFlop", Some(Decimal::from_u128(flop_per_step * u128::from(point.step), Round::Nearest).into())),
+        ])
+    };
+    Json::List(curve.iter().filter(is_kept).map(row).collect())
+}
+
+/// Removes the scratch of a finished run.
+pub(crate) fn clear(folder: &std::path::Path) {
+    let _ = fs::remove_dir_all(folder);
+}

@@ -1,0 +1,297 @@
+//! The bytes of a GGUF file, bounded: nothing is allocated on the word of a length that the file cannot hold.
+
+use std::collections::BTreeMap;
+
+const ALIGNMENT: usize = 32;
+const DIMENSIONS_MAX: u32 = 4;
+/// Arrays within arrays deeper than this are refused.
+const DEPTH_MAX: usize = 4;
+const Q8_0_BLOCK_BYTES: usize = 34;
+
+/// What is wrong, and where.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) expected: String,
+    pub(super) found: String,
+}
+
+/// A metadata value, as far as this crate reads it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Field {
+    Whole(u64),
+    Number(f64),
+    Text(String),
+    /// A truth value or an array: checked and passed over.
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Stored {
+    F32,
+    Q8_0,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    shape: Vec<usize>,
+    pub(super) kind: Stored,
+    /// From the start of the data.
+    offset: u64,
+    /// Where the header names it.
+    at: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Header {
+    fields: BTreeMap<String, Field>,
+    tensors: BTreeMap<String, Entry>,
+    data_start: usize,
+}
+
+impl Header {
+    pub(super) fn field(&self, key: &str) -> Option<&Field> {
+        self.fields.get(key)
+    }
+
+    pub(super) fn expect_text(&self, key: &str, expected: &str) -> Result<(), Fault> {
+        match self.field(key) {
+            Some(Field::Text(text)) if text == expected => Ok(()),
+            found => Err(self.unexpected(key, &format!("`{expected}`"), found)),
+        }
+    }
+
+    pub(super) fn count(&self, key: &str) -> Result<usize, Fault> {
+        match self.field(key) {
+            Some(Field::Whole(value)) => Ok(*value as usize),
+            found => Err(self.unexpected(key, "a whole number", found)),
+        }
+    }
+
+    pub(super) fn number(&self, key: &str) -> Result<f64, Fault> {
+        match self.field(key) {
+            Some(Field::Number(value)) => Ok(*value),
+            found => Err(self.unexpected(key, "a number", found)),
+        }
+    }
+
+    fn unexpected(&self, key: &str, expected: &str, found: Option<&Field>) -> Fault {
+        let found = match found {
+            None => "no such key".to_owned(),
+            Some(Field::Whole(value)) => format!("{value}"),
+            Some(Field::Number(value)) => format!("{value}"),
+            Some(Field::Text(text)) => format!("`{}`", text.chars().take(80).collect::<String>()),
+            Some(Field::Other) => "a value of another type".to_owned(),
+        };
+        Fault { at: COUNTS_AT, expected: format!("the metadata `{key}` to be {expected}"), found }
+    }
+
+    pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<&Entry, Fault> {
+        let Some(entry) = self.tensors.get(name) else {
+            let expected = format!("a tensor `{name}` of shape {shape:?}");
+            return Err(Fault { at: self.data_start, expected, found: "none in the header".to_owned() });
+        };
+        if entry.shape != shape {
+            let expected = format!("the tensor `{name}` of shape {shape:?}");
+            return Err(Fault { at: entry.at, expected, found: format!("{:?}", entry.shape) });
+        }
+        Ok(entry)
+    }
+}
+
+/// Where the counts of tensors and metadata stand, behind magic and version.
+const COUNTS_AT: usize = 8;
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8], Fault> {
+        let rest = self.bytes.len() - self.at;
+        match usize::try_from(n) {
+            Ok(n) if n <= rest => {
+                self.at += n;
+                Ok(&self.bytes[self.at - n..self.at])
+            }
+            _ => Err(Fault {
+                at: self.at,
+                expected: format!("{n} bytes of {what}"),
+                found: format!("{rest} bytes to the end of the file"),
+            }),
+        }
+    }
+
+    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Fault> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N as u64, what)?);
+        Ok(array)
+    }
+
+    fn u32(&mut self, what: &str) -> Result<u32, Fault> {
+        Ok(u32::from_le_bytes(self.array(what)?))
+    }
+
+    fn u64(&mut self, what: &str) -> Result<u64, Fault> {
+        Ok(u64::from_le_bytes(self.array(what)?))
+    }
+
+    fn text(&mut self, what: &str) -> Result<String, Fault> {
+        let length = self.u64(what)?;
+        let at = self.at;
+        let bytes = self.take(length, what)?;
+        let error = |_| Fault { at, expected: format!("{what} in UTF-8"), found: "other bytes".to_owned() };
+        String::from_utf8(bytes.to_vec()).map_err(error)
+    }
+
+    /// A count of things of at least `bytes_min` bytes each, no more than the rest of the file can hold.
+    fn n(&mut self, what: &str, bytes_min: u64) -> Result<u64, Fault> {
+        let at = self.at;
+        let n = self.u64(what)?;
+        let rest = (self.bytes.len() - self.at) as u64;
+        if n.saturating_mul(bytes_min) > rest {
+            let expected = format!("no more {what} than {rest} bytes can hold");
+            return Err(Fault { at, expected, found: n.to_string() });
+        }
+        Ok(n)
+    }
+
+    /// SPEC: ggml `docs/gguf.md`, `gguf_metadata_value_type`.
+    fn field(&mut self, kind: u32, depth: usize) -> Result<Field, Fault> {
+        const WHAT: &str = "a metadata value";
+        let at = self.at;
+        Ok(match kind {
+            0 => Field::Whole(u64::from(u8::from_le_bytes(self.array(WHAT)?))),
+            2 => Field::Whole(u64::from(u16::from_le_bytes(self.array(WHAT)?))),
+            4 => Field::Whole(u64::from(self.u32(WHAT)?)),
+            10 => Field::Whole(self.u64(WHAT)?),
+            1 => signed(i64::from(i8::from_le_bytes(self.array(WHAT)?))),
+            3 => signed(i64::from(i16::from_le_bytes(self.array(WHAT)?))),
+            5 => signed(i64::from(i32::from_le_bytes(self.array(WHAT)?))),
+            11 => signed(i64::from_le_bytes(self.array(WHAT)?)),
+            6 => Field::Number(shortest(f32::from_le_bytes(self.array(WHAT)?))),
+            12 => Field::Number(f64::from_le_bytes(self.array(WHAT)?)),
+            7 => {
+                self.take(1, WHAT)?;
+                Field::Other
+            }
+            8 => Field::Text(self.text("metadata text")?),
+            9 if depth < DEPTH_MAX => {
+                let kind = self.u32("an array's type")?;
+                for _ in 0..self.n("array elements", 1)? {
+                    self.field(kind, depth + 1)?;
+                }
+                Field::Other
+            }
+            9 => {
+                let expected = format!("arrays within arrays to a depth of {DEPTH_MAX}");
+                return Err(Fault { at, expected, found: "a deeper one".to_owned() });
+            }
+            _ => {
+                let expected = "a metadata value of type 0 to 12".to_owned();
+                return Err(Fault { at, expected, found: format!("type {kind}") });
+            }
+        })
+    }
+
+}
+
+fn signed(value: i64) -> Field {
+    u64::try_from(value).map_or(Field::Other, Field::Whole)
+}
+
+/// The shortest decimal that is this f32, as f64: 1e-5 stays 1e-5.
+fn shortest(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::NAN)
+}
+
+/// Everything before the data.
+pub(super) fn header(bytes: &[u8]) -> Result<Header, Fault> {
+    let mut reader = Reader { bytes, at: 0 };
+    if reader.take(4, "magic")? != b"GGUF" {
+        return Err(Fault { at: 0, expected: "the magic `GGUF`".to_owned(), found: "other bytes".to_owned() });
+    }
+    let version = reader.u32("version")?;
+    if version != 2 && version != 3 {
+        return Err(Fault { at: 4, expected: "version 2 or 3".to_owned(), found: version.to_string() });
+    }
+    // A tensor has at least a name's length, a dimension count, a type and an offset; a field a key's length, type, byte.
+    let n_tensors = reader.n("tensors", 8 + 4 + 4 + 8)?;
+    let n_fields = reader.n("metadata fields", 8 + 4 + 1)?;
+    let mut fields = BTreeMap::new();
+    for _ in 0..n_fields {
+        let at = reader.at;
+        let key = reader.text("a metadata key")?;
+        let kind = reader.u32("a metadata type")?;
+        let field = reader.field(kind, 0)?;
+        if fields.insert(key.clone(), field).is_some() {
+            return Err(Fault { at, expected: format!("the key `{key}` once"), found: "it a second time".to_owned() });
+        }
+    }
+    let mut tensors = BTreeMap::new();
+    for _ in 0..n_tensors {
+        let at = reader.at;
+        let (name, entry) = entry(&mut reader)?;
+        if tensors.insert(name.clone(), entry).is_some() {
+            return Err(Fault { at, expected: format!("the tensor `{name}` once"), found: "it a second time".to_owned() });
+        }
+    }
+    let alignment = match fields.get("general.alignment") {
+        None => ALIGNMENT,
+        Some(Field::Whole(alignment)) if alignment.is_power_of_two() && *alignment <= 1 << 16 => *alignment as usize,
+        Some(_) => {
+            let expected = "`general.alignment` to be a power of two up to 65536".to_owned();
+            return Err(Fault { at: COUNTS_AT, expected, found: "another value".to_owned() });
+        }
+    };
+    Ok(Header { fields, tensors, data_start: reader.at.next_multiple_of(alignment) })
+}
+
+fn entry(reader: &mut Reader) -> Result<(String, Entry), Fault> {
+    let at = reader.at;
+    let name = reader.text("a tensor's name")?;
+    let n_dimensions = reader.u32("a dimension count")?;
+    if n_dimensions > DIMENSIONS_MAX {
+        let expected = format!("at most {DIMENSIONS_MAX} dimensions for `{name}`");
+        return Err(Fault { at, expected, found: n_dimensions.to_string() });
+    }
+    let mut shape = Vec::new();
+    for _ in 0..n_dimensions {
+        shape.push(reader.u64("a dimension")? as usize);
+    }
+    shape.reverse();
+    let kind_number = reader.u32("a tensor's type")?;
+    let kind = match kind_number {
+        0 => Stored::F32,
+        8 => Stored::Q8_0,
+        other => {
+            let expected = format!("the tensor `{name}` in F32 or Q8_0");
+            return Err(Fault { at, expected, found: format!("ggml type {other}") });
+        }
+    };
+    Ok((name, Entry { shape, kind, offset: reader.u64("an offset")?, at }))
+}
+
+/// The bytes of one tensor, whose shape has been compared with the configuration's.
+pub(super) fn data<'a>(bytes: &'a [u8], header: &Header, name: &str, entry: &Entry) -> Result<&'a [u8], Fault> {
+    // The limits of the configuration bound every shape that gets here.
+    let n: usize = entry.shape.iter().product();
+    let width = entry.shape.last().copied().unwrap_or(0);
+    let n_bytes = match entry.kind {
+        Stored::F32 => n * 4,
+        Stored::Q8_0 if width.is_multiple_of(super::BLOCK) => n / super::BLOCK * Q8_0_BLOCK_BYTES,
+        Stored::Q8_0 => {
+            let expected = format!("rows of a multiple of {} numbers for `{name}` in Q8_0", super::BLOCK);
+            return Err(Fault { at: entry.at, expected, found: width.to_string() });
+        }
+    };
+    let start = (header.data_start as u64).saturating_add(entry.offset);
+    let rest = (bytes.len() as u64).saturating_sub(start);
+    if n_bytes as u64 > rest {
+        let expected = format!("{n_bytes} bytes of `{name}`");
+        let at = usize::try_from(start).unwrap_or(usize::MAX);
+        return Err(Fault { at, expected, found: format!("{rest} bytes to the end of the file") });
+    }
+    Ok(&bytes[start as usize..start as usize + n_bytes])
+}

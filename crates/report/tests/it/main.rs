@@ -1,0 +1,7 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod documents;
+mod figures;
+mod fixture;
+mod markup;
+mod page;
