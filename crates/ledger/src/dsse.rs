@@ -1,206 +1,98 @@
-//! Envelopes: DSSE v1.0.2 with exactly one Ed25519 signature.
+//! DSSE v1 envelopes with exactly one Ed25519 signature.
 
-use crate::{
-    encoding::{from_either_base64, to_base64},
-    key::{Key, VerifyingKey},
+use crate::key::{Key, VerifyingKey};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE},
 };
-use evidence::{Json, JsonError, PAYLOAD_TYPE, Statement, StatementError};
+use evidence::{Json, JsonError, PAYLOAD_TYPE};
 
-/// The bytes that are signed: `"DSSEv1" SP LEN(type) SP type SP LEN(body) SP body`.
+/// SPEC: DSSE v1.0.2, pre-authentication encoding.
 #[must_use]
 pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), body.len()).into_bytes();
-    bytes.extend_from_slice(body);
+    bytes.extend(body);
     bytes
 }
 
-/// A signed payload. Its bytes are reached only through [`Envelope::verify`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
-    payload: Vec<u8>,
-    payload_type: String,
-    keyid: String,
-    signature: Vec<u8>,
+/// The envelope of a payload, as the text that is stored.
+#[must_use]
+pub fn seal(payload: &str, key: &Key) -> String {
+    let signature = key.sign(&pae(PAYLOAD_TYPE, payload.as_bytes()));
+    let signature = Json::map([
+        ("keyid", Some(key.verifying().id_hex().into())),
+        ("sig", Some(STANDARD.encode(signature).into())),
+    ]);
+    Json::map([
+        ("payload", Some(STANDARD.encode(payload).into())),
+        ("payloadType", Some(PAYLOAD_TYPE.into())),
+        ("signatures", Some(Json::List(vec![signature]))),
+    ])
+    .canonical()
 }
 
-impl Envelope {
-    /// Signs `payload`; the same payload and key give the same envelope.
-    #[must_use]
-    pub fn sign(payload_type: &str, payload: &[u8], key: &Key) -> Self {
-        Self {
-            payload: payload.to_vec(),
-            payload_type: payload_type.to_owned(),
-            keyid: key.verifying_key().keyid(),
-            signature: key.sign(&pae(payload_type, payload)).to_vec(),
-        }
+/// The payload of an envelope: decoded once, verified, and given back as the very bytes verified.
+///
+/// # Errors
+/// `DsseError`; nothing of an unverified payload is returned.
+pub fn open(envelope: &str, keys: &[VerifyingKey]) -> Result<String, DsseError> {
+    let json = Json::parse(envelope)?;
+    let text = |json: &Json, member: &'static str| {
+        json.get(member).and_then(Json::as_text).map(str::to_owned).ok_or(DsseError::Member(member))
+    };
+    let payload = decode(&text(&json, "payload")?).ok_or(DsseError::Member("payload"))?;
+    let kind = text(&json, "payloadType")?;
+    let [signature] = json.get("signatures").map_or(&[][..], Json::items) else {
+        return Err(DsseError::Signatures);
+    };
+    let signature = decode(&text(signature, "sig")?).ok_or(DsseError::Member("sig"))?;
+    let signed = pae(&kind, &payload);
+    if !keys.iter().any(|key| key.verifies(&signed, &signature)) {
+        return Err(DsseError::BadSignature);
     }
+    if kind != PAYLOAD_TYPE {
+        return Err(DsseError::PayloadType(kind));
+    }
+    String::from_utf8(payload).map_err(|_| DsseError::Member("payload"))
+}
 
-    /// Signs a statement in its canonical bytes.
-    #[must_use]
-    pub fn sign_statement(statement: &Statement, key: &Key) -> Self {
-        Self::sign(PAYLOAD_TYPE, statement.canonical().as_bytes(), key)
-    }
-
-    /// The envelope file: canonical JSON, standard base64.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let signature = Json::map([
-            ("keyid", Some(self.keyid.as_str().into())),
-            ("sig", Some(to_base64(&self.signature).into())),
-        ]);
-        Json::map([
-            ("payload", Some(to_base64(&self.payload).into())),
-            ("payloadType", Some(self.payload_type.as_str().into())),
-            ("signatures", Some(Json::List(vec![signature]))),
-        ])
-        .canonical()
-    }
-
-    /// Reads an envelope of anybody's making; members it does not know are ignored, an absent `keyid` is empty.
-    ///
-    /// # Errors
-    /// `EnvelopeError` when it is not JSON, a member is absent or malformed, or there is not exactly one signature.
-    pub fn parse(text: &str) -> Result<Self, EnvelopeError> {
-        let json = Json::parse(text)?;
-        let text_of = |json: &Json, key: &'static str| {
-            json.get(key).and_then(Json::as_text).map(str::to_owned).ok_or(EnvelopeError::Member(key))
-        };
-        let bytes_of = |json: &Json, key: &'static str| {
-            from_either_base64(&text_of(json, key)?).ok_or(EnvelopeError::Base64(key))
-        };
-        let signatures = json.get("signatures").map_or(&[][..], Json::items);
-        let [signature] = signatures else { return Err(EnvelopeError::Signatures(signatures.len())) };
-        Ok(Self {
-            payload: bytes_of(&json, "payload")?,
-            payload_type: text_of(&json, "payloadType")?,
-            keyid: signature.get("keyid").and_then(Json::as_text).unwrap_or_default().to_owned(),
-            signature: bytes_of(signature, "sig")?,
-        })
-    }
-
-    /// The payload's type, its very bytes that were verified, and the key that signed them. `keyid` is not looked at.
-    ///
-    /// # Errors
-    /// `Unsigned` when none of the keys made the signature.
-    pub fn verify<'a>(
-        &'a self,
-        keys: &'a [VerifyingKey],
-    ) -> Result<(&'a str, &'a [u8], &'a VerifyingKey), EnvelopeError> {
-        let message = pae(&self.payload_type, &self.payload);
-        let signer = keys.iter().find(|key| key.verifies(&message, &self.signature)).ok_or(EnvelopeError::Unsigned)?;
-        Ok((&self.payload_type, &self.payload, signer))
-    }
-
-    /// The statement of a verified envelope: verify, check the type, parse the bytes verified, compare their encoding.
-    ///
-    /// # Errors
-    /// `EnvelopeError` with the first step that fails.
-    pub fn statement(&self, keys: &[VerifyingKey]) -> Result<Statement, EnvelopeError> {
-        let (payload_type, payload, _) = self.verify(keys)?;
-        if payload_type != PAYLOAD_TYPE {
-            return Err(EnvelopeError::PayloadType(payload_type.to_owned()));
-        }
-        let text = std::str::from_utf8(payload).map_err(|_| EnvelopeError::Canonical)?;
-        let statement = Statement::parse(text)?;
-        if statement.canonical() == text { Ok(statement) } else { Err(EnvelopeError::Canonical) }
-    }
+/// SPEC: verifiers accept standard and URL-safe base64.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EnvelopeError {
-    #[error("the envelope is not JSON")]
+pub enum DsseError {
+    #[error("the envelope is not JSON of the profile")]
     Json(#[from] JsonError),
-    #[error("the envelope's member `{0}` is absent or not text")]
+    #[error("the envelope's member `{0}` is absent or malformed")]
     Member(&'static str),
-    #[error("the envelope's member `{0}` is not base64")]
-    Base64(&'static str),
-    #[error("expected exactly one signature, found {0}")]
-    Signatures(usize),
-    #[error("the signature is none of the known keys'")]
-    Unsigned,
+    #[error("expected exactly one signature")]
+    Signatures,
+    #[error("the signature does not belong to the payload under any known key")]
+    BadSignature,
     #[error("expected the payload type `application/vnd.in-toto+json`, found `{0}`")]
     PayloadType(String),
-    #[error("the payload is no statement of a known kind")]
-    Statement(#[from] StatementError),
-    #[error("the payload is not in the canonical encoding")]
-    Canonical,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::{Digest, Predicate, Subject};
 
-    const KEY: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
-
-    fn statement() -> Statement {
-        let predicate = Json::map([("at", Some("2026-11-23T10:00:00Z".into()))]);
-        let subjects = vec![Subject::new("w", Digest::of(b"w"))];
-        Statement { subjects, predicate_type: Predicate::Stop, predicate }
-    }
-
-    /// The vector of the DSSE specification (`protocol.md`, test vectors).
     #[test]
-    fn the_signed_bytes_are_those_of_the_specification() {
-        assert_eq!(
-            pae("http://example.com/HelloWorld", b"hello world"),
-            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
-        );
-        // Lengths count bytes, not characters; worked by hand.
-        assert_eq!(pae("t", "é".as_bytes()), b"DSSEv1 1 t 2 \xc3\xa9");
-        assert_eq!(pae("", b""), b"DSSEv1 0  0 ");
+    fn pre_authentication_encoding_is_the_specifications() {
+        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     }
 
     #[test]
-    fn an_envelope_reads_back_and_both_alphabets_are_accepted() {
-        let key = Key::parse(KEY).unwrap();
-        let keys = [key.verifying_key().clone()];
-        let envelope = Envelope::sign_statement(&statement(), &key);
-        let text = envelope.to_text();
-        assert_eq!(Envelope::parse(&text).unwrap(), envelope);
-        assert_eq!(envelope.statement(&keys).unwrap(), statement());
-        let json = Json::parse(&text).unwrap();
-        let sig = json.get("signatures").unwrap().items()[0].get("sig").unwrap().as_text().unwrap().to_owned();
-        assert!(sig.contains(['+', '/']), "the vector must tell the alphabets apart");
-        let url_safe = sig.replace('+', "-").replace('/', "_");
-        assert_eq!(Envelope::parse(&text.replace(&sig, &url_safe)).unwrap(), envelope);
-        assert_eq!(Envelope::parse(&text.replace(&sig, url_safe.trim_end_matches('='))).unwrap(), envelope);
-    }
-
-    /// Ed25519 is deterministic; made by this encoder and frozen, so that a change of a signed byte is seen.
-    #[test]
-    fn the_envelope_of_a_statement_is_frozen() {
-        let text = Envelope::sign_statement(&statement(), &Key::parse(KEY).unwrap()).to_text();
-        assert!(text.starts_with("{\"payload\":\"eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEi"));
-        assert_eq!(Digest::of(text.as_bytes()).to_string(), "FROZEN");
-    }
-
-    #[test]
-    fn what_is_not_one_good_signature_over_a_canonical_statement_is_refused() {
-        let key = Key::parse(KEY).unwrap();
-        let other = Key::generate("other").unwrap();
-        let keys = [key.verifying_key().clone()];
-        let good = Envelope::sign_statement(&statement(), &key).to_text();
-        let sig = r#"{"keyid":"#;
-        let of = |payload: &str| Envelope::sign(PAYLOAD_TYPE, payload.as_bytes(), &key).to_text();
-        let spaced = statement().canonical().replace("{\"_type\"", "{ \"_type\"");
-        let table = [
-            ("{".to_owned(), "the envelope is not JSON"),
-            (good.replace("payloadType", "kind"), "the envelope's member `payloadType` is absent or not text"),
-            (good.replace("\"payload\":\"e", "\"payload\":\"*"), "the envelope's member `payload` is not base64"),
-            (good.replace(sig, &format!("{{}},{sig}")), "expected exactly one signature, found 2"),
-            (good.replace("[{", "[],\"x\":[{"), "expected exactly one signature, found 0"),
-            (Envelope::sign_statement(&statement(), &other).to_text(), "the signature is none of the known keys'"),
-            (
-                Envelope::sign("text/plain", b"x", &key).to_text(),
-                "expected the payload type `application/vnd.in-toto+json`, found `text/plain`",
-            ),
-            (of(&spaced), "the payload is not in the canonical encoding"),
-            (of("{}"), "the payload is no statement of a known kind"),
-        ];
-        for (text, reason) in table {
-            let error = Envelope::parse(&text).and_then(|envelope| envelope.statement(&keys)).unwrap_err();
-            assert_eq!(error.to_string(), reason);
-        }
+    fn an_envelope_opens_under_its_key_alone() {
+        let (key, other) = (Key::generate("a").unwrap(), Key::generate("b").unwrap());
+        let envelope = seal("{}", &key);
+        assert_eq!(open(&envelope, &[other.verifying(), key.verifying()]).unwrap(), "{}");
+        assert_eq!(open(&envelope, &[other.verifying()]), Err(DsseError::BadSignature));
+        let twice = envelope.replace("\"signatures\":[", "\"signatures\":[{\"keyid\":\"\",\"sig\":\"AAAA\"},");
+        assert_eq!(open(&twice, &[key.verifying()]), Err(DsseError::Signatures));
+        let url_safe = envelope.replace('+', "-").replace('/', "_").replace("application_vnd.in-toto-json", "application/vnd.in-toto+json");
+        assert_eq!(open(&url_safe, &[key.verifying()]).unwrap(), "{}");
     }
 }

@@ -1,257 +1,198 @@
-//! Ed25519 keys in the text forms of C2SP signed notes.
+//! Ed25519 keys in the forms of C2SP signed-note: a private key file that nobody else may read, a verifier key line.
 
-use crate::{
-    durable::{self, DurableError},
-    encoding::{from_base64, to_base64},
-};
-use ed25519_dalek::{Signature, Signer, SigningKey};
+use crate::durable::{self, DurableError};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use evidence::Digest;
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{fmt, fs, io, path::{Path, PathBuf}};
 
-/// SPEC: C2SP signed-note, signature types: Ed25519.
-const TYPE_ED25519: u8 = 1;
-const PRIVATE: &str = "PRIVATE+KEY+";
-const KEY_FILE_BYTES_MAX: u64 = 4096;
+/// SPEC: C2SP signed-note, signature type of Ed25519.
+const ED25519: u8 = 0x01;
 
-/// A public key with the name it signs under. Displays as a vkey: `<name>+<id>+<base64>`.
+/// A verifier key: a name and an Ed25519 public key. Displays as `name+hash+base64`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
     name: String,
-    id: u32,
-    public: ed25519_dalek::VerifyingKey,
+    key: ed25519_dalek::VerifyingKey,
 }
 
 impl VerifyingKey {
-    fn new(name: &str, public: ed25519_dalek::VerifyingKey) -> Result<Self, KeyError> {
-        let valid = !name.is_empty() && !name.contains(|c: char| c == '+' || c.is_whitespace() || c.is_control());
-        if !valid {
-            return Err(KeyError::Name(name.to_owned()));
-        }
-        let mut hashed = format!("{name}\n").into_bytes();
-        hashed.push(TYPE_ED25519);
-        hashed.extend_from_slice(public.as_bytes());
-        let [a, b, c, d, ..] = *Digest::of(&hashed).as_bytes();
-        Ok(Self { name: name.to_owned(), id: u32::from_be_bytes([a, b, c, d]), public })
-    }
-
-    /// Reads a vkey.
-    ///
-    /// # Errors
-    /// `KeyError` when the text has another form, the id is not that of the key, or the point is not on the curve.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let bad = || KeyError::Form { expected: "`<name>+<id>+<base64>`" };
-        let mut parts = text.splitn(3, '+');
-        let (name, id, encoded) =
-            (parts.next().ok_or_else(bad)?, parts.next().ok_or_else(bad)?, parts.next().ok_or_else(bad)?);
-        let bytes = from_base64(encoded).ok_or_else(bad)?;
-        let (&kind, point) = bytes.split_first().ok_or_else(bad)?;
-        if kind != TYPE_ED25519 {
-            return Err(KeyError::Type(kind));
-        }
-        let point: &[u8; 32] = point.try_into().map_err(|_| bad())?;
-        let public = ed25519_dalek::VerifyingKey::from_bytes(point).map_err(|_| KeyError::Point)?;
-        Self::new(name, public)?.with_id(id)
-    }
-
-    fn with_id(self, id: &str) -> Result<Self, KeyError> {
-        let expected = self.id_text();
-        if expected == id { Ok(self) } else { Err(KeyError::Id { expected, found: id.chars().take(80).collect() }) }
-    }
-
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The first four bytes of `SHA-256(name || 0x0A || type || key)`, which a note's signature carries.
+    /// SPEC: C2SP signed-note, "Ed25519 signatures": first four bytes of SHA-256(name, newline, type, key).
     #[must_use]
-    pub const fn id(&self) -> u32 {
-        self.id
+    pub fn id(&self) -> [u8; 4] {
+        let mut bytes = self.name.as_bytes().to_vec();
+        bytes.extend([b'\n', ED25519]);
+        bytes.extend(self.key.as_bytes());
+        let digest = Digest::of(&bytes);
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        [a, b, c, d]
     }
 
-    fn id_text(&self) -> String {
-        format!("{:08x}", self.id)
-    }
-
-    /// The `keyid` that our envelopes carry: the SHA-256 of the 32 bytes of the key, in hexadecimal.
+    /// The id as eight hexadecimal digits: the `keyid` hint of our envelopes.
     #[must_use]
-    pub fn keyid(&self) -> String {
-        Digest::of(self.public.as_bytes()).to_string()
+    pub fn id_hex(&self) -> String {
+        self.id().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The name of its file in `keys/`: what is not a letter, digit, dot, hyphen or underscore becomes a hyphen.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
-        format!("{}.pub", self.name.chars().map(plain).collect::<String>().trim_start_matches('.'))
-    }
-
-    /// Strict verification: no malleable encodings, no keys of small order.
+    /// Whether `signature` is of this key over `message`; strict, so that one message has one signature form.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let signature: Result<&[u8; 64], _> = signature.try_into();
-        signature.is_ok_and(|bytes| self.public.verify_strict(message, &Signature::from_bytes(bytes)).is_ok())
+        let Ok(bytes) = <[u8; 64]>::try_from(signature) else { return false };
+        self.key.verify_strict(message, &Signature::from_bytes(&bytes)).is_ok()
+    }
+
+    /// Reads `name+hash+base64`.
+    ///
+    /// # Errors
+    /// `KeyError::Verifier` with what is wrong.
+    pub fn parse(line: &str) -> Result<Self, KeyError> {
+        let wrong = |cause: &'static str| KeyError::Verifier { cause };
+        let mut parts = line.trim_end_matches('\n').splitn(3, '+');
+        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(wrong("expected `name+hash+base64`"));
+        };
+        let bytes = STANDARD.decode(key).map_err(|_| wrong("the key is not base64"))?;
+        let Some((&ED25519, bytes)) = bytes.split_first() else {
+            return Err(wrong("expected an Ed25519 key, type 1"));
+        };
+        let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| wrong("expected 32 bytes of key"))?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| wrong("the key is not a point of the curve"))?;
+        let key = Self { name: checked_name(name)?, key };
+        if key.id_hex() == hash { Ok(key) } else { Err(wrong("the hash does not belong to name and key")) }
     }
 }
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = vec![TYPE_ED25519];
-        bytes.extend_from_slice(self.public.as_bytes());
-        write!(f, "{}+{}+{}", self.name, self.id_text(), to_base64(&bytes))
+        let mut bytes = vec![ED25519];
+        bytes.extend(self.key.as_bytes());
+        write!(f, "{}+{}+{}", self.name, self.id_hex(), STANDARD.encode(bytes))
     }
 }
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifyingKey({self})")
+        fmt::Display::fmt(self, f)
     }
 }
 
-/// A private key. It is never printed; memory is wiped when it is dropped.
+/// A signing key. Never shown.
+#[derive(Clone)]
 pub struct Key {
-    signing: SigningKey,
-    verifying: VerifyingKey,
-}
-
-impl Key {
-    /// A new key from the operating system's randomness.
-    ///
-    /// # Errors
-    /// `Name` when notes cannot carry the name; `Random` when the system gives no randomness.
-    pub fn generate(name: &str) -> Result<Self, KeyError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(KeyError::Random)?;
-        let key = Self::from_seed(name, &seed);
-        wipe(&mut seed);
-        key
-    }
-
-    fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, KeyError> {
-        let signing = SigningKey::from_bytes(seed);
-        let verifying = VerifyingKey::new(name, signing.verifying_key())?;
-        Ok(Self { signing, verifying })
-    }
-
-    /// Reads `PRIVATE+KEY+<name>+<id>+<base64>`.
-    ///
-    /// # Errors
-    /// `KeyError` when the text has another form or the id is not that of the key. The text is not repeated in it.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let bad = || KeyError::Form { expected: "`PRIVATE+KEY+<name>+<id>+<base64>`" };
-        let mut parts = text.strip_prefix(PRIVATE).ok_or_else(bad)?.splitn(3, '+');
-        let (name, id, encoded) =
-            (parts.next().ok_or_else(bad)?, parts.next().ok_or_else(bad)?, parts.next().ok_or_else(bad)?);
-        let mut bytes = from_base64(encoded).ok_or_else(bad)?;
-        let key = match bytes.split_first() {
-            Some((&TYPE_ED25519, seed)) => seed.try_into().map_err(|_| bad()).and_then(|seed| Self::from_seed(name, seed)),
-            Some((&kind, _)) => Err(KeyError::Type(kind)),
-            None => Err(bad()),
-        };
-        wipe(&mut bytes);
-        let Self { signing, verifying } = key?;
-        Ok(Self { signing, verifying: verifying.with_id(id)? })
-    }
-
-    /// Reads a key file that only its owner may read.
-    ///
-    /// # Errors
-    /// `Open` to others, with the mode and the remedy; `File` when it is truncated or not a key; `Read`.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let read = |source| KeyError::Read { path: path.display().to_string(), source };
-        let file = File::open(path).map_err(read)?;
-        refuse_open_to_others(&file, path)?;
-        let mut bytes = Vec::new();
-        file.take(KEY_FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(read)?;
-        let key = std::str::from_utf8(&bytes)
-            .ok()
-            .and_then(|text| text.strip_suffix('\n'))
-            .ok_or(KeyError::Form { expected: "one line of text, newline at its end" })
-            .and_then(Self::parse);
-        wipe(&mut bytes);
-        key.map_err(|source| KeyError::File { path: path.display().to_string(), source: Box::new(source) })
-    }
-
-    /// Writes the key to a new file that only its owner may read, durably: after a crash the file is whole or absent.
-    ///
-    /// # Errors
-    /// `Durable`, also when the file exists: a key is never written over.
-    pub fn save(&self, path: &Path) -> Result<(), KeyError> {
-        let mut bytes = vec![TYPE_ED25519];
-        bytes.extend_from_slice(self.signing.as_bytes());
-        let VerifyingKey { name, .. } = &self.verifying;
-        let mut text = format!("{PRIVATE}{name}+{}+{}\n", self.verifying.id_text(), to_base64(&bytes)).into_bytes();
-        let saved = durable::write_new_private(path, &text);
-        wipe(&mut bytes);
-        wipe(&mut text);
-        Ok(saved?)
-    }
-
-    #[must_use]
-    pub const fn verifying_key(&self) -> &VerifyingKey {
-        &self.verifying
-    }
-
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.verifying.name()
-    }
-
-    /// The signature of RFC 8032: the same message gives the same 64 bytes.
-    #[must_use]
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.signing.sign(message).to_bytes()
-    }
+    name: String,
+    key: SigningKey,
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({}+{}, private part not shown)", self.verifying.name, self.verifying.id_text())
+        write!(f, "Key({}, private part not shown)", self.verifying())
     }
 }
 
-/// Best effort: the compiler is kept from dropping the write.
-fn wipe(bytes: &mut [u8]) {
-    bytes.fill(0);
-    std::hint::black_box(bytes);
+impl Key {
+    /// A fresh key from the system's generator. The name may hold no white space and no plus sign.
+    ///
+    /// # Errors
+    /// `KeyError` for a bad name or a system without randomness.
+    pub fn generate(name: &str) -> Result<Self, KeyError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| KeyError::NoRandomness)?;
+        Ok(Self { name: checked_name(name)?, key: SigningKey::from_bytes(&seed) })
+    }
+
+    #[must_use]
+    pub fn verifying(&self) -> VerifyingKey {
+        VerifyingKey { name: self.name.clone(), key: self.key.verifying_key() }
+    }
+
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
+    }
+
+    /// Writes a new key file that its owner alone may read.
+    ///
+    /// # Errors
+    /// `KeyError` naming the file; an existing file is never touched.
+    pub fn save(&self, path: &Path) -> Result<(), KeyError> {
+        let mut bytes = vec![ED25519];
+        bytes.extend(self.key.as_bytes());
+        let line = format!("PRIVATE+KEY+{}+{}+{}\n", self.name, self.verifying().id_hex(), STANDARD.encode(bytes));
+        let failed = |source| KeyError::File { path: path.to_path_buf(), doing: "written", source };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let mut options = fs::File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(failed)?;
+        io::Write::write_all(&mut file, line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// `KeyError` naming the file: absent, readable by others, or not a key.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let failed = |source| KeyError::File { path: path.to_path_buf(), doing: "read", source };
+        #[cfg(unix)]
+        {
+            let metadata = fs::metadata(path).map_err(failed)?;
+            let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+            if mode & 0o077 != 0 {
+                return Err(KeyError::Open { path: path.to_path_buf(), mode });
+            }
+        }
+        let text = fs::read_to_string(path).map_err(failed)?;
+        let wrong = |cause: &'static str| KeyError::NotAKey { path: path.to_path_buf(), cause };
+        let rest = text.trim_end_matches('\n').strip_prefix("PRIVATE+KEY+");
+        let mut parts = rest.ok_or_else(|| wrong("expected a line that begins with `PRIVATE+KEY+`"))?.splitn(3, '+');
+        let (Some(name), Some(hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(wrong("expected `PRIVATE+KEY+name+hash+base64`"));
+        };
+        let bytes = STANDARD.decode(key).map_err(|_| wrong("the key is not base64"))?;
+        let seed = bytes.strip_prefix(&[ED25519]).and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let key = SigningKey::from_bytes(&seed.ok_or_else(|| wrong("expected an Ed25519 key of 32 bytes"))?);
+        let key = Self { name: checked_name(name)?, key };
+        if key.verifying().id_hex() == hash { Ok(key) } else { Err(wrong("the hash does not belong to name and key")) }
+    }
 }
 
-#[cfg(unix)]
-fn refuse_open_to_others(file: &File, path: &Path) -> Result<(), KeyError> {
-    use std::os::unix::fs::PermissionsExt;
-    let path = path.display().to_string();
-    let mode = match file.metadata() {
-        Ok(metadata) => metadata.permissions().mode() & 0o7777,
-        Err(source) => return Err(KeyError::Read { path, source }),
-    };
-    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::Open { path, mode }) }
-}
-
-#[cfg(not(unix))]
-fn refuse_open_to_others(_: &File, _: &Path) -> Result<(), KeyError> {
-    Ok(())
+fn checked_name(name: &str) -> Result<String, KeyError> {
+    let is_bad = name.is_empty() || name.chars().any(|c| c.is_whitespace() || c == '+' || c.is_control());
+    if is_bad { Err(KeyError::Name(name.to_owned())) } else { Ok(name.to_owned()) }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("expected a key name without spaces, control characters and `+`, found `{0}`")]
+    #[error("expected a key name without white space and plus sign, found `{0}`")]
     Name(String),
-    #[error("expected a key of the form {expected}")]
-    Form { expected: &'static str },
-    #[error("expected an Ed25519 key (type 1), found type {0}")]
-    Type(u8),
-    #[error("expected the key id {expected}, found `{found}`")]
-    Id { expected: String, found: String },
-    #[error("the public key is not a point of the curve")]
-    Point,
-    #[error("the system gives no randomness")]
-    Random(#[source] getrandom::Error),
-    #[error("could not read the key file `{path}`")]
-    Read { path: String, source: std::io::Error },
-    #[error("the key file `{path}` has mode {mode:04o}, open to others than its owner; run `chmod 600 {path}`")]
-    Open { path: String, mode: u32 },
-    #[error("the key file `{path}` is damaged; put back a copy of it, or move it away to start with a new key")]
-    File { path: String, source: Box<KeyError> },
+    #[error("the system gives no randomness to make a key from")]
+    NoRandomness,
+    #[error("the key file {} cannot be {doing}", .path.display())]
+    File { path: PathBuf, doing: &'static str, source: io::Error },
+    #[error("others may read the key file {} (mode {mode:03o}); run `chmod 600 {}` and consider making a new key", .path.display(), .path.display())]
+    Open { path: PathBuf, mode: u32 },
+    #[error("{} is not a signing key: {cause}", .path.display())]
+    NotAKey { path: PathBuf, cause: &'static str },
+    #[error("not a verifier key: {cause}")]
+    Verifier { cause: &'static str },
     #[error(transparent)]
     Durable(#[from] DurableError),
+}
+
+/// Writes the verifier key to `DIR/keys/<name>.pub` unless it stands there.
+pub(crate) fn publish(key: &VerifyingKey, dir: &Path) -> Result<(), DurableError> {
+    let path = dir.join("keys").join(format!("{}.pub", key.name()));
+    let line = format!("{key}\n");
+    if durable::read(&path).is_ok_and(|held| held == line.as_bytes()) {
+        return Ok(());
+    }
+    durable::write_atomic(&path, line.as_bytes())
 }

@@ -1,56 +1,35 @@
-//! The record: signed statements in an append-only log that anybody can check from the standards alone.
+//! Envelopes, the tiled log, checkpoints, proofs, and their verification.
 //!
-//! In: statements and a key. Out: a folder with `envelopes/<sha256>.json` (DSSE), `log/` (C2SP tlog-tiles with a signed
-//! checkpoint) and `keys/` (public), and from such a folder, offline, a list of checks and the verified statements.
+//! In: statements, and a signing key. Out: a folder that another program can check from public standards: DSSE envelopes, C2SP
+//! tlog-tiles, a signed-note checkpoint. It cannot tell a decision from a cat picture, and it has no clock.
 //!
 //! ```
 //! use evidence::{Digest, Json, Predicate, Statement, Subject};
-//! use ledger::{Key, Ledger, verify};
+//! use ledger::{Key, Ledger, keys_in, read};
 //!
-//! let folder = std::env::temp_dir().join(format!("ledger-example-{}", std::process::id()));
-//! # let _ = std::fs::remove_dir_all(&folder);
-//! let key = Key::generate("example.com/log")?;
-//! let mut ledger = Ledger::open(&folder, key, "example.com/log")?;
-//! let predicate = Json::map([("at", Some("2026-11-23T10:00:00Z".into())), ("reason", Some("budget".into()))]);
-//! let subjects = vec![Subject::new("weights", Digest::of(b"weights"))];
-//! let entry = ledger.append(&Statement { subjects, predicate_type: Predicate::Stop, predicate })?;
-//! assert_eq!(entry.index, 0);
-//!
-//! let verified = verify(&folder, None);
-//! assert!(verified.ok());
-//! assert_eq!(verified.entries, ledger.entries());
-//! # std::fs::remove_dir_all(&folder)?;
+//! let dir = tempfile::tempdir()?;
+//! let mut ledger = Ledger::open(dir.path(), Key::generate("example")?, "example/log")?;
+//! let subject = Subject::new("weights", Digest::of(b"weights"));
+//! let statement = Statement { subjects: vec![subject], predicate_type: Predicate::Seal, predicate: Json::map([]) };
+//! let entry = ledger.append(&statement)?;
+//! let checked = read(dir.path(), &keys_in(dir.path())?)?;
+//! assert_eq!(checked.entries, [entry]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! It knows no policy, no model and no clock, and reaches no network. A log that one party keeps and signs proves order
-//! and completeness only to someone who holds an earlier checkpoint or receipt, or who got the public key elsewhere.
 
-mod check;
 mod checkpoint;
 pub mod dsse;
 pub mod durable;
-mod encoding;
 mod key;
 mod log;
-pub mod manifest;
+mod manifest;
 pub mod merkle;
 pub mod note;
-mod receipt;
-mod recover;
 pub mod tiles;
 mod verify;
 
-pub use check::{Check, Outcome};
-pub use checkpoint::{Checkpoint, CheckpointError};
-pub use dsse::{Envelope, EnvelopeError};
-pub use durable::DurableError;
+pub use checkpoint::Checkpoint;
 pub use key::{Key, KeyError, VerifyingKey};
-pub use log::{Entry, Ledger, LedgerError, entry_bytes, envelope_path, time_of};
-pub use note::{Note, NoteError};
-pub use receipt::{Receipt, ReceiptError};
-pub use recover::Recovered;
-pub use verify::{Verified, verify};
-
-#[cfg(test)]
-mod crash_test;
+pub use log::{Entry, LOCK, Ledger, LedgerError};
+pub use manifest::{Sealed, differences, manifest};
+pub use verify::{Read, VerifyError, keys_in, read, unexpected};

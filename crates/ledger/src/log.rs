@@ -1,275 +1,230 @@
-//! The ledger that is written: append a statement, durably, then say so.
+//! The log as a folder: appended to durably, opened after any crash.
 
-use crate::{
-    checkpoint::{Checkpoint, CheckpointError, check_origin},
-    dsse::{Envelope, EnvelopeError},
-    durable::{self, DurableError},
-    key::{Key, KeyError, VerifyingKey},
-    merkle::{self, Tree},
-    receipt::Receipt,
-    recover::{self, Recovered},
-    tiles::{self, Content, Tile},
-};
-use evidence::{Digest, Json, Statement, StatementError};
+use crate::checkpoint::Checkpoint;
+use crate::durable::{self, DurableError, UNFINISHED};
+use crate::key::{self, Key};
+use crate::verify::{self, Read, VerifyError};
+use crate::{dsse, merkle, tiles};
+use evidence::{Digest, Json, Statement};
 use jiff::Timestamp;
 use std::{
+    collections::BTreeSet,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
 
-pub(crate) const CHECKPOINT: &str = "log/checkpoint";
+/// The file whose lock says that someone is writing.
+pub const LOCK: &str = ".lock";
 
-/// A statement in the log.
+/// One acknowledged entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// Position in the log, from 0.
     pub index: u64,
-    /// Of the envelope file, which is named by it.
+    /// SHA-256 of the envelope file, and so its name.
     pub envelope: Digest,
-    /// As it is read back: decimals are text.
     pub statement: Statement,
-    /// The statement's `predicate.at`.
-    pub at: Timestamp,
 }
 
-/// The bytes that the log holds for an envelope: its canonical in-toto `DigestSet`.
-#[must_use]
-pub fn entry_bytes(envelope: &Digest) -> Vec<u8> {
-    Json::from(*envelope).canonical().into_bytes()
+impl Entry {
+    /// When the statement was recorded, as it says itself.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        self.statement.predicate.get("at")?.as_text()?.parse().ok()
+    }
 }
 
-/// The digest of the envelope that an entry of the log stands for.
-#[must_use]
-pub(crate) fn envelope_of(entry: &[u8]) -> Option<Digest> {
-    let hex = entry.strip_prefix(br#"{"sha256":""#)?.strip_suffix(br#""}"#)?;
-    std::str::from_utf8(hex).ok()?.parse().ok()
-}
-
-/// Where the envelope of that digest stands below the folder.
-#[must_use]
-pub fn envelope_path(envelope: &Digest) -> String {
-    format!("envelopes/{envelope}.json")
-}
-
-/// The time that a statement says it was made at: `predicate.at`, RFC 3339.
-#[must_use]
-pub fn time_of(statement: &Statement) -> Option<Timestamp> {
-    statement.predicate.get("at")?.as_text()?.parse().ok()
-}
-
-/// The one writer of a folder's log; others are kept out by a lock until it is dropped.
+/// An open log with its folder `DIR`: `log/`, `envelopes/`, `keys/`.
 #[derive(Debug)]
 pub struct Ledger {
-    folder: PathBuf,
-    key: Key,
+    dir: PathBuf,
     origin: String,
-    tree: Tree,
+    key: Key,
+    raw: Vec<Vec<u8>>,
+    leaves: Vec<Digest>,
     entries: Vec<Entry>,
-    recovered: Recovered,
-    /// After a write that failed, what is on disk is found out only by opening again.
-    broken: bool,
+    removed: Vec<String>,
     _lock: File,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("another run holds {}; wait until it has ended, or choose another folder with `--out`", .path.display())]
+    Held { path: PathBuf },
+    #[error("the lock {} cannot be taken", .path.display())]
+    Lock { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Durable(#[from] DurableError),
+    #[error("the log in {} does not stand up and is not written to; keep it as it is and choose another folder with `--out`", .dir.display())]
+    Broken { dir: PathBuf, source: VerifyError },
+    #[error("the log in {} was signed by another key than {key}; give that key with `--key`, or choose another folder with `--out`", .dir.display())]
+    OtherKey { dir: PathBuf, key: String },
+}
+
 impl Ledger {
-    /// Opens the log in `folder`, or starts an empty one when there is none. What a crash left unfinished is finished
-    /// or removed, see [`Ledger::recovered`].
+    /// Opens the log in `dir`, or begins one. What a crash left beyond the last checkpoint is removed and named by
+    /// [`Ledger::removed`].
     ///
     /// # Errors
-    /// `Locked` when another holds it; otherwise what of the log is wrong, with the file and the way out. Nothing is
-    /// repaired that a crash of this program cannot explain.
-    pub fn open(folder: impl AsRef<Path>, key: Key, origin: &str) -> Result<Self, LedgerError> {
-        let folder = folder.as_ref().to_owned();
-        check_origin(origin).map_err(LedgerError::Origin)?;
-        durable::create_folder(&folder)?;
-        let lock = lock(&folder)?;
-        if !folder.join(CHECKPOINT).exists() {
-            create(&folder, &key, origin)?;
+    /// `LedgerError`; nothing is changed then.
+    pub fn open(dir: &Path, key: Key, origin: &str) -> Result<Self, LedgerError> {
+        fs::create_dir_all(dir).map_err(|source| LedgerError::Lock { path: dir.to_path_buf(), source })?;
+        let lock = lock(dir)?;
+        let mut ledger = Self {
+            dir: dir.to_path_buf(),
+            origin: origin.to_owned(),
+            key,
+            raw: Vec::new(),
+            leaves: Vec::new(),
+            entries: Vec::new(),
+            removed: Vec::new(),
+            _lock: lock,
+        };
+        if dir.join("log/checkpoint").exists() {
+            ledger.take_up()?;
+        } else {
+            ledger.clean(&BTreeSet::new())?;
+            key::publish(&ledger.key.verifying(), dir)?;
+            ledger.write_checkpoint()?;
         }
-        let recovered = recover::open(&folder, &key, origin)?;
-        let recover::Opened { tree, entries, recovered } = recovered;
-        Ok(Self { folder, key, origin: origin.to_owned(), tree, entries, recovered, broken: false, _lock: lock })
+        Ok(ledger)
     }
 
-    /// Signs a statement and adds it to the log. When this returns, the entry survives any crash.
-    ///
-    /// Order: envelope, bundle, tiles, checkpoint, each written whole and synced; then the partial tiles that the new
-    /// checkpoint has no use for are removed.
-    ///
-    /// # Errors
-    /// `NoTime` when the statement does not say when it was made; `Durable` when a file could not be written; `Broken`
-    /// after that. An entry whose append failed is in the log or not, as the next opening finds.
-    pub fn append(&mut self, statement: &Statement) -> Result<Entry, LedgerError> {
-        if self.broken {
-            return Err(LedgerError::Broken { folder: self.folder.display().to_string() });
-        }
-        let payload = statement.canonical();
-        // Read back what is about to be signed, so that nothing is recorded that no reader accepts.
-        let statement = Statement::parse(&payload)?;
-        let at = time_of(&statement).ok_or(LedgerError::NoTime)?;
-        let text = Envelope::sign_statement(&statement, &self.key).to_text();
-        let envelope = Digest::of(text.as_bytes());
-        let entry = Entry { index: self.tree.size(), envelope, statement, at };
-        self.broken = true;
-        self.write(&entry, &text)?;
-        self.broken = false;
-        self.entries.push(entry.clone());
-        Ok(entry)
+    /// Reads what the checkpoint acknowledges, with every check of a verifier.
+    fn take_up(&mut self) -> Result<(), LedgerError> {
+        let keys = [self.key.verifying()];
+        let Read { checkpoint, raw, leaves, entries } = verify::read(&self.dir, &keys).map_err(|source| match source {
+            VerifyError::Checkpoint(crate::note::NoteError::UnknownKeys) => {
+                LedgerError::OtherKey { dir: self.dir.clone(), key: self.key.verifying().to_string() }
+            }
+            source => LedgerError::Broken { dir: self.dir.clone(), source },
+        })?;
+        self.origin = checkpoint.origin;
+        (self.raw, self.leaves, self.entries) = (raw, leaves, entries);
+        self.clean(&self.demanded())?;
+        Ok(key::publish(&self.key.verifying(), &self.dir)?)
     }
 
-    fn write(&mut self, entry: &Entry, envelope: &str) -> Result<(), LedgerError> {
-        let path = self.folder.join(envelope_path(&entry.envelope));
-        durable::create_folder(&self.folder.join("envelopes"))?;
-        durable::write_atomic(&path, envelope.as_bytes())?;
-        self.tree.push(merkle::leaf_hash(&entry_bytes(&entry.envelope)));
-        let size = self.tree.size();
-        for tile in tiles::grown(size) {
-            let bytes = self.tile(&tile, entry).ok_or(LedgerError::Inconsistent)?;
-            write_tile(&self.folder, &tile, &bytes)?;
+    /// The files of `log/` and `envelopes/` that the entries demand.
+    fn demanded(&self) -> BTreeSet<String> {
+        verify::demanded(&self.raw, &self.leaves, &self.entries)
+    }
+
+    /// Removes from `log/` and `envelopes/` whatever is not demanded: the leftovers of a crash, and outgrown partial tiles.
+    fn clean(&mut self, demanded: &BTreeSet<String>) -> Result<(), DurableError> {
+        for part in ["log", "envelopes"] {
+            let folder = self.dir.join(part);
+            if !folder.is_dir() {
+                continue;
+            }
+            for file in durable::files_below(&folder)? {
+                let name = format!("{part}/{file}");
+                if !demanded.contains(&name) && fs::remove_file(self.dir.join(&name)).is_ok() {
+                    self.removed.push(name);
+                }
+            }
+            remove_empty_folders(&folder);
         }
-        let head = Checkpoint { origin: self.origin.clone(), size, root: self.tree.root() };
-        publish(&self.folder, &head, &self.key)?;
-        recover::remove_superseded(&self.folder, size)?;
+        for file in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if file.path().extension().is_some_and(|extension| extension == UNFINISHED) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
         Ok(())
     }
 
-    /// The bytes of a tile once `last` is in the tree.
-    fn tile(&self, tile: &Tile, last: &Entry) -> Option<Vec<u8>> {
-        if tile.content != Content::Entries {
-            return tile.hashes(&self.tree);
-        }
-        let before = self.entries.iter().skip(usize::try_from(tile.index).ok()?.checked_mul(256)?);
-        let entries: Vec<_> = before.chain([last]).map(|entry| entry_bytes(&entry.envelope)).collect();
-        tiles::bundle(entries.iter().map(Vec::as_slice)).filter(|_| entries.len() == usize::from(tile.width))
+    /// What a crash had left beyond the last checkpoint, and opening removed.
+    #[must_use]
+    pub fn removed(&self) -> &[String] {
+        &self.removed
     }
 
-    /// All entries, in order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// What opening found unfinished.
     #[must_use]
-    pub const fn recovered(&self) -> &Recovered {
-        &self.recovered
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
-    /// When the last statement says it was made: a caller whose clock is behind it has had its clock set back.
+    /// The root over all entries.
     #[must_use]
-    pub fn last_at(&self) -> Option<Timestamp> {
-        self.entries.last().map(|entry| entry.at)
+    pub fn root(&self) -> Digest {
+        merkle::root(&self.leaves)
     }
 
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    #[must_use]
-    pub const fn verifying_key(&self) -> &VerifyingKey {
-        self.key.verifying_key()
-    }
-
-    /// The present head.
-    #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() }
-    }
-
-    /// The receipt of an entry under the present head; nothing for an index that is not there.
+    /// Signs a statement and appends it. When this returns the entry is on disk: envelope, tiles, checkpoint, in that order.
     ///
     /// # Errors
-    /// `Broken` after a write that failed.
-    pub fn receipt(&self, index: u64) -> Result<Option<Receipt>, LedgerError> {
-        if self.broken {
-            return Err(LedgerError::Broken { folder: self.folder.display().to_string() });
+    /// `LedgerError`; the log stands as before then, and what was written beyond it is removed when it is next opened.
+    pub fn append(&mut self, statement: &Statement) -> Result<Entry, LedgerError> {
+        let envelope = dsse::seal(&statement.canonical(), &self.key);
+        let digest = Digest::of(envelope.as_bytes());
+        durable::write_atomic(&self.dir.join(format!("envelopes/{digest}.json")), envelope.as_bytes())?;
+        let raw = Json::from(digest).canonical().into_bytes();
+        let leaf = merkle::leaf_hash(&raw);
+        let entry = Entry { index: self.entries.len() as u64, envelope: digest, statement: statement.clone() };
+        self.raw.push(raw);
+        self.leaves.push(leaf);
+        self.entries.push(entry.clone());
+        if let Err(error) = self.publish() {
+            self.raw.pop();
+            self.leaves.pop();
+            self.entries.pop();
+            return Err(error.into());
         }
-        let Some(proof) = self.tree.inclusion_proof(index, self.tree.size()) else { return Ok(None) };
-        let checkpoint = self.checkpoint().sign(&self.key).map_err(LedgerError::Origin)?.to_string();
-        Ok(Some(Receipt { extra: None, index, proof, checkpoint }))
+        Ok(entry)
+    }
+
+    /// Writes the tiles that the new size has and the old one had not, then the checkpoint; then drops what is outgrown.
+    fn publish(&mut self) -> Result<(), DurableError> {
+        let files = tiles::hash_tiles(&self.leaves).into_iter().chain(tiles::entry_bundles(&self.raw));
+        let mut kept = BTreeSet::new();
+        for (name, bytes) in files {
+            let path = self.dir.join("log").join(&name);
+            if !path.exists() {
+                durable::write_atomic(&path, &bytes)?;
+            }
+            kept.insert(name);
+        }
+        self.write_checkpoint()?;
+        let tiles = durable::files_below(&self.dir.join("log/tile"))?;
+        for outgrown in tiles.iter().map(|name| format!("tile/{name}")).filter(|name| !kept.contains(name)) {
+            let path = self.dir.join("log").join(outgrown);
+            let _ = fs::remove_file(&path);
+            let _ = path.parent().map(fs::remove_dir);
+        }
+        Ok(())
+    }
+
+    fn write_checkpoint(&self) -> Result<(), DurableError> {
+        let checkpoint =
+            Checkpoint { origin: self.origin.clone(), size: self.leaves.len() as u64, root: self.root() };
+        durable::write_atomic(&self.dir.join("log/checkpoint"), checkpoint.sign(&self.key).as_bytes())
     }
 }
 
-fn lock(folder: &Path) -> Result<File, LedgerError> {
-    let path = folder.join(".lock");
-    let read = |source| LedgerError::Read { path: path.display().to_string(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(read)?;
+fn lock(dir: &Path) -> Result<File, LedgerError> {
+    let path = dir.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| LedgerError::Lock { path: path.clone(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: path.display().to_string() }),
-        Err(TryLockError::Error(source)) => Err(read(source)),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Held { path }),
+        Err(TryLockError::Error(source)) => Err(LedgerError::Lock { path, source }),
     }
 }
 
-/// The empty log: the public key, then a head of no entries.
-fn create(folder: &Path, key: &Key, origin: &str) -> Result<(), LedgerError> {
-    for below in ["envelopes", "log"] {
-        let full = folder.join(below);
-        let read = |source| LedgerError::Read { path: full.display().to_string(), source };
-        let children = match fs::read_dir(&full) {
-            Ok(children) => children.collect::<Result<Vec<_>, _>>().map_err(read)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(read(error)),
-        };
-        if children.iter().any(|child| !durable::is_leftover(&child.file_name().to_string_lossy())) {
-            return Err(LedgerError::NoCheckpoint { path: folder.join(CHECKPOINT).display().to_string() });
+fn remove_empty_folders(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_empty_folders(&path);
+            let _ = fs::remove_dir(&path);
         }
     }
-    for below in ["envelopes", "keys", "log"] {
-        durable::create_folder(&folder.join(below))?;
-    }
-    let public = key.verifying_key();
-    durable::write_atomic(&folder.join("keys").join(public.file_name()), format!("{public}\n").as_bytes())?;
-    let head = Checkpoint { origin: origin.to_owned(), size: 0, root: merkle::empty_root() };
-    publish(folder, &head, key)
 }
 
-pub(crate) fn publish(folder: &Path, head: &Checkpoint, key: &Key) -> Result<(), LedgerError> {
-    let note = head.sign(key).map_err(LedgerError::Origin)?;
-    Ok(durable::write_atomic(&folder.join(CHECKPOINT), note.to_string().as_bytes())?)
-}
-
-fn write_tile(folder: &Path, tile: &Tile, bytes: &[u8]) -> Result<(), DurableError> {
-    let path = folder.join("log").join(tile.path());
-    if let Some(above) = path.parent() {
-        durable::create_folder(above)?;
-    }
-    durable::write_atomic(&path, bytes)
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    #[error("another run holds `{path}`; wait for it to end or stop it, then run again")]
-    Locked { path: String },
-    #[error(transparent)]
-    Durable(#[from] DurableError),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("the log cannot be signed under this origin")]
-    Origin(#[source] CheckpointError),
-    #[error("could not read `{path}`")]
-    Read { path: String, source: io::Error },
-    #[error("`{path}` is missing, but the log has entries; put back a copy of the folder, or start a new one elsewhere")]
-    NoCheckpoint { path: String },
-    #[error("`{path}` is not a checkpoint signed by `{key}`; use the key that started the log, or put back a copy of the folder")]
-    Checkpoint { path: String, key: String, source: CheckpointError },
-    #[error("`{path}` is of the log `{found}`, expected `{expected}`; use the origin that started the log")]
-    OtherLog { path: String, expected: String, found: String },
-    #[error("`{path}` is missing; put back a copy of the folder")]
-    Missing { path: String },
-    #[error("`{path}` does not hold what `log/checkpoint` signs; put back a copy of the folder")]
-    Altered { path: String },
-    #[error("`log/checkpoint` signs {size} entries, but `{path}` is of a later log; put back the latest copy of the folder")]
-    RolledBack { size: u64, path: String },
-    #[error("`{path}` is not a valid envelope; put back a copy of the folder")]
-    Envelope { path: String, source: EnvelopeError },
-    #[error("the statement has no `at` with the time at which it is made")]
-    NoTime,
-    #[error("the statement cannot be read back")]
-    Statement(#[from] StatementError),
-    #[error("an earlier write to `{folder}` failed; open the log again")]
-    Broken { folder: String },
-    #[error("the tree does not hold what was put into it")]
-    Inconsistent,
-}

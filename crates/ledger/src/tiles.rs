@@ -1,183 +1,113 @@
-//! The layout of C2SP tlog-tiles: which files a log of a given size has, and what stands in each.
+//! C2SP tlog-tiles: which files a log of a given size has, and what is in them.
 
-use crate::merkle::Tree;
+use crate::merkle::root;
 use evidence::Digest;
+use std::collections::BTreeMap;
 
-/// Hashes in a full tile, entries in a full bundle.
-pub const WIDTH_FULL: u16 = 256;
-/// Longest entry that a bundle can hold, in bytes.
-pub const ENTRY_BYTES_MAX: usize = u16::MAX as usize;
-/// Levels that a log of at most 2^64 − 1 entries has.
-const LEVELS: u8 = 8;
+/// Entries, or hashes, of a full tile. SPEC: tlog-tiles, height 8.
+pub const WIDTH: u64 = 256;
+/// Longest entry: its length is 16 bits. SPEC: tlog-tiles, "Log entries".
+pub const ENTRY_MAX: usize = 65_535;
 
-/// What a tile holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Content {
-    /// The entries themselves: `tile/entries/…`.
-    Entries,
-    /// Hashes of complete subtrees of 256^level entries: `tile/<level>/…`.
-    Hashes { level: u8 },
-}
-
-/// One file of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tile {
-    pub content: Content,
-    pub index: u64,
-    /// 1 to 256; below 256 the tile is partial.
-    pub width: u16,
-}
-
-impl Tile {
-    /// Where it stands below the log's folder: `tile/<L>/<N>[.p/<W>]`, `N` as `x001/x234/067`.
-    #[must_use]
-    pub fn path(&self) -> String {
-        let mut number = format!("{:03}", self.index % 1000);
-        let mut rest = self.index / 1000;
-        while rest > 0 {
-            number = format!("x{:03}/{number}", rest % 1000);
-            rest /= 1000;
-        }
-        let kind = match self.content {
-            Content::Entries => "entries".to_owned(),
-            Content::Hashes { level } => level.to_string(),
-        };
-        if self.width == WIDTH_FULL { format!("tile/{kind}/{number}") } else { format!("tile/{kind}/{number}.p/{}", self.width) }
+/// `x001/x234/067` of 1234067.
+fn number(mut n: u64) -> String {
+    let mut name = format!("{:03}", n % 1000);
+    n /= 1000;
+    while n > 0 {
+        name = format!("x{:03}/{name}", n % 1000);
+        n /= 1000;
     }
-
-    /// The tile of that path; nothing for a path that `path` does not give.
-    #[must_use]
-    pub fn from_path(path: &str) -> Option<Self> {
-        let (kind, number) = path.strip_prefix("tile/")?.split_once('/')?;
-        let content = match kind {
-            "entries" => Content::Entries,
-            level => Content::Hashes { level: level.parse().ok()? },
-        };
-        let (number, width) = match number.split_once(".p/") {
-            Some((number, width)) => (number, width.parse().ok()?),
-            None => (number, WIDTH_FULL),
-        };
-        let digits = number.replace(['x', '/'], "");
-        let tile = Self { content, index: digits.parse().ok()?, width };
-        (tile.path() == path && width > 0).then_some(tile)
-    }
-
-    /// The smallest number of entries of a log that has this tile.
-    #[must_use]
-    pub fn size_min(&self) -> u64 {
-        let unit: u64 = match self.content {
-            Content::Hashes { level } if level >= LEVELS => return u64::MAX,
-            Content::Hashes { level } => 1 << (8 * u32::from(level)),
-            Content::Entries => 1,
-        };
-        self.index.saturating_mul(256).saturating_add(u64::from(self.width)).saturating_mul(unit)
-    }
-
-    /// The bytes of a tile of hashes; nothing when the tree does not reach it or the tile holds entries.
-    #[must_use]
-    pub fn hashes(&self, tree: &Tree) -> Option<Vec<u8>> {
-        let Content::Hashes { level } = self.content else { return None };
-        let mut bytes = Vec::with_capacity(usize::from(self.width) * 32);
-        for position in 0..u64::from(self.width) {
-            let hash = tree.node(8 * u32::from(level), self.index * u64::from(WIDTH_FULL) + position)?;
-            bytes.extend_from_slice(hash.as_bytes());
-        }
-        Some(bytes)
-    }
+    name
 }
 
-/// The bundles of a log of `size` entries, in order.
-pub fn bundles(size: u64) -> impl Iterator<Item = Tile> {
-    row(Content::Entries, size)
+fn path(kind: &str, n: u64, width: u64) -> String {
+    let name = number(n);
+    if width == WIDTH { format!("tile/{kind}/{name}") } else { format!("tile/{kind}/{name}.p/{width}") }
 }
 
-/// The tiles of hashes at one level of a log of `size` entries, in order.
-pub fn hashes(level: u8, size: u64) -> impl Iterator<Item = Tile> {
-    let n_hashes = if level < LEVELS { size >> (8 * u32::from(level)) } else { 0 };
-    row(Content::Hashes { level }, n_hashes)
+/// The widths of the tiles of one level that holds `n` hashes: full ones, then a partial one if any is left.
+fn widths(n: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..n.div_ceil(WIDTH)).map(move |tile| (tile, WIDTH.min(n - tile * WIDTH)))
 }
 
-/// All files of a log of `size` entries: bundles, then hashes level by level.
-pub fn layout(size: u64) -> impl Iterator<Item = Tile> {
-    bundles(size).chain((0..LEVELS).flat_map(move |level| hashes(level, size)))
-}
-
-fn row(content: Content, n: u64) -> impl Iterator<Item = Tile> {
-    let full = (0..n / 256).map(move |index| Tile { content, index, width: WIDTH_FULL });
-    let partial = (n % 256 > 0).then_some(Tile { content, index: n / 256, width: (n % 256) as u16 });
-    full.chain(partial)
-}
-
-/// The files that the log gains when it grows from `size - 1` to `size` entries: one bundle, and the last tile of each
-/// level whose subtree is completed.
+/// Every tile file of a log with these leaf hashes, by path inside `log/`.
 #[must_use]
-pub fn grown(size: u64) -> Vec<Tile> {
-    let last = |n: u64| ((n - 1) / 256, ((n - 1) % 256 + 1) as u16);
-    if size == 0 {
-        return Vec::new();
-    }
-    let (index, width) = last(size);
-    let mut tiles = vec![Tile { content: Content::Entries, index, width }];
-    for level in 0..LEVELS {
-        let shift = 8 * u32::from(level);
-        if size % (1 << shift) != 0 {
-            break;
+pub fn hash_tiles(leaves: &[Digest]) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut level: Vec<Digest> = leaves.to_vec();
+    let mut depth = 0;
+    while !level.is_empty() {
+        for ((tile, width), hashes) in widths(level.len() as u64).zip(level.chunks(WIDTH as usize)) {
+            let bytes = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            files.insert(path(&depth.to_string(), tile, width), bytes);
         }
-        let (index, width) = last(size >> shift);
-        tiles.push(Tile { content: Content::Hashes { level }, index, width });
+        // Partial tiles are never hashed upward.
+        level = level.chunks_exact(WIDTH as usize).map(root).collect();
+        depth += 1;
     }
-    tiles
+    files
 }
 
-/// The bytes of a bundle: each entry after its length as a big-endian u16; nothing if an entry is too long.
+/// Every entry bundle of a log, by path inside `log/`.
 #[must_use]
-pub fn bundle<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for entry in entries {
-        bytes.extend_from_slice(&u16::try_from(entry.len()).ok()?.to_be_bytes());
-        bytes.extend_from_slice(entry);
-    }
-    Some(bytes)
+pub fn entry_bundles(entries: &[Vec<u8>]) -> BTreeMap<String, Vec<u8>> {
+    let bundles = widths(entries.len() as u64).zip(entries.chunks(WIDTH as usize));
+    bundles
+        .map(|((tile, width), entries)| {
+            let framed = |entry: &Vec<u8>| [&(entry.len() as u16).to_be_bytes()[..], entry].concat();
+            (path("entries", tile, width), entries.iter().flat_map(framed).collect())
+        })
+        .collect()
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TileError {
-    #[error("expected {expected} entries, found {found}")]
-    Entries { expected: u16, found: usize },
-    #[error("the file ends inside entry {position}")]
-    EntryCut { position: usize },
-    #[error("expected {expected} bytes, found {found}")]
-    Bytes { expected: usize, found: usize },
+/// The paths of the bundles of a log of that size, with how many entries each holds.
+pub(crate) fn bundle_paths(size: u64) -> impl Iterator<Item = (String, u64)> {
+    widths(size).map(|(tile, width)| (path("entries", tile, width), width))
 }
 
-/// The entries of a bundle of `width`.
-///
-/// # Errors
-/// `TileError` when it ends inside an entry or holds another number of entries.
-pub fn parse_bundle(mut bytes: &[u8], width: u16) -> Result<Vec<&[u8]>, TileError> {
+/// The entries of one bundle; `None` when the framing does not come out even at `width` entries.
+pub(crate) fn entries_of(mut bundle: &[u8], width: u64) -> Option<Vec<Vec<u8>>> {
     let mut entries = Vec::new();
-    while !bytes.is_empty() {
-        let cut = TileError::EntryCut { position: entries.len() };
-        let (length, rest) = bytes.split_first_chunk::<2>().ok_or_else(|| cut.clone())?;
-        let (entry, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or(cut)?;
-        entries.push(entry);
-        bytes = rest;
+    while !bundle.is_empty() {
+        let (length, rest) = bundle.split_first_chunk::<2>()?;
+        let (entry, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        entries.push(entry.to_vec());
+        bundle = rest;
     }
-    if entries.len() == usize::from(width) {
-        return Ok(entries);
-    }
-    Err(TileError::Entries { expected: width, found: entries.len() })
+    (entries.len() as u64 == width).then_some(entries)
 }
 
-/// The hashes of a tile of `width`.
-///
-/// # Errors
-/// `TileError::Bytes` when it is not exactly that many hashes long.
-pub fn parse_hashes(bytes: &[u8], width: u16) -> Result<Vec<Digest>, TileError> {
-    let expected = usize::from(width) * 32;
-    let (hashes, _) = bytes.as_chunks::<32>();
-    if bytes.len() != expected {
-        return Err(TileError::Bytes { expected, found: bytes.len() });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_specification() {
+        assert_eq!(path("0", 1_234_067, 256), "tile/0/x001/x234/067");
+        assert_eq!(path("entries", 273, 112), "tile/entries/273.p/112");
+        assert_eq!(path("0", 1000, 256), "tile/0/x001/000");
     }
-    Ok(hashes.iter().copied().map(Digest::from_bytes).collect())
+
+    /// The example of the specification: 70,000 entries have 273 full tiles and one of 112 at level 0, one full and one of 17
+    /// at level 1, one of width 1 at level 2.
+    #[test]
+    fn a_log_of_seventy_thousand_has_the_tiles_of_the_specification() {
+        let leaves: Vec<Digest> = (0..70_000_u32).map(|i| Digest::of(&i.to_be_bytes())).collect();
+        let files = hash_tiles(&leaves);
+        assert_eq!(files.len(), 273 + 1 + 1 + 1 + 1);
+        for (name, bytes) in [("tile/0/273.p/112", 112), ("tile/1/000", 256), ("tile/1/001.p/17", 17), ("tile/2/000.p/1", 1)] {
+            assert_eq!(files[name].len(), bytes * 32, "{name}");
+        }
+        let names: Vec<String> = hash_tiles(&leaves[..256]).into_keys().collect();
+        assert_eq!(names, ["tile/0/000", "tile/1/000.p/1"]);
+    }
+
+    #[test]
+    fn bundles_come_back() {
+        let entries: Vec<Vec<u8>> = (0..300_usize).map(|i| vec![7; i]).collect();
+        let files = entry_bundles(&entries);
+        let back = bundle_paths(300).flat_map(|(path, width)| entries_of(&files[&path], width).unwrap());
+        assert_eq!(back.collect::<Vec<_>>(), entries);
+        assert_eq!(entries_of(&[0, 5, 1], 1), None);
+    }
 }

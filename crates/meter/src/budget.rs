@@ -1,9 +1,10 @@
 //! Budgets: what a unit of work may cost is reserved before it is done, so that no cap is ever crossed.
 
+use crate::ratio::ratio;
 use evidence::{Decimal, Digest, Round, Unit};
 use std::{
     fmt,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -21,10 +22,10 @@ pub const KINDS: [(&str, Unit, u128); 4] = [
 ];
 
 impl Cost {
-    /// Rounded up, so that a cost is never understated.
+    /// Rounded up, so that a cost is never understated. What is not known is given as NaN and costs more than any cap.
     #[must_use]
     pub fn new(flop: u128, seconds: f64, joules: f64, grams: f64) -> Self {
-        let up = |number: f64| (number.max(0.0) * 1e6).ceil() as u128;
+        let up = |number: f64| if number.is_nan() { u128::MAX } else { (number * 1e6).ceil() as u128 };
         Self([flop, up(seconds), up(joules), up(grams)])
     }
 
@@ -46,14 +47,13 @@ impl Cost {
         (0..4).all(|kind| self.0[kind] >= other.0[kind])
     }
 
-    /// One kind of cost in its unit, rounded in the stated direction to 15 digits.
+    /// One kind of cost in its unit, rounded in the stated direction: FLOP to 15 digits, the others to 12.
     #[must_use]
     pub fn in_unit(self, kind: usize, round: Round) -> Decimal {
-        let (cost, (_, _, scale)) = (self.0[kind], KINDS[kind]);
-        if scale == 1 {
-            return Decimal::from_u128(cost, round);
+        match (self.0[kind], KINDS[kind].2) {
+            (cost, 1) => Decimal::from_u128(cost, round),
+            (cost, scale) => ratio(cost, scale, round),
         }
-        Decimal::from_f64(cost as f64 / scale as f64, 12, round).unwrap_or(Decimal::ZERO)
     }
 }
 
@@ -75,7 +75,19 @@ impl Caps {
         cost.0[kind] = self.0[kind]?;
         Some(cost.in_unit(kind, Round::Nearest))
     }
+
+    /// Whether every cap that is set can be held: carbon only where the grid's intensity is known.
+    ///
+    /// # Errors
+    /// `UnknownCarbon` for a carbon cap that nothing could be counted against.
+    pub const fn check(&self, carbon_is_known: bool) -> Result<(), UnknownCarbon> {
+        if self.0[3].is_some() && !carbon_is_known { Err(UnknownCarbon) } else { Ok(()) }
+    }
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a carbon budget is set, but emissions cannot be known without a country of the intensity table: name the country, or take the carbon budget out")]
+pub struct UnknownCarbon;
 
 /// `value` × `scale`, exact in integers and then rounded down; saturates.
 fn scaled_down(value: Decimal, scale: u128) -> u128 {
@@ -105,6 +117,9 @@ impl fmt::Display for Refusal {
             cost.in_unit(self.kind, Round::Nearest)
         };
         let [cap, spent, asked] = [self.cap, self.spent, self.asked].map(shown);
+        if self.asked == u128::MAX {
+            return write!(f, "the {name} budget of {cap} {unit} cannot be held: what the next unit of work may take is unknown");
+        }
         write!(f, "the {name} budget of {cap} {unit} would be crossed: {spent} {unit} are spent and the next unit of work may take {asked} {unit}")
     }
 }
@@ -115,12 +130,14 @@ pub enum AccountError {
     File { path: PathBuf, doing: &'static str, source: io::Error },
     #[error("line {line} of the budget journal {} is not one of ours; the spending so far is unknown, so nothing is started: remove the folder it is in to begin anew", .path.display())]
     Damaged { path: PathBuf, line: usize },
+    #[error("the budget journal {} is in use by another run", .path.display())]
+    InUse { path: PathBuf },
 }
 
 /// What has been spent against the caps, kept in a journal.
 ///
 /// A hold is durable before work begins under it. A crash leaves the hold standing, and opening the journal books it in full:
-/// what may have been spent counts as spent.
+/// what may have been spent counts as spent. One account at a time has a journal.
 #[derive(Debug)]
 pub struct Account {
     path: PathBuf,
@@ -131,30 +148,37 @@ pub struct Account {
     hold: Cost,
     /// Taken from the hold by units that are not yet settled.
     open: Cost,
+    /// After a failed write the end of the journal is not known, so nothing more is written behind it.
+    is_broken: bool,
 }
 
 impl Account {
-    /// Opens the journal, or begins one.
+    /// Opens the journal, or begins one. A last line that a crash tore is cut off: nothing was done under it.
     ///
     /// # Errors
-    /// `AccountError`: a journal that is not ours is never overwritten.
+    /// `AccountError`: a journal that is not ours is never overwritten, and one that is in use is left alone.
     pub fn open(path: &Path, caps: Caps) -> Result<Self, AccountError> {
         let failed = |doing| move |source| AccountError::File { path: path.to_path_buf(), doing, source };
-        if let Some(folder) = path.parent() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder {
             fs::create_dir_all(folder).map_err(failed("made"))?;
         }
-        let text = match fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(failed("read")(error)),
-        };
-        let spent = spent_of(&text).map_err(|line| AccountError::Damaged { path: path.to_path_buf(), line })?;
-        let mut journal = File::options().create(true).append(true).open(path).map_err(failed("opened"))?;
-        if !text.is_empty() && !text.ends_with('\n') {
-            // A torn last line: the work it was for had not begun.
-            journal.write_all(b"\n").map_err(failed("written"))?;
+        let journal = File::options().create(true).read(true).append(true).open(path).map_err(failed("opened"))?;
+        journal.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => AccountError::InUse { path: path.to_path_buf() },
+            TryLockError::Error(source) => failed("locked")(source),
+        })?;
+        if let Some(folder) = folder {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("made durable"))?;
         }
-        Ok(Self { path: path.to_path_buf(), journal, caps, spent, hold: Cost::default(), open: Cost::default() })
+        let bytes = fs::read(path).map_err(failed("read"))?;
+        let whole = whole_lines(&bytes);
+        let text = String::from_utf8_lossy(&bytes[..whole]);
+        let spent = spent_of(&text).map_err(|line| AccountError::Damaged { path: path.to_path_buf(), line })?;
+        if whole < bytes.len() {
+            journal.set_len(whole as u64).map_err(failed("cut"))?;
+        }
+        Ok(Self { path: path.to_path_buf(), journal, caps, spent, hold: Cost::default(), open: Cost::default(), is_broken: false })
     }
 
     /// Takes the upper cost of one unit of work from the budget, before it is done. Holds for up to `block` units at a time are
@@ -164,13 +188,12 @@ impl Account {
     /// `Ok(Err(refusal))` when it does not fit; `Err` when the journal cannot be written.
     pub fn reserve(&mut self, unit: Cost, block: u64) -> Result<Result<(), Refusal>, AccountError> {
         let asked = self.open.plus(unit);
-        if !self.hold.covers(asked) {
+        if let Some(refusal) = self.refusal(asked) {
+            return Ok(Err(refusal));
+        }
+        if self.is_broken || !self.hold.covers(asked) {
             let wished = self.open.plus(unit.times(block.max(1)));
-            let hold = if self.refusal(wished).is_none() { wished } else { asked };
-            if let Some(refusal) = self.refusal(hold) {
-                return Ok(Err(refusal));
-            }
-            self.write(hold)?;
+            self.write(if self.refusal(wished).is_none() { wished } else { asked })?;
         }
         self.open = asked;
         Ok(Ok(()))
@@ -179,15 +202,22 @@ impl Account {
     fn refusal(&self, hold: Cost) -> Option<Refusal> {
         (0..4).find_map(|kind| {
             let (cap, spent, asked) = (self.caps.0[kind]?, self.spent.0[kind], hold.0[kind]);
-            (spent.saturating_add(asked) > cap).then_some(Refusal { kind, cap, spent, asked })
+            let is_unknown = asked == u128::MAX;
+            (is_unknown || spent.saturating_add(asked) > cap).then_some(Refusal { kind, cap, spent, asked })
         })
     }
 
     /// Books what a unit really cost, and frees what was reserved for it.
+    ///
+    /// A unit that cost more than was reserved is booked at what it cost, at once and durably; when the journal cannot take it, the
+    /// next reservation fails.
     pub fn settle(&mut self, reserved: Cost, actual: Cost) {
         self.spent = self.spent.plus(actual);
         self.open = self.open.minus(reserved);
         self.hold = self.hold.minus(reserved);
+        if !reserved.covers(actual) {
+            self.is_broken |= self.write(self.hold).is_err();
+        }
     }
 
     /// Frees every hold: nothing is under way.
@@ -201,7 +231,11 @@ impl Account {
 
     fn write(&mut self, hold: Cost) -> Result<(), AccountError> {
         let line = line(self.spent, hold);
-        let written = self.journal.write_all(line.as_bytes()).and_then(|()| self.journal.sync_data());
+        let written = match self.is_broken {
+            true => Err(io::Error::other("an earlier write failed")),
+            false => self.journal.write_all(line.as_bytes()).and_then(|()| self.journal.sync_data()),
+        };
+        self.is_broken = written.is_err();
         written.map_err(|source| AccountError::File { path: self.path.clone(), doing: "written", source })?;
         self.hold = hold;
         Ok(())
@@ -232,18 +266,19 @@ fn line(spent: Cost, hold: Cost) -> String {
     format!("{body} sum={}\n", &sum[..16])
 }
 
-/// What the journal says was spent, holds booked in full; the number of the first line that is not ours otherwise.
-///
-/// Only the last line may be torn: it was being written, and nothing was done under it.
+/// How many bytes are whole lines. What follows was being written when a crash came: it has no end, or blocks that never arrived.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
+    let last = bytes[..end.saturating_sub(1)].iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
+    if bytes[last..end].contains(&0) { last } else { end }
+}
+
+/// What the journal says was spent, the last hold booked in full; the number of the first line that is not ours otherwise.
 fn spent_of(text: &str) -> Result<Cost, usize> {
     let mut spent = Cost::default();
-    let n = text.split_inclusive('\n').count();
     for (position, written) in text.split_inclusive('\n').enumerate() {
-        match read_line(written) {
-            Some((total, hold)) => spent = total.plus(hold),
-            None if position + 1 == n || written.trim().is_empty() || !written.contains(" sum=") => {}
-            None => return Err(position + 1),
-        }
+        let (total, hold) = read_line(written).ok_or(position + 1)?;
+        spent = total.plus(hold);
     }
     Ok(spent)
 }
@@ -260,84 +295,4 @@ fn read_line(written: &str) -> Option<(Cost, Cost)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn flop(n: u128) -> Cost {
-        Cost([n, 0, 0, 0])
-    }
-
-    #[test]
-    fn a_refusal_says_what_would_be_crossed() {
-        let dir = tempfile::tempdir().unwrap();
-        let caps = Caps::new([None, None, Some("0.05".parse().unwrap()), None]);
-        let mut account = Account::open(&dir.path().join("journal"), caps).unwrap();
-        let refusal = account.reserve(Cost::new(1, 1.0, 200_000.0, 0.0), 1).unwrap().unwrap_err();
-        assert_eq!(
-            refusal.to_string(),
-            "the energy budget of 0.05 kWh would be crossed: 0 kWh are spent and the next unit of work may take 0.0555555555556 kWh"
-        );
-    }
-
-    #[test]
-    fn a_crash_books_the_open_hold_in_full_and_a_raise_lets_work_go_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, caps) = (dir.path().join("journal"), Caps([Some(100), None, None, None]));
-        let mut account = Account::open(&path, caps).unwrap();
-        account.reserve(flop(10), 3).unwrap().unwrap();
-        account.settle(flop(10), flop(9));
-        drop(account);
-        // Spent 9 of the hold of 30 before the crash; the hold was made when nothing was spent, so 30 count.
-        let mut account = Account::open(&path, caps).unwrap();
-        assert_eq!(account.spent(), flop(30));
-        assert_eq!(account.reserve(flop(71), 1).unwrap().unwrap_err().spent, 30);
-        drop(account);
-        let mut account = Account::open(&path, Caps([Some(101), None, None, None])).unwrap();
-        account.reserve(flop(71), 5).unwrap().unwrap();
-        account.settle(flop(71), flop(71));
-        account.close().unwrap();
-        assert_eq!(Account::open(&path, caps).unwrap().spent(), flop(101));
-    }
-
-    #[test]
-    fn a_torn_last_line_is_passed_over_and_a_foreign_line_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal");
-        let whole = line(flop(7), flop(0));
-        fs::write(&path, format!("{whole}{}", &line(flop(9), flop(1))[..20])).unwrap();
-        assert_eq!(Account::open(&path, Caps::default()).unwrap().spent(), flop(7));
-        fs::write(&path, format!("{}{whole}", whole.replace("spent=7", "spent=8"))).unwrap();
-        let error = Account::open(&path, Caps::default()).unwrap_err().to_string();
-        assert!(error.starts_with("line 1 of the budget journal"), "{error}");
-    }
-
-    #[test]
-    fn caps_are_exact() {
-        assert_eq!(Caps::new([Some("1e14".parse().unwrap()), Some("0.5".parse().unwrap()), None, None]).0, [Some(100_000_000_000_000), Some(500_000), None, None]);
-    }
-
-    proptest! {
-        /// Under random unit costs, block sizes and crashes: what was really spent never passes the cap.
-        #[test]
-        fn the_budget_is_never_crossed(cap in 1_u128..2000, work in proptest::collection::vec((1_u128..60, 0_u128..60, 1_u64..6, 0_u8..10), 1..80)) {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("journal");
-            let caps = Caps([Some(cap), None, None, None]);
-            let mut account = Account::open(&path, caps).unwrap();
-            let mut really = 0;
-            for (upper, actual, block, fate) in work {
-                if account.reserve(flop(upper), block).unwrap().is_err() {
-                    continue;
-                }
-                really += actual.min(upper);
-                prop_assert!(really <= cap);
-                match fate {
-                    0 => { drop(account); account = Account::open(&path, caps).unwrap(); }
-                    _ => account.settle(flop(upper), flop(actual.min(upper))),
-                }
-                prop_assert!(account.spent().0[0] >= really);
-            }
-        }
-    }
-}
+mod tests;

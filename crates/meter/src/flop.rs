@@ -34,10 +34,11 @@ impl Architecture {
         let (b, t) = (u128::from(sequences), u128::from(positions));
         let product = |m: u128, k: u128, n: u128| 2_u128.saturating_mul(m).saturating_mul(k).saturating_mul(n);
         let tokens = b.saturating_mul(t);
-        let queries = product(tokens, width, heads * head);
-        let keys_and_values = product(tokens, width, 2 * kv_heads * head);
-        let scores_and_mix = product(tokens, t, 2 * heads * head);
-        let output = product(tokens, heads * head, width);
+        let all_heads = heads.saturating_mul(head);
+        let queries = product(tokens, width, all_heads);
+        let keys_and_values = product(tokens, width, kv_heads.saturating_mul(head).saturating_mul(2));
+        let scores_and_mix = product(tokens, t, all_heads.saturating_mul(2));
+        let output = product(tokens, all_heads, width);
         let feed_forward = product(tokens, width, hidden).saturating_mul(if self.is_gated { 3 } else { 2 });
         let layer = [queries, keys_and_values, scores_and_mix, output, feed_forward].into_iter().fold(0, u128::saturating_add);
         layer.saturating_mul(layers).saturating_add(product(tokens, width, vocabulary))
@@ -49,12 +50,15 @@ impl Architecture {
         self.forward(sequences, positions).saturating_mul(3)
     }
 
-    /// Trained parameters with a tied embedding, norms included.
+    /// Trained parameters with a tied embedding, norms included. Saturates at 2^64 − 1.
     #[must_use]
     pub const fn parameters(&self) -> u64 {
-        let attention = self.width * self.head_width * (2 * self.heads + 2 * self.kv_heads);
-        let feed_forward = self.width * self.hidden * if self.is_gated { 3 } else { 2 };
-        self.layers * (attention + feed_forward + 2 * self.width) + self.width * self.vocabulary + self.width
+        let heads = self.heads.saturating_add(self.kv_heads).saturating_mul(2);
+        let attention = self.width.saturating_mul(self.head_width).saturating_mul(heads);
+        let feed_forward = self.width.saturating_mul(self.hidden).saturating_mul(if self.is_gated { 3 } else { 2 });
+        let layer = attention.saturating_add(feed_forward).saturating_add(self.width.saturating_mul(2));
+        let outside = self.width.saturating_mul(self.vocabulary).saturating_add(self.width);
+        self.layers.saturating_mul(layer).saturating_add(outside)
     }
 }
 
@@ -88,4 +92,30 @@ pub fn korthikanti(batch: f64, positions: f64, layers: f64, width: f64, vocabula
 #[must_use]
 pub fn palm_per_token(parameters: f64, layers: f64, heads: f64, head_width: f64, positions: f64) -> f64 {
     6.0 * parameters + 12.0 * layers * heads * head_width * positions
+}
+
+/// Hardware FLOP of one batch when only the attention core is recomputed, as published; a hand count of one more forward of that
+/// core gives `s/(4.5h)` where the publication has `s/(3h)`. Source: Korthikanti et al. 2022, equation 8.
+#[must_use]
+pub fn korthikanti_selective(batch: f64, positions: f64, layers: f64, width: f64, vocabulary: f64) -> f64 {
+    let h = width;
+    72.0 * batch * layers * positions * h * h * (1.0 + positions / (3.0 * h) + vocabulary / (12.0 * h * layers))
+}
+
+/// Parameters of a GPT with learned positions. Source: Narayanan et al. 2021, equation 2.
+#[must_use]
+pub fn megatron_parameters(positions: f64, layers: f64, width: f64, vocabulary: f64) -> f64 {
+    let (l, h) = (layers, width);
+    12.0 * l * h * h * (1.0 + 13.0 / (12.0 * h) + (vocabulary + positions) / (12.0 * l * h))
+}
+
+/// Training FLOP of one sequence as Chinchilla's table A4 counts: softmax counted (3 a score), embeddings and logits not.
+///
+/// Exact; saturates at 2^128 − 1. Source: Hoffmann et al. 2022, appendix F; that both ends are left out is from correspondence with
+/// its authors, quoted by nanoGPT.
+#[must_use]
+pub fn chinchilla(architecture: &Architecture, positions: u64) -> u128 {
+    let softmax = [architecture.layers, architecture.heads, positions, positions].map(u128::from).into_iter().fold(3, u128::saturating_mul);
+    let inside = Architecture { vocabulary: 0, ..*architecture };
+    inside.forward(1, positions).saturating_add(softmax).saturating_mul(3)
 }

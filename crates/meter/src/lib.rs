@@ -14,16 +14,23 @@
 //! # Ok::<(), evidence::DecimalError>(())
 //! ```
 
+mod accelerator;
 mod budget;
 mod carbon;
 pub mod flop;
 mod hardware;
+mod modification;
 mod plan;
 mod power;
+mod rapl;
+mod ratio;
 
-pub use budget::{Account, AccountError, Caps, Cost, KINDS, Refusal};
+pub use accelerator::peak_dense_bf16;
+pub use budget::{Account, AccountError, Caps, Cost, KINDS, Refusal, UnknownCarbon};
 pub use carbon::{Intensity, SOURCE, intensity};
 pub use flop::Architecture;
-pub use hardware::{Hardware, memory_peak};
+pub use hardware::{CpuIdentity, Hardware, group_memory_peak, memory_peak};
+pub use modification::{Original, exceeds_a_third, modification_share};
 pub use plan::{Crossing, PlanInput, Quantity, Score, predict, score};
-pub use power::{Joules, PowerModel, Rapl, Sensor};
+pub use power::{Joules, PowerModel, Sensor};
+pub use rapl::{NoCounter, Rapl};

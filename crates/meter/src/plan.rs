@@ -11,6 +11,7 @@ pub struct Quantity {
     pub lower: Decimal,
     pub upper: Decimal,
     pub unit: Unit,
+    /// What was done, then everything that was taken for granted.
     pub method: String,
 }
 
@@ -26,6 +27,11 @@ impl Quantity {
             unit,
             method,
         })
+    }
+
+    #[must_use]
+    fn assuming<const N: usize>(self, assumptions: [String; N]) -> Self {
+        Self { method: format!("{}; assuming {}", self.method, assumptions.join("; ")), ..self }
     }
 
     #[must_use]
@@ -90,21 +96,32 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
             lower: Decimal::from_u128(input.training_flop, Round::Down),
             upper: Decimal::from_u128(input.training_flop, Round::Up),
             unit: Unit::Flop,
-            method: crate::flop::CONVENTION.to_owned(),
+            method: format!("{}; assuming that every planned step is taken, once", crate::flop::CONVENTION),
         },
-        Quantity::new("time", seconds, Unit::Second, "FLOP of the whole case ÷ throughput probed on this machine".to_owned())?,
+        Quantity::new("time", seconds, Unit::Second, "FLOP of the whole case ÷ throughput probed on this machine".to_owned())?.assuming([
+            format!("throughput of {:.3e} to {:.3e} FLOP/s, by probing", input.flop_per_s.lower, input.flop_per_s.upper),
+            "a fifth less on the fast side; half as much again and 30 s on the slow side for snapshots, tokenizer and a busy machine".to_owned(),
+        ]),
         Quantity::new(
             "memory",
             Joules { lower: 0.8 * memory, value: memory, upper: 2.0 * memory },
             Unit::Byte,
             "weights, gradients, optimiser state, activations and logits in f32, by formula".to_owned(),
-        )?,
-        Quantity::new("energy", energy, Unit::KilowattHour, format!("time × power; {}", input.power_method))?,
+        )?
+        .assuming([
+            format!("the optimiser keeps {} tensors of the size of the weights", input.optimizer_states),
+            "the graph keeps every activation and every score matrix until the step ends; 0.8 to 2 times the formula".to_owned(),
+        ]),
+        Quantity::new("energy", energy, Unit::KilowattHour, format!("time × power; {}", input.power_method))?.assuming([
+            format!("between {:.3} and {:.3} W for as long as the case takes", input.watts.lower, input.watts.upper),
+            "power supply, cooling, memory and network are outside".to_owned(),
+        ]),
     ];
     if let Some(intensity) = input.intensity {
         let grams = intensity.grams_per_kwh.to_f64();
         let carbon = Joules { lower: energy.lower * grams, value: energy.value * grams, upper: energy.upper * grams };
-        quantities.push(Quantity::new("carbon", carbon, Unit::GramCo2e, format!("energy × intensity; {}", intensity.convention()))?);
+        let predicted = Quantity::new("carbon", carbon, Unit::GramCo2e, format!("energy × intensity; {}", intensity.convention()))?;
+        quantities.push(predicted.assuming([format!("the grid of {} is as it was in {}", intensity.country, intensity.year)]));
     }
     Ok(quantities)
 }
@@ -114,11 +131,10 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
 /// four times.
 ///
 /// Source: the terms of Korthikanti et al. 2022, section 4, recounted for f32 and for operations that are not fused.
-#[must_use]
 fn memory_bytes(input: &PlanInput<'_>) -> f64 {
     let a = &input.architecture;
-    let tokens = (input.batch * input.context) as f64;
-    let weights = a.parameters() as f64 * (3 + input.optimizer_states) as f64;
+    let tokens = input.batch as f64 * input.context as f64;
+    let weights = a.parameters() as f64 * (3.0 + input.optimizer_states as f64);
     let scores = a.heads as f64 * input.context as f64 * 4.0;
     let layer = tokens * (30.0 * a.width as f64 + 6.0 * a.hidden as f64 + scores);
     4.0 * (weights + a.layers as f64 * layer + 4.0 * tokens * a.vocabulary as f64) + 5e7

@@ -10,12 +10,11 @@ use crate::{
 };
 use candle_core::{
     Device, Tensor,
-    quantized::{GgmlDType, QStorage, QTensor, gguf_file, gguf_file::Value},
+    quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value},
 };
 use evidence::Digest;
 use parse::{Field, Header, Stored};
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
@@ -126,12 +125,11 @@ pub fn read(path: &Path) -> Result<(Config, BTreeMap<String, Tensor>), GgufError
     for ((hub_name, name), shape) in names(&config).into_iter().zip(config.shapes().into_values()) {
         let stored = header.tensor(&name, &shape).map_err(damaged)?;
         let data = parse::data(&bytes, &header, &name, stored).map_err(damaged)?;
-        let kind = match stored.kind {
-            Stored::F32 => GgmlDType::F32,
-            Stored::Q8_0 => GgmlDType::Q8_0,
+        let numbers = match stored.kind {
+            Stored::F32 => parse::f32_numbers(data),
+            Stored::Q8_0 => parse::q8_0_numbers(data),
         };
-        let blocks = QStorage::from_data(Cow::Borrowed(data), &Device::Cpu, kind)?;
-        let rows = QTensor::new(blocks, shape)?.dequantize(&Device::Cpu)?;
+        let rows = Tensor::from_vec(numbers, shape, &Device::Cpu)?;
         let rows = match rotary_heads(&config, &hub_name) {
             Some(heads) => separate(&rows, heads)?,
             None => rows,

@@ -1,8 +1,4 @@
 //! Byte-level byte-pair encoding, in the hub's `tokenizer.json`.
-//!
-//! Splitting, encoding, decoding and the file are those of the `tokenizers` crate; `learn` says why the merges are not.
-
-mod learn;
 
 use crate::{
     END_OF_TEXT_ID,
@@ -15,7 +11,7 @@ use std::{
 };
 use tokenizers::{
     AddedToken, ModelWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
-    models::bpe::BPE, pre_tokenizers::byte_level::ByteLevel,
+    Trainer as _, models::bpe::{BPE, BpeTrainer}, pre_tokenizers::byte_level::ByteLevel,
 };
 
 /// Stands before every document. Its token is `END_OF_TEXT_ID`.
@@ -23,6 +19,8 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// The 256 bytes and the end of text.
 const VOCAB_MIN: usize = 257;
 const VOCAB_MAX: usize = 1 << 20;
+/// A pair that occurs once says nothing about the language.
+const PAIR_COUNT_MIN: u64 = 2;
 /// A larger `tokenizer.json` is refused; the largest on the hub is below 40 MB.
 const FILE_BYTES_MAX: u64 = 1 << 26;
 
@@ -60,7 +58,8 @@ pub enum TokenizerError {
 
 impl Tokenizer {
     /// Learns merges from the documents until there are `vocab` tokens, or no two tokens stand side by side twice any more:
-    /// `vocab_size` may be smaller than `vocab`. The same documents, in any order, give the same tokenizer.
+    /// `vocab_size` may be smaller than `vocab`. The same documents, in any order and with any number of threads, give the
+    /// same tokenizer.
     ///
     /// Token 0 is the end of text, 1 to 256 are the bytes. Source: Radford et al. 2019 (GPT-2), section 2.2.
     ///
@@ -70,33 +69,31 @@ impl Tokenizer {
         if !(VOCAB_MIN..=VOCAB_MAX).contains(&vocab) {
             return Err(TokenizerError::VocabSize(vocab));
         }
-        let mut words = std::collections::BTreeMap::<String, u64>::new();
-        for document in documents {
-            let mut pieces = PreTokenizedString::from(*document);
-            byte_level().pre_tokenize(&mut pieces).map_err(TokenizerError::Build)?;
-            for (word, _, _) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte) {
-                match words.get_mut(word) {
-                    Some(count) => *count += 1,
-                    None => _ = words.insert(word.to_owned(), 1),
-                }
-            }
-        }
-        let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
-        alphabet.sort_unstable();
-        let symbols = std::iter::once(END_OF_TEXT.to_owned()).chain(alphabet.into_iter().map(String::from)).collect();
-        let learned = learn::learn(&words, symbols, vocab);
-        Self::from_merges(&learned).map_err(TokenizerError::Build)
+        Self::learn(documents, vocab).map_err(TokenizerError::Build)
     }
 
-    fn from_merges(learned: &learn::Learned) -> Result<Self, Cause> {
-        let text = |token: u32| learned.tokens[token as usize].clone();
-        let ids: tokenizers::models::bpe::Vocab =
-            learned.tokens.iter().zip(0_u32..).map(|(token, id)| (token.clone(), id)).collect();
-        let merges = learned.merges.iter().map(|&(left, right)| (text(left), text(right))).collect();
-        let model = BPE::builder().vocab_and_merges(ids, merges).build()?;
+    fn learn(documents: &[&str], vocab: usize) -> Result<Self, Cause> {
+        let end_of_text = AddedToken::from(END_OF_TEXT, true);
+        // The crate counts words in hash maps with a random seed. The result does not show it: counts are sums, and the
+        // pair to join next is the most frequent one, the smaller pair of numbers among equals.
+        let mut trainer = BpeTrainer::builder()
+            .vocab_size(vocab)
+            .min_frequency(PAIR_COUNT_MIN)
+            .special_tokens(vec![end_of_text.clone()])
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .show_progress(false)
+            .build();
+        trainer.feed(documents.iter(), |document| {
+            let mut pieces = PreTokenizedString::from(document);
+            byte_level().pre_tokenize(&mut pieces)?;
+            let words = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+            Ok(words.into_iter().map(|(word, _, _)| word.to_owned()).collect())
+        })?;
+        let mut model = BPE::default();
+        trainer.train(&mut model)?;
         let mut tokenizer = tokenizers::Tokenizer::new(model);
         tokenizer.with_pre_tokenizer(Some(byte_level())).with_decoder(Some(byte_level()));
-        tokenizer.add_special_tokens([AddedToken::from(END_OF_TEXT, true)])?;
+        tokenizer.add_special_tokens([end_of_text])?;
         Ok(Self::of(tokenizer))
     }
 

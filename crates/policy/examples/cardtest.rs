@@ -47,7 +47,12 @@ fn check(folder: &Path, is_strict: bool) -> io::Result<bool> {
     Ok(failures.is_empty() && n_errors == 0 && (!is_strict || n_advice == 0))
 }
 
-/// Every `.toml` file below the folder, by its path from there.
+/// `pack.toml` describes the pack and is no card.
+fn is_card(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml") && !path.ends_with("pack.toml")
+}
+
+/// Every card below the folder, by its path from there.
 fn cards(folder: &Path) -> io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -56,7 +61,7 @@ fn cards(folder: &Path) -> io::Result<Vec<(String, String)>> {
             let path = entry?.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "toml") {
+            } else if is_card(&path) {
                 let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
                 files.push((name, fs::read_to_string(&path)?));
             }

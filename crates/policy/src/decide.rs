@@ -4,7 +4,7 @@ use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
 use crate::expr::{Expr, Leaf, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
 use crate::pack::Pack;
-use crate::verdict::{Decision, DecidedBy, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
+use crate::verdict::{Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
@@ -158,37 +158,24 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
 
 /// Steps 3 to 5: applicability unknown, needs, conditions.
 fn answered(view: &View<'_>, applies: Truth) -> Finding {
-    let evidence = used(view, &Condition::ALL);
-    let undecided = |outcome, code, (by, sentence): (DecidedBy, String)| Finding {
-        outcome,
-        reason: Reason::new(code, sentence),
-        decided_by: Some(by),
-        unmet: Vec::new(),
-        evidence: evidence.clone(),
-        would_be: None,
+    let unmet = if applies == Truth::True { view.binding_unmet() } else { Vec::new() };
+    let (outcome, code, by) = match applies {
+        Truth::Missing => (Outcome::InsufficientEvidence, "applicability-unknown", Condition::Applies),
+        Truth::Error | Truth::False => (Outcome::Error, "applicability-error", Condition::Applies),
+        Truth::True => judge(view),
     };
-    match applies {
-        Truth::Missing => {
-            let settled = why::settled(view, Condition::Applies);
-            return undecided(Outcome::InsufficientEvidence, "applicability-unknown", settled);
-        }
-        Truth::Error => {
-            return undecided(Outcome::Error, "applicability-error", why::settled(view, Condition::Applies));
-        }
-        Truth::True | Truth::False => {}
-    }
-    let unmet = view.binding_unmet();
-    if !unmet.is_empty() {
+    let (outcome, reason, decided_by) = if unmet.is_empty() {
+        let (by, sentence) = why::settled(view, by);
+        let both = if code == "contradiction" { "both conditions are true; " } else { "" };
+        (outcome, Reason::new(code, format!("{both}{sentence}")), Some(by))
+    } else {
         let outcome = match view.card.kind {
             CardKind::Assess => Outcome::InsufficientEvidence,
             CardKind::Attest => Outcome::AwaitingPerson,
         };
-        return Finding { outcome, reason: needs_reason(view.card.kind, &unmet), decided_by: None, unmet, evidence, would_be: None };
-    }
-    let (outcome, code, by) = judge(view);
-    let (by, sentence) = why::settled(view, by);
-    let sentence = if code == "contradiction" { format!("both conditions are true; {sentence}") } else { sentence };
-    undecided(outcome, code, (by, sentence))
+        (outcome, needs_reason(view.card.kind, &unmet), None)
+    };
+    Finding { outcome, reason, decided_by, unmet, evidence: used(view, &Condition::ALL), would_be: None }
 }
 
 /// The truth table of the two conditions, and which of them settled it.

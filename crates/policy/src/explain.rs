@@ -34,7 +34,7 @@ pub struct Explanation<'a> {
     pub changes: Vec<String>,
 }
 
-/// Explains one rule; `None` when no pack has it. With waivers and modes as in `decide`.
+/// Explains one rule, of the first pack that has it; `None` when none has. With waivers and modes as in `decide`.
 #[must_use]
 pub fn explain<'a>(rules: &'a Rules, rule: &str, system: &System, facts: &Facts, as_of: Date) -> Option<Explanation<'a>> {
     let (pack, _, card) = rules.cards().find(|(_, _, card)| card.id == rule)?;

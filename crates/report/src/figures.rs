@@ -146,7 +146,8 @@ pub(crate) fn interval(html: &mut Html, json: &Json) {
     let bound = |keys: [&str; 2]| keys.iter().find_map(|key| json.get(key));
     if let (Some(lower), Some(upper)) = (bound(["lower", "lower95"]), bound(["upper", "upper95"])) {
         html.within("span", &[("class", "interval")], |html| {
-            if lower == upper {
+            let number = json.get("value").and_then(Json::as_decimal);
+            if number.is_some() && lower.as_decimal() == number && upper.as_decimal() == number {
                 return html.raw("exact");
             }
             value(html, lower);

@@ -80,7 +80,7 @@ fn escape(text: &str, out: &mut String) {
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(character),
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => {
-                out.push('\u{fffd}')
+                out.push('\u{fffd}');
             }
             control if control.is_control() => out.push('\u{fffd}'),
             other => out.push(other),

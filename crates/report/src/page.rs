@@ -176,7 +176,10 @@ fn identity(html: &mut Html, run: &Run<'_>) {
         if let Some(json) = json {
             html.within("div", &[], |html| {
                 html.leaf("dt", &[], label);
-                html.within("dd", &[], |html| figures::value(html, &json));
+                html.within("dd", &[], |html| match (label, json.as_text()) {
+                    ("Run" | "Key", Some(name)) => html.text(name),
+                    _ => figures::value(html, &json),
+                });
             });
         }
     }

@@ -1,7 +1,9 @@
 //! Tokens a second of a training step of a given shape, and the digest of the weights it ends with.
 //!
 //! `cargo run --release -p assize-train --example throughput -- layers=4 width=256 heads=8 kv_heads=4 hidden=688
-//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw`; every argument has the default shown.
+//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw`; every argument has the default shown. What the binary sets
+//! for itself is set here from outside: `CANDLE_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=2147483647
+//! MALLOC_TRIM_THRESHOLD_=2147483647`.
 
 use evidence::Control;
 use std::{collections::BTreeMap, io::Write as _, time::Instant};

@@ -94,6 +94,9 @@ pub enum TrainError {
 /// stood. A stop, wherever it is asked for, leaves a snapshot. Deterministic on one machine and build: the weights are
 /// the same bits for any number of threads, any observer that does not stop it, and any number of sittings.
 ///
+/// Fastest with `CANDLE_NUM_THREADS=1` in the environment before the tensor engine is first used: the shards of a batch
+/// then run side by side, instead of each operation being spread over threads. The weights do not depend on it.
+///
 /// # Errors
 /// `TrainError`; `Diverged` when the loss or the gradient is no longer finite. Snapshots already taken stay.
 pub fn run(
@@ -185,14 +188,14 @@ impl<'a> Job<'a> {
     /// Takes up the newest snapshot that is whole; one that is not is told of and passed over.
     fn resume(&mut self, observe: &mut dyn FnMut(&Event<'_>) -> Control) -> Result<Option<String>, TrainError> {
         let Some(dir) = self.dir else { return Ok(None) };
-        let (found, damaged) = snapshot::newest(dir, &self.identity, self.config.optimizer, &self.model)?;
+        let standing = snapshot::newest(dir, &self.identity, self.config.optimizer, &self.model)?;
         let mut stop = None;
-        for damage in &damaged {
+        for damage in &standing.damaged {
             stop = stop.or(asked(observe(&Event::Damaged { path: &damage.path, reason: &damage.reason })));
         }
-        if let Some((held, snapshot)) = found {
-            (self.step, self.curve) = (held.step, snapshot.curve);
-            (self.model, self.state) = (snapshot.model, snapshot.state);
+        if let Some((held, restored)) = standing.newest {
+            (self.step, self.curve) = (held.step, restored.curve);
+            (self.model, self.state) = (restored.model, restored.state);
             self.saved = Some(held);
             stop = stop.or(asked(observe(&Event::Resumed { step: self.step })));
         }

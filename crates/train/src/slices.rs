@@ -21,7 +21,9 @@ pub(crate) fn update_entries(variable: &Var, mut write: impl FnMut(&mut [f32])) 
     variable.inplace_op1(&InPlace(RefCell::new(&mut write)))
 }
 
-struct InPlace<'a>(RefCell<&'a mut dyn FnMut(&mut [f32])>);
+type Update<'a> = dyn FnMut(&mut [f32]) + 'a;
+
+struct InPlace<'a>(RefCell<&'a mut Update<'a>>);
 
 impl InplaceOp1 for InPlace<'_> {
     fn name(&self) -> &'static str {

@@ -7,11 +7,15 @@ use crate::{
 };
 use candle_core::Tensor;
 use evidence::{Digest, Json};
-use model::{Llama, LlamaError, weights};
+use model::{
+    Llama, LlamaError,
+    file::write_atomic,
+    weights::{self, WeightsError},
+};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -25,7 +29,7 @@ pub enum SnapshotError {
     #[error("cannot {doing} `{}`", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot write `{}`; the snapshots before it are untouched", path.display())]
-    Write { path: PathBuf, source: weights::WeightsError },
+    Write { path: PathBuf, source: Box<WeightsError> },
     #[error("the snapshot `{}` is of another run: its configuration, model or corpus differ; restore them, or remove the folder to begin anew", path.display())]
     OtherRun { path: PathBuf },
 }
@@ -61,6 +65,13 @@ pub(crate) struct Damage {
     pub(crate) reason: String,
 }
 
+/// What a folder holds of a run.
+pub(crate) struct Standing {
+    pub(crate) newest: Option<(Held, Restored)>,
+    /// Passed over on the way to it, newest first.
+    pub(crate) damaged: Vec<Damage>,
+}
+
 /// Writes a snapshot under another name, flushes it to the disk, renames it, and removes all but the newest `keep`.
 ///
 /// Whatever has a later step is removed too: it was found damaged, or it would have been taken up.
@@ -79,8 +90,8 @@ pub(crate) fn write(dir: &Path, snapshot: &Snapshot<'_>, keep: usize) -> Result<
         let _ = fs::remove_dir_all(&part);
     }
     let digest = written?;
-    let (later, standing): (Vec<_>, Vec<_>) = standing(dir)?.into_iter().partition(|(step, _)| *step > snapshot.step);
-    for (_, path) in later.iter().chain(standing.iter().skip(keep)) {
+    let (later, earlier): (Vec<_>, Vec<_>) = folders(dir)?.into_iter().partition(|(step, _)| *step > snapshot.step);
+    for (_, path) in later.iter().chain(earlier.iter().skip(keep)) {
         remove(path)?;
     }
     Ok(Held { step: snapshot.step, path, digest })
@@ -91,7 +102,7 @@ fn write_files(part: &Path, snapshot: &Snapshot<'_>) -> Result<Digest, SnapshotE
     fs::create_dir_all(part).map_err(io_error("create the folder", part))?;
     let save = |file: &str, tensors: &BTreeMap<String, Tensor>| {
         let path = part.join(file);
-        weights::save(&path, tensors, &BTreeMap::new()).map_err(|source| SnapshotError::Write { path, source })
+        weights::save(&path, tensors, &BTreeMap::new()).map_err(|error| SnapshotError::Write { path, source: Box::new(error) })
     };
     let digest = save(MODEL_FILE, &snapshot.model.tensors())?;
     let optimizer = save(OPTIMIZER_FILE, &snapshot.optimizer)?;
@@ -104,12 +115,8 @@ fn write_files(part: &Path, snapshot: &Snapshot<'_>) -> Result<Digest, SnapshotE
     ]);
     let sealed = Json::map([("digest", Some(Digest::of(state.canonical().as_bytes()).into())), ("state", Some(state))]);
     let path = part.join(STATE_FILE);
-    let put = || {
-        let mut file = File::create(&path)?;
-        file.write_all(sealed.canonical().as_bytes())?;
-        file.sync_all()
-    };
-    put().map_err(io_error("write", &path))?;
+    write_atomic(&path, sealed.canonical().as_bytes())
+        .map_err(|error| SnapshotError::Write { path: path.clone(), source: Box::new(error.into()) })?;
     flush(part)?;
     Ok(digest)
 }
@@ -120,29 +127,27 @@ pub(crate) fn newest(
     identity: &Digest,
     optimizer: Optimizer,
     model: &Llama,
-) -> Result<(Option<(Held, Restored)>, Vec<Damage>), SnapshotError> {
+) -> Result<Standing, SnapshotError> {
     let mut damaged = Vec::new();
-    for (step, path) in standing(dir)? {
+    for (step, path) in folders(dir)? {
         match read(&path, step, identity, optimizer, model) {
-            Ok(found) => return Ok((Some(found), damaged)),
+            Ok(found) => return Ok(Standing { newest: Some(found), damaged }),
             Err(Fault::OtherRun) => return Err(SnapshotError::OtherRun { path }),
             Err(fault) => damaged.push(Damage { path, reason: chain(&fault) }),
         }
     }
-    Ok((None, damaged))
+    Ok(Standing { newest: None, damaged })
 }
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("cannot read `{file}`")]
-    Io { file: &'static str, source: io::Error },
+    #[error("cannot read `{STATE_FILE}`")]
+    Io(#[from] io::Error),
     #[error("`{STATE_FILE}` is not the state of a snapshot")]
     State,
-    #[error("expected sha256:{expected} for `{file}`, found sha256:{found}")]
-    Digest { file: &'static str, expected: Digest, found: Digest },
-    #[error("`{file}` is not a weights file")]
-    Weights { file: &'static str, source: weights::WeightsError },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error("`{MODEL_FILE}` does not hold this model")]
     Model(#[from] LlamaError),
     #[error("`{OPTIMIZER_FILE}` does not hold this optimiser's state")]
@@ -168,31 +173,22 @@ fn read(
     }
     let curve: Option<Vec<Point>> = state.get("curve").ok_or(Fault::State)?.items().iter().map(point_from_json).collect();
     let curve = curve.filter(|curve| curve.len() as u64 == step).ok_or(Fault::State)?;
-    let load = |file: &'static str, expected: Digest| {
-        let path = path.join(file);
-        let found = File::open(&path).and_then(Digest::of_reader).map_err(|source| Fault::Io { file, source })?;
-        if found != expected {
-            return Err(Fault::Digest { file, expected, found });
-        }
-        weights::load(&path).map_err(|source| Fault::Weights { file, source })
-    };
     let weights_digest = digest("weights")?;
-    let model = Llama::from_tensors(model.config().clone(), load(MODEL_FILE, weights_digest)?)?;
-    let state = State::from_tensors(optimizer, model.parameters(), &load(OPTIMIZER_FILE, digest("optimizer")?)?)?;
+    let tensors = weights::load_checked(&path.join(MODEL_FILE), weights_digest)?;
+    let model = Llama::from_tensors(model.config().clone(), tensors)?;
+    let tensors = weights::load_checked(&path.join(OPTIMIZER_FILE), digest("optimizer")?)?;
+    let state = State::from_tensors(optimizer, model.parameters(), &tensors)?;
     let held = Held { step, path: path.to_owned(), digest: weights_digest };
     Ok((held, Restored { model, state, curve }))
 }
 
 /// The state, its own digest checked.
 fn read_state(path: &Path) -> Result<Json, Fault> {
-    let read = || {
-        let file = File::open(path.join(STATE_FILE))?;
-        if file.metadata()?.len() > STATE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is over 1 GiB"));
-        }
-        io::read_to_string(file)
-    };
-    let text = read().map_err(|source| Fault::Io { file: STATE_FILE, source })?;
+    let file = File::open(path.join(STATE_FILE))?;
+    if file.metadata()?.len() > STATE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is over 1 GiB").into());
+    }
+    let text = io::read_to_string(file)?;
     let sealed = Json::parse(&text).map_err(|_| Fault::State)?;
     let state = sealed.get("state").ok_or(Fault::State)?;
     if sealed.get("digest") != Some(&Digest::of(state.canonical().as_bytes()).into()) {
@@ -221,7 +217,7 @@ fn point_from_json(json: &Json) -> Option<Point> {
 }
 
 /// The snapshot folders by step, newest first; anything else in the folder is not ours.
-fn standing(dir: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
+fn folders(dir: &Path) -> Result<Vec<(u64, PathBuf)>, SnapshotError> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(io_error("list the folder", dir))?,

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use dataset::{Corpus, Source, Split, Unit};
 use evidence::{Digest, Json, Predicate, Subject};
 use model::Tokenizer;
-use std::path::Path;
+use std::{fs, path::Path};
 use supervise::{Record, case::Case};
 
 /// A corpus and its split.
@@ -91,9 +91,11 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     let model = case.model.as_ref().context("the case has no `[model]`; there is nothing to train")?;
     let texts: Vec<&str> = data.split.train.iter().map(|&i| data.corpus.documents[i].text.as_str()).collect();
     let tokenizer = Tokenizer::train(&texts, model.vocabulary)?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
     let digest = tokenizer.save(path)?;
-    let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text));
-    let documents = documents.collect::<Result<_, _>>()?;
+    let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
     Ok(Tokens { tokenizer, digest, documents, train: data.split.train.clone(), held_out: data.split.held_out.clone() })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{INSTRUMENT, Session, data::Data, data::Tokens, figures, now, plan, plan::SCORING_BATCH, shape, shape::Shape, train::Trained};
 use crate::budget::Guard;
-use evaluate::{Bootstrap, Circumstances, DocumentScore, Outcome, Pass};
+use evaluate::{DocumentScore, Outcome, Pass, figures as scored, figures::Circumstances, statistics::{Bootstrap, pooled}};
 use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Predicate, Round, Subject};
 use model::Llama;
 use supervise::{Record, case::FoldPlan};
@@ -87,12 +87,13 @@ impl Session<'_> {
         let mut record = Record::new(Predicate::Evaluation, "evaluate");
         let circumstances = self.circumstances(&trained.weights, tokens);
         record.subjects = vec![trained.weights.clone()];
-        record.measurements = evaluate::held_out(scores, &Bootstrap::new(trained.shape.train.seed), &circumstances)?;
+        record.measurements = scored::held_out(scores, &Bootstrap::new(trained.shape.train.seed), &circumstances)?;
         let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
         let flop = plan::scoring_flop(&trained.shape, &lengths);
         record.measurements.push(figures::flop("evaluate.compute", &trained.weights, flop, circumstances.inputs)?);
         record.members = vec![
             ("suite", "held-out".into()),
+            ("scope", "excluded: evaluation".into()),
             ("nDocuments", scores.len().into()),
             ("spent", figures::spent_json(guard.account().spent())),
         ];
@@ -128,11 +129,12 @@ impl Session<'_> {
         let circumstances = self.circumstances(&subject, tokens);
         let mut record = Record::new(Predicate::Evaluation, "evaluate");
         record.subjects = vec![subject.clone()];
-        record.measurements = evaluate::folds(&losses, &circumstances)?;
+        record.measurements = scored::folds(&losses, &circumstances)?;
         record.measurements.push(figures::flop("kfold.compute", &subject, flop, circumstances.inputs)?);
         let rows = scored.iter().enumerate().map(|(index, fold)| fold_json(index, fold)).collect::<Result<_, _>>()?;
         record.members = vec![
             ("suite", "k-fold".into()),
+            ("scope", "excluded: exploratory runs".into()),
             ("config", plan::config_json(&shape)?),
             ("folds", Json::List(rows)),
             ("spent", figures::spent_json(guard.account().spent())),
@@ -185,7 +187,7 @@ impl Session<'_> {
                 let architecture = shape::architecture(&shape.model);
                 let forward = |pass: &Pass| architecture.forward(pass.batch as u64, pass.positions as u64);
                 *flop += passes.iter().map(forward).sum::<u128>();
-                let whole = evaluate::pooled(&scores)?;
+                let whole = pooled(&scores)?;
                 Ok(Some(FoldScore { n_documents: part.len(), n_tokens: whole.n_tokens, loss: whole.loss_nats }))
             }
         }

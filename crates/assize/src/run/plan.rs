@@ -27,6 +27,12 @@ impl Session<'_> {
             record.measurements.push(predicted(quantity, &subject)?);
         }
         let lineage = lineage(self.case, &quantities);
+        let thresholds = thresholds_json(&self.run.terms().rules, &quantities, lineage);
+        // A threshold counts as set beforehand only when nothing has been evaluated yet.
+        let is_first = self.run.last(Predicate::Evaluation).is_none();
+        let n = if is_first { thresholds.items().len() } else { 0 };
+        let n = Decimal::from_u128(n as u128, evidence::Round::Nearest);
+        record.measurements.push(figures::measure("plan.thresholds", &subject, n, "counted over this entry")?);
         record.members = vec![
             ("case", self.case.text.as_str().into()),
             ("system", self.case.system.to_json()),
@@ -35,7 +41,7 @@ impl Session<'_> {
             ("dataDigests", Json::list([data.corpus.digest()])),
             ("tokenizer", tokens.digest.into()),
             ("quantities", Json::List(quantities.iter().map(Quantity::to_json).collect())),
-            ("thresholds", thresholds_json(&self.run.terms().rules, &quantities, lineage)),
+            ("thresholds", thresholds),
             ("budgetCaps", self.budget_json()),
             ("budget", figures::budget(guard.account())),
             ("spent", figures::spent_json(guard.account().spent())),

@@ -1,7 +1,7 @@
 //! The end of a run: what the record itself is, the documents, and the manifest.
 
 use super::{Session, figures, train};
-use evidence::{Decimal, Digest, Json, Predicate, Round, Subject};
+use evidence::{Decimal, Digest, Interval, Json, Measurement, Predicate, Round, Subject};
 use ledger::{Entry, LOCK, durable};
 use report::Record as Page;
 use supervise::Record;
@@ -60,11 +60,29 @@ impl Session<'_> {
         record.measurements = vec![
             figures::measure("record.entries", &subject, count(entries), "size of the checkpoint before this entry")?,
             figures::measure("record.gaps", &subject, count(gaps), "resumptions after a crash, counted over the run's entries")?,
+            self.scopes(&subject)?,
         ];
         record.subjects = vec![subject];
         record.members = vec![("suite", "record".into()), ("gaps", gaps.into())];
         self.record(record)?;
         Ok(())
+    }
+
+    /// How many of the run's compute figures say what they count towards.
+    fn scopes(&self, subject: &Subject) -> anyhow::Result<Measurement> {
+        let is_compute = |measurement: &Json| {
+            measurement.get("metric").and_then(Json::as_text).is_some_and(|id| ["train.compute", "kfold.compute", "evaluate.compute"].contains(&id))
+        };
+        let figures_of = |entry: &Entry| entry.statement.predicate.get("measurements").map_or(&[][..], Json::items).iter().filter(|m| is_compute(m)).count();
+        let (mut k, mut n) = (0, 0);
+        for entry in self.run.entries() {
+            n += figures_of(entry) as u64;
+            k += if entry.statement.predicate.get("scope").is_some() { figures_of(entry) as u64 } else { 0 };
+        }
+        let share = Decimal::from_f64(k as f64 / n.max(1) as f64, 9, Round::Nearest)?;
+        let exact = Interval { lower: share, upper: share, level: None, method: "exact-count".to_owned() };
+        let counted = figures::measure("compute.scope_tagged", subject, share, "compute figures of the run with a scope, counted")?;
+        Ok(Measurement { k: Some(k), n: Some(n), interval: Some(exact), ..counted })
     }
 
     /// Writes documents and manifest, and seals them. A run whose last entry is a seal over what lies there is left alone.

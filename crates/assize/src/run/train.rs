@@ -107,6 +107,7 @@ impl Session<'_> {
             self.trained_tokens(weights, shape, flop_per_step, steps)?,
             figures::measure("train.loss", weights, last_tenth(curve)?, "mean of the last tenth of the steps")?,
             self.count(weights, shape)?,
+            disagreement(weights, shape, compute)?,
         ];
         record.measurements.extend(self.lineage(weights, compute, inputs)?);
         record.measurements.extend(spending(weights, used, guard)?);
@@ -124,6 +125,7 @@ impl Session<'_> {
         record.derived_from.extend(parents.map(|parent| from(parent.digest, &parent.action)));
         record.members = vec![
             ("config", plan::config_json(shape)?),
+            ("scope", "counted".into()),
             ("curve", curve_json(curve, flop_per_step)),
             ("budget", figures::budget(guard.account())),
             ("spent", figures::spent_json(spent)),
@@ -185,6 +187,21 @@ impl Session<'_> {
         }
         Ok(Json::List(rows))
     }
+}
+
+/// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D.
+fn disagreement(weights: &Subject, shape: &Shape, compute: u128) -> anyhow::Result<Measurement> {
+    let products = shape.model.products(1, shape.train.context);
+    let window: u128 = products.iter().map(|p| 2 * (p.m * p.k * p.n * p.count) as u128).sum();
+    let per_window = shape::architecture(&shape.model).training(1, shape.train.context as u64);
+    let n_windows = compute / per_window;
+    let tokens = (n_windows * shape.train.context as u128) as f64;
+    let norms = (2 * shape.model.layers + 1) * shape.model.width;
+    let six_n_d = meter::flop::six_n_d((shape.model.n_parameters() - norms) as f64, tokens);
+    let apart = |estimate: f64| (estimate - compute as f64).abs() / compute as f64;
+    let largest = apart((3 * window * n_windows) as f64).max(apart(six_n_d));
+    let value = Decimal::from_f64(largest, DIGITS_MEASURED, Round::Up)?;
+    figures::measure("train.compute_disagreement", weights, value, "against the list of matrix products and 6·N·D, the larger")
 }
 
 pub(crate) fn difference(after: Cost, before: Cost) -> Cost {

@@ -1,6 +1,8 @@
 //! The formulas against published tables, and the eight examples of the Commission.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod published;
+
 use evidence::{Decimal, Round};
 use meter::{Architecture, Crossing, flop};
 use serde_json::Value;

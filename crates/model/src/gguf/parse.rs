@@ -295,3 +295,68 @@ pub(super) fn data<'a>(bytes: &'a [u8], header: &Header, name: &str, entry: &Ent
     }
     Ok(&bytes[start as usize..start as usize + n_bytes])
 }
+
+/// Numbers stored in f32, little-endian.
+pub(super) fn f32_numbers(data: &[u8]) -> Vec<f32> {
+    data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Numbers stored in Q8_0: blocks of an f16 scale and 32 signed bytes. Written here and not asked of candle, which panics
+/// when the data of a damaged file does not begin at an even address.
+///
+/// SPEC: ggml, `block_q8_0`.
+pub(super) fn q8_0_numbers(data: &[u8]) -> Vec<f32> {
+    let (blocks, _) = data.as_chunks::<Q8_0_BLOCK_BYTES>();
+    let mut numbers = Vec::with_capacity(blocks.len() * super::BLOCK);
+    for [low, high, steps @ ..] in blocks {
+        let scale = half(u16::from_le_bytes([*low, *high]));
+        numbers.extend(steps.iter().map(|step| f32::from(step.cast_signed()) * scale));
+    }
+    numbers
+}
+
+/// The value of an IEEE 754 half-precision number, exactly.
+fn half(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
+    let magnitude = match exponent {
+        0 => fraction * 2_f32.powi(-24),
+        0x1f if fraction == 0.0 => f32::INFINITY,
+        0x1f => f32::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2_f32.powi(exponent - 15),
+    };
+    if bits >> 15 == 0 { magnitude } else { -magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half;
+
+    /// Examples of the Wikipedia article "Half-precision floating-point format", and every finite number by its
+    /// definition in f64.
+    #[test]
+    fn half_precision_numbers_have_their_value() {
+        for (bits, value) in [
+            (0x0001, 0.000_000_059_604_645),
+            (0x03ff, 0.000_060_975_552),
+            (0x0400, 0.000_061_035_156),
+            (0x3555, 0.333_251_95),
+            (0x3c00, 1.0),
+            (0x7bff, 65504.0),
+            (0xc000, -2.0),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(half(bits), value, "{bits:04x}");
+        }
+        for bits in (0..0x7c00_u16).step_by(7) {
+            let (exponent, fraction) = (f64::from(bits >> 10), f64::from(bits & 0x3ff));
+            let expected = if exponent == 0.0 {
+                2_f64.powi(-14) * (fraction / 1024.0)
+            } else {
+                2_f64.powf(exponent - 15.0) * (1.0 + fraction / 1024.0)
+            };
+            assert_eq!(f64::from(half(bits)), expected, "{bits:04x}");
+        }
+        assert!(half(0x7e00).is_nan());
+        assert_eq!(half(0x8000).to_bits(), (-0.0_f32).to_bits());
+    }
+}

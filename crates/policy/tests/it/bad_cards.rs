@@ -253,3 +253,23 @@ fn two_cards_of_one_id() {
   = hint: two cards never share an id: the later reading of a clause is a new version"#
     );
 }
+
+proptest::proptest! {
+    /// Files come from strangers: whatever is cut, doubled or replaced, there is an answer, and its place is in the file.
+    #[test]
+    fn a_damaged_card_is_refused_or_read(
+        cut in 0_usize..900,
+        length in 0_usize..40,
+        with in "[\\[\\]{}='\"\\\\.#\\n\\r a-z0-9é-]{0,12}",
+    ) {
+        let start = cut.min(CARD.len());
+        let end = (start + length).min(CARD.len());
+        let text = format!("{}{with}{}", &CARD[..start], &CARD[end..]);
+        if let Err(errors) = Pack::compile("house", &[("a.toml".to_owned(), text.clone())]) {
+            for error in errors {
+                proptest::prop_assert!(error.line <= text.matches('\n').count() + 1, "{}", error);
+                proptest::prop_assert!(!error.message.is_empty());
+            }
+        }
+    }
+}

@@ -262,6 +262,16 @@ fn a_declaration_is_void_from_its_expiry_on() {
     assert_eq!(none, format!("fail answered-no: {id}.present is false"));
 }
 
+/// A document that nobody has spoken of is unknown; that there is none is for a person to say.
+#[test]
+fn that_there_is_no_document_can_be_declared() {
+    let none = declaration(first_of(evidence::Kind::Document), Declared::Flag(false));
+    let read = |json: &evidence::Json| evidence::Declaration::from_json(json).map_err(|error| error.to_string());
+    assert_eq!(read(&none.to_json()), Ok(none.clone()));
+    let one = evidence::Declaration { declared: Declared::Flag(true), ..none };
+    assert_eq!(read(&one.to_json()), Err("the member `value` is absent or malformed".to_owned()), "without its digest");
+}
+
 #[test]
 fn a_rule_that_is_not_confirmed_never_denies_by_itself() {
     let text = card_with(&[("confirmed  = \"yes\"", "confirmed  = \"part\"")]);

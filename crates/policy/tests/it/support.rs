@@ -3,7 +3,7 @@
 use evidence::{Declaration, Declared, Digest, Interval, Measurement, Provenance, Subject, metric};
 use jiff::civil::{Date, date};
 use policy::expr::Value;
-use policy::{Card, CardError, Decision, Facts, Mode, Pack, Rules, System, Verdict, decide};
+use policy::{CardError, Decision, Facts, Mode, Pack, Rules, System, Verdict, decide};
 
 /// The day of most tests.
 pub(crate) const DAY: Date = date(2026, 11, 23);
@@ -75,10 +75,6 @@ fn shown(errors: &[CardError]) -> String {
 
 pub(crate) fn rules(text: &str) -> Rules {
     Rules::new(vec![(compile(text), Mode::Enforce)])
-}
-
-pub(crate) fn first_card(rules: &Rules) -> &Card {
-    &rules.packs[0].0.cards()[0]
 }
 
 pub(crate) fn system() -> System {

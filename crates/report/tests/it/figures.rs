@@ -6,7 +6,7 @@ use crate::{
 };
 use evidence::Digest;
 use report::Record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of standards that the page's own words use; their digits are no figures.
 const NAMES: [&str; 2] = ["SHA-256", "C2SP"];
@@ -56,85 +56,92 @@ impl Signed {
     }
 }
 
-/// What is on the page and not in the entries.
-fn unsigned(page: &str, records: &[Record]) -> Vec<String> {
-    let signed = Signed::of(records);
-    let mut missing = Vec::new();
-    let mut check = |text: &str| {
+/// An element whose text is held against one value: its tag, and the whole that its attribute gives.
+type Held = (String, String);
+
+/// Reads the page and keeps what is on it and not in the entries.
+struct Reader<'a> {
+    signed: &'a Signed,
+    text: String,
+    held: Option<Held>,
+    is_silent: bool,
+    unsigned: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn check(&mut self, text: &str) {
         let words = NAMES.iter().fold(text.to_owned(), |text, name| text.replace(name, ""));
-        missing.extend(numbers(&words).into_iter().filter(|n| !signed.numbers.contains(*n)).map(str::to_owned));
-    };
-    let mut text = String::new();
-    let mut special: Option<(String, String)> = None;
-    let mut bad = Vec::new();
-    let pieces = pieces(page);
-    let mut silent = false;
-    for piece in &pieces {
+        let found = numbers(&words).into_iter().filter(|number| !self.signed.numbers.contains(*number));
+        self.unsigned.extend(found.map(str::to_owned));
+    }
+
+    fn read(&mut self, piece: &Piece) {
         match piece {
-            Piece::Open { tag, attributes } => {
-                silent = silent || tag == "style" || tag == "script";
-                // The elements that space a figure hold none of its characters apart; all others do.
-                if tag != "i" {
-                    text.push(' ');
-                }
-                let class = attributes.get("class").map(String::as_str);
-                match (tag.as_str(), class) {
-                    ("code", Some("digest")) => {
-                        let whole = attributes["title"].strip_prefix("sha256:").unwrap_or_default().to_owned();
-                        special = Some(("code".into(), whole));
-                        text.clear();
-                        continue;
-                    }
-                    ("time", _) => {
-                        special = Some(("time".into(), attributes["datetime"].clone()));
-                        text.clear();
-                    }
-                    ("span", Some("figure")) => {
-                        special = Some(("span".into(), String::new()));
-                        text.clear();
-                    }
-                    _ => {}
-                }
-                for value in READ_OUT.iter().filter_map(|name| attributes.get(*name)) {
-                    match value.strip_prefix("sha256:") {
-                        Some(digest) if signed.digests.contains(digest) => {}
-                        _ => check(value),
-                    }
-                }
-            }
-            Piece::Close(tag) => {
-                if let Some((closing, whole)) = special.take_if(|(closing, _)| closing == tag) {
-                    let shown = text.trim();
-                    let is_signed = match closing.as_str() {
-                        "code" => signed.digests.contains(&whole) && whole.starts_with(shown.trim_end_matches('…')),
-                        "time" => {
-                            let second = shown.trim_end_matches("\u{a0}UTC").replacen(' ', "T", 1);
-                            signed.holds_value(&whole) && whole.starts_with(&second)
-                        }
-                        _ => signed.holds_value(shown),
-                    };
-                    if !is_signed {
-                        bad.push(shown.to_owned());
-                    }
-                    text.clear();
-                } else if tag == "style" || tag == "script" {
-                    silent = false;
-                    text.clear();
-                } else if tag != "i" {
-                    if special.is_none() {
-                        check(&text);
-                        text.clear();
-                    }
-                    text.push(' ');
-                }
-            }
-            Piece::Text(words) if !silent => text.push_str(words),
+            Piece::Open { tag, attributes } => self.open(tag, attributes),
+            Piece::Close(tag) => self.close(tag),
+            Piece::Text(words) if !self.is_silent => self.text.push_str(words),
             Piece::Text(_) => {}
         }
     }
-    check(&text);
-    missing.extend(bad);
-    missing
+
+    fn open(&mut self, tag: &str, attributes: &BTreeMap<String, String>) {
+        // The elements that space a figure hold none of its characters apart; all others do.
+        if tag == "i" {
+            return;
+        }
+        self.is_silent |= tag == "style" || tag == "script";
+        self.text.push(' ');
+        let held = match (tag, attributes.get("class").map(String::as_str)) {
+            ("code", Some("digest")) => attributes["title"].strip_prefix("sha256:").map(str::to_owned),
+            ("time", _) => Some(attributes["datetime"].clone()),
+            ("span", Some("figure")) => Some(String::new()),
+            _ => None,
+        };
+        if let Some(whole) = held {
+            let before = std::mem::take(&mut self.text);
+            self.check(&before);
+            self.held = Some((tag.to_owned(), whole));
+            return;
+        }
+        for value in READ_OUT.iter().filter_map(|name| attributes.get(*name)) {
+            if !value.strip_prefix("sha256:").is_some_and(|digest| self.signed.digests.contains(digest)) {
+                self.check(value);
+            }
+        }
+    }
+
+    fn close(&mut self, tag: &str) {
+        if tag == "i" {
+            return;
+        }
+        let text = std::mem::take(&mut self.text);
+        match self.held.take_if(|(held, _)| held == tag) {
+            Some(held) if !self.is_signed(&held, text.trim()) => self.unsigned.push(text.trim().to_owned()),
+            Some(_) => {}
+            None if self.is_silent => self.is_silent = tag != "style" && tag != "script",
+            None => self.check(&text),
+        }
+    }
+
+    fn is_signed(&self, (tag, whole): &Held, shown: &str) -> bool {
+        match tag.as_str() {
+            "code" => self.signed.digests.contains(whole) && whole.starts_with(shown.trim_end_matches('…')),
+            "time" => {
+                let second = shown.trim_end_matches("\u{a0}UTC").replacen(' ', "T", 1);
+                self.signed.holds_value(whole) && whole.starts_with(&second)
+            }
+            _ => self.signed.holds_value(shown),
+        }
+    }
+}
+
+/// What is on the page and not in the entries.
+fn unsigned(page: &str, records: &[Record]) -> Vec<String> {
+    let signed = Signed::of(records);
+    let mut reader =
+        Reader { signed: &signed, text: String::new(), held: None, is_silent: false, unsigned: Vec::new() };
+    pieces(page).iter().for_each(|piece| reader.read(piece));
+    reader.unsigned
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct DataSource {
     pub name: String,
+    /// As written: relative to the folder of the case.
     pub path: PathBuf,
     pub licence: Option<String>,
     pub source: Option<String>,

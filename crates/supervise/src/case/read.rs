@@ -164,7 +164,8 @@ impl Reader<'_> {
     }
 
     fn data(&self, folder: &Path, data: wire::Data) -> Result<DataSource, CaseError> {
-        let path = self.existing(folder, &data.path, "corpus")?;
+        self.existing(folder, &data.path, "corpus")?;
+        let path = PathBuf::from(data.path.get_ref());
         let by_section = matches!(data.split, Some(wire::Split::Section));
         Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section })
     }

@@ -2,7 +2,11 @@
 
 use crate::small::{config, corpus, digest, first, stopped, undisturbed};
 use evidence::{Control, Digest};
-use std::path::Path;
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 use train::{Config, Event, Optimizer, Outcome};
 
 /// Runs until the observer is told of `step`, then dies inside the observer like a killed process would: without a word.
@@ -12,7 +16,7 @@ fn killed_after(config: &Config, dir: &Path, step: u64) {
             assert!(!matches!(event, Event::Done { step: done, .. } if *done == step), "killed");
             Control::Continue
         };
-        train::run(config, first(), &corpus(), Some(dir), &mut observe).map(|_| ())
+        train::run(config, first(), &corpus(), Some(dir), &mut observe).unwrap();
     });
     assert!(died.is_err());
 }
@@ -23,8 +27,8 @@ fn weights_file(dir: &Path) -> Digest {
 
 #[test]
 fn a_killed_run_ends_with_the_same_weights() {
-    for optimizer in [Optimizer::ADAM_W, Optimizer::SGD] {
-        let config = Config { optimizer, ..config(20) };
+    for (optimizer, batch) in [(Optimizer::ADAM_W, 8), (Optimizer::SGD, 8), (Optimizer::GradientDescent, 64)] {
+        let config = Config { optimizer, batch, ..config(20) };
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (straight, _) = undisturbed(&config, Some(whole.path()));
         killed_after(&config, broken.path(), 12);
@@ -37,11 +41,54 @@ fn a_killed_run_ends_with_the_same_weights() {
     }
 }
 
+/// Also what the next test kills in a process of its own, in the folder it names.
+#[test]
+fn snapshots_are_told_of_once_they_stand() {
+    let own = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os("ASSIZE_TRAIN_KILLED").map_or(own.path().to_owned(), Into::into);
+    let mut observe = |event: &Event<'_>| {
+        match event {
+            Event::Ahead { step, .. } => println!("\nahead {step}"),
+            Event::Done { step, .. } => println!("\ndone {step}"),
+            Event::Saved { step, path, digest } => {
+                assert_eq!(weights_file(path), *digest);
+                println!("\nsaved {step}");
+            }
+            _ => {}
+        }
+        Control::Continue
+    };
+    train::run(&config(20), first(), &corpus(), Some(&dir), &mut observe).unwrap();
+}
+
+/// `kill -9` between steps, while a snapshot is being written, and just after one.
+#[test]
+fn a_process_killed_outright_ends_with_the_same_weights() {
+    let config = config(20);
+    let (straight, _) = undisturbed(&config, None);
+    for (moment, least) in [("ahead 9", 5), ("done 10", 5), ("done 15", 10), ("saved 15", 15)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "sittings::snapshots_are_told_of_once_they_stand", "--nocapture"]);
+        let mut child = command.env("ASSIZE_TRAIN_KILLED", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line == moment), "the run never came to `{moment}`");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (resumed, seen) = undisturbed(&config, Some(dir.path()));
+        let from: u64 = seen.lines[0].strip_prefix("resumed ").unwrap().parse().unwrap();
+        assert!(from >= least, "{moment}: {from}");
+        assert_eq!(digest(&resumed), digest(&straight), "{moment}");
+        assert_eq!(resumed.curve, straight.curve, "{moment}");
+    }
+}
+
 #[test]
 fn a_stopped_run_ends_with_the_same_weights() {
     let config = config(20);
     let (straight, _) = undisturbed(&config, None);
-    let stops: [(&str, u64, fn(&Event<'_>) -> bool); 5] = [
+    type Place = fn(&Event<'_>) -> bool;
+    let stops: [(&str, u64, Place); 5] = [
         ("before the first step", 0, |event| matches!(event, Event::Ahead { step: 1, .. })),
         ("before a step", 7, |event| matches!(event, Event::Ahead { step: 8, .. })),
         ("after a step", 8, |event| matches!(event, Event::Done { step: 8, .. })),

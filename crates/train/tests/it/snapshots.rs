@@ -65,8 +65,12 @@ fn flip(file: &Path, position: usize) {
 fn a_damaged_snapshot_gives_way_to_the_one_before_it() {
     for file in ["model.safetensors", "optimizer.safetensors"] {
         let line = after_damage(|path| flip(&path.join(file), 5000));
-        let start = "damaged step-00000010: expected sha256:";
-        assert!(line.starts_with(start) && line.contains(&format!(" for `{file}`, found sha256:")), "{line}");
+        let (found, reason) = line.split_once(": ").unwrap();
+        let (place, reason) = reason.split_once(": ").unwrap();
+        assert_eq!(found, "damaged step-00000010");
+        assert!(place.ends_with(&format!("/step-00000010/{file}`")), "{place}");
+        let words: Vec<&str> = reason.split(' ').filter(|word| !word.starts_with("sha256:")).collect();
+        assert_eq!(words.join(" "), "expected found these are not the weights that were recorded");
     }
     let line = after_damage(|path| flip(&path.join("state.json"), 200));
     assert_eq!(line, "damaged step-00000010: `state.json` is not the state of a snapshot");
@@ -85,8 +89,11 @@ fn without_a_whole_snapshot_the_run_begins_anew() {
         fs::remove_file(dir.path().join(name).join("model.safetensors")).unwrap();
     }
     let (again, seen) = undisturbed(&config, Some(dir.path()));
-    let missing = "cannot read `model.safetensors`: No such file or directory (os error 2)";
-    let damaged = ["10", "05"].map(|step| format!("damaged step-000000{step}: {missing}"));
+    let missing = |step: &str| {
+        let path = dir.path().join(step).join("model.safetensors");
+        format!("damaged {step}: cannot read the weights `{}`: No such file or directory (os error 2)", path.display())
+    };
+    let damaged = ["step-00000010", "step-00000005"].map(missing);
     assert_eq!((&seen.lines[..2], seen.lines[2].as_str()), (damaged.as_slice(), "ahead 1"));
     assert_eq!(digest(&again), digest(&whole));
 }
@@ -122,4 +129,16 @@ fn a_folder_that_cannot_be_written_is_told_of() {
     fs::write(&file, "").unwrap();
     let error = failure(&config(5), first(), &corpus(), Some(&file));
     assert_eq!(error.to_string(), format!("cannot list the folder `{}`", file.display()));
+}
+
+/// What stands where a snapshot must go is not ours to remove; the run ends there, with nothing half-written.
+#[test]
+fn a_snapshot_that_cannot_take_its_place_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("step-00000005");
+    fs::write(&file, "mine").unwrap();
+    let error = failure(&config(10), first(), &corpus(), Some(dir.path()));
+    assert_eq!(error.to_string(), format!("cannot remove `{}`", file.display()));
+    assert_eq!(standing(dir.path()), ["step-00000005"]);
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
 }

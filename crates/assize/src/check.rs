@@ -1,0 +1,136 @@
+//! Deciding on the evidence there is, and explaining one verdict.
+
+use crate::{Ended, packs, run, screen, verify};
+use anyhow::{Context as _, bail};
+use evidence::{Declaration, Declared, Digest, Json, Predicate, Subject};
+use jiff::civil::Date;
+use ledger::Entry;
+use policy::{Effect, Facts, Mode, Rules, System, decide};
+use std::{fs, path::Path};
+use supervise::{
+    PackText, Terms, facts_of,
+    case::{Case, DeclareValue},
+    packs_of,
+};
+
+/// Rules, system, facts and day, wherever they came from.
+pub(crate) struct Ground {
+    pub(crate) rules: Rules,
+    pub(crate) system: System,
+    pub(crate) facts: Facts,
+    pub(crate) as_of: Date,
+    /// Where in a case file findings about its packs point.
+    pub(crate) case: Option<Case>,
+}
+
+/// The ground of a case or of a dossier. A case without a dossier has its declarations for evidence, and nothing else.
+pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
+    if path.join("log/checkpoint").is_file() {
+        return of_dossier(path, as_of, other_packs);
+    }
+    let case = Case::read(path)?;
+    let dossier = case.folder.join("dossier");
+    let (mut facts, day) = (Facts::new(), as_of.or(case.as_of).unwrap_or_else(run::today));
+    if dossier.join("log/checkpoint").is_file() {
+        facts = facts_of(&latest_run(&verify::entries(&dossier)?))?.0;
+    }
+    // What the case declares today counts, whether or not a run has recorded it.
+    for declaration in declarations(&case)? {
+        facts.declare(&declaration, Digest::of(case.text.as_bytes()));
+    }
+    let packs = if other_packs.is_empty() { packs::of_case(&case)? } else { named(&case.folder, other_packs)? };
+    let terms = Terms::new(packs, case.system.clone(), day).map_err(|errors| packs::refuse(&errors))?;
+    Ok(Ground { rules: terms.rules, system: terms.system, facts, as_of: day, case: Some(case) })
+}
+
+fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
+    let entries = latest_run(&verify::entries(dossier)?);
+    let last = |predicate: Predicate| entries.iter().rev().find(|entry| entry.statement.predicate_type == predicate);
+    let decision = last(Predicate::Decision).context("the dossier holds no decision yet")?;
+    let member = |name: &str| decision.statement.predicate.get(name);
+    let packs = if other_packs.is_empty() {
+        packs_of(&last(Predicate::Policy).context("the dossier holds no policy")?.statement)?
+    } else {
+        named(dossier, other_packs)?
+    };
+    let system = System::from_json(member("system").context("the decision does not say what the system is")?)?;
+    let held = member("as_of").and_then(Json::as_text).and_then(|day| day.parse().ok());
+    let as_of = as_of.or(held).context("the decision has no date; give one with `--as-of`")?;
+    let terms = Terms::new(packs, system, as_of).map_err(|errors| packs::refuse(&errors))?;
+    let (facts, _) = facts_of(&entries)?;
+    Ok(Ground { rules: terms.rules, system: terms.system, facts, as_of, case: None })
+}
+
+/// The entries of the run that wrote last.
+fn latest_run(entries: &[Entry]) -> Vec<Entry> {
+    let run = |entry: &Entry| entry.statement.predicate.get("runId").and_then(Json::as_text).map(str::to_owned);
+    let last = entries.last().and_then(run);
+    entries.iter().filter(|entry| run(entry) == last).cloned().collect()
+}
+
+fn named(base: &Path, names: &[String]) -> anyhow::Result<Vec<PackText>> {
+    let find = |name: &String| {
+        let found = packs::find(base, name, Mode::Enforce)?;
+        let found = found.or(packs::find(Path::new(""), name, Mode::Enforce)?);
+        found.with_context(|| format!("no pack `{name}`; the shipped ones are `{}`", packs::shipped_names().join("`, `")))
+    };
+    names.iter().map(find).collect()
+}
+
+fn declarations(case: &Case) -> anyhow::Result<Vec<Declaration>> {
+    let subject = Subject::new(case.name.as_str(), Digest::of(case.name.as_bytes()));
+    let declare = |declare: &supervise::case::Declare| {
+        let declared = match &declare.value {
+            DeclareValue::Plain(declared) => declared.clone(),
+            DeclareValue::Document(path) => {
+                let bytes = fs::read(path).with_context(|| format!("the document {} cannot be read", path.display()))?;
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Declared::Document(Subject::new(name, Digest::of(&bytes)))
+            }
+        };
+        let (metric, owner) = (declare.metric, declare.owner.clone());
+        Ok(Declaration { metric, subject: subject.clone(), declared, owner, at: declare.made, expires: declare.expires })
+    };
+    case.declarations.iter().map(declare).collect()
+}
+
+pub(crate) fn check(path: &Path, as_of: Option<Date>, packs: &[String], is_json: bool) -> anyhow::Result<Ended> {
+    let ground = ground(path, as_of, packs)?;
+    let decision = decide(&ground.rules, None, &ground.system, &ground.facts, ground.as_of);
+    if is_json {
+        screen::json(&decision.to_json());
+    } else {
+        for verdict in &decision.verdicts {
+            let name = verdict.name();
+            let mode = if verdict.mode == Mode::Report { " (reported)" } else { "" };
+            screen::line(&format!("{:44} {}{mode}", verdict.rule(), screen::coloured(&name)));
+            screen::line(&format!("{:44} {}", "", verdict.finding.reason));
+        }
+        screen::line(&format!("{} as of {}", decision.effect.name(), decision.as_of));
+    }
+    Ok(if decision.effect == Effect::Allow { Ended::Well } else { Ended::Denied })
+}
+
+pub(crate) fn explain(rule: &str, path: Option<&Path>, as_of: Option<Date>, is_json: bool) -> anyhow::Result<Ended> {
+    let ground = match path {
+        Some(path) => ground(path, as_of, &[])?,
+        None => {
+            let shipped = packs::shipped_names();
+            let packs = shipped.iter().filter_map(|name| packs::shipped(name, Mode::Report)).collect();
+            let as_of = as_of.unwrap_or_else(run::today);
+            let terms = Terms::new(packs, System::new(), as_of).map_err(|errors| packs::refuse(&errors))?;
+            Ground { rules: terms.rules, system: terms.system, facts: Facts::new(), as_of, case: None }
+        }
+    };
+    let explained = policy::explain(&ground.rules, rule, &ground.system, &ground.facts, ground.as_of);
+    let Some(explained) = explained else {
+        let hint = ground.case.as_ref().map_or("`assize policy list` names the packs", |_| "the packs are those under `[policy]`");
+        bail!("no rule `{rule}` among the packs; {hint}");
+    };
+    if is_json {
+        screen::json(&explained.to_json());
+    } else {
+        screen::line(explained.to_text().trim_end());
+    }
+    Ok(Ended::Well)
+}
