@@ -1,7 +1,6 @@
 //! The command line: parse, compose, exit.
 
 mod args;
-mod budget;
 mod check;
 mod init;
 mod key;

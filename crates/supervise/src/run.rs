@@ -189,7 +189,7 @@ impl Run {
 
     /// Decides at a stage, or over all rules, on what the run has recorded, and records the decision.
     ///
-    /// A decision that stands already, on the same evidence under the same terms, is not written again.
+    /// A decision that stands already, with the same verdicts under the same terms, is not written again.
     ///
     /// # Errors
     /// Those of the log, and evidence that does not read.
@@ -202,7 +202,11 @@ impl Run {
             denials: decision.denials().map(|v| format!("{}: {}", v.rule(), v.finding.reason)).collect(),
             decision: decision_members(&decision, self.policy, &sources, &self.terms.system),
         };
-        if self.done(Predicate::Decision, "stage", stage.name()).is_some_and(|entry| says(entry, &gate.decision)) {
+        // What the run has learnt since may lengthen the list of evidence without touching what this decision says.
+        let mut said = gate.decision.members().cloned().unwrap_or_default();
+        said.remove("evidence");
+        let said = Json::Map(said);
+        if self.done(Predicate::Decision, "stage", stage.name()).is_some_and(|entry| says(entry, &said)) {
             return Ok(gate);
         }
         let mut record = Record::new(Predicate::Decision, stage.name());

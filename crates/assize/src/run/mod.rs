@@ -9,12 +9,12 @@ mod seal;
 mod shape;
 mod train;
 
-use crate::{Ended, args::RunArgs, budget::Guard, key, packs, screen, screen::Screen};
+use crate::{Ended, args::RunArgs, key, packs, screen, screen::Screen};
 use anyhow::Context as _;
 use evidence::{Declaration, Declared, Digest, Json, Predicate, Subject};
 use jiff::{Timestamp, civil::Date};
 use ledger::{Entry, Ledger};
-use meter::{Account, Caps, Sensor};
+use meter::{Account, Caps, Guard, Sensor};
 use policy::{Effect, Stage};
 use std::{
     fs,

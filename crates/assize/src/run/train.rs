@@ -1,10 +1,9 @@
 //! Training under the budget.
 
 use super::{Session, data::Tokens, figures, plan, shape, shape::Shape};
-use crate::budget::Guard;
 use anyhow::Context as _;
 use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject};
-use meter::{Cost, Joules, Sensor};
+use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
 use supervise::Record;
