@@ -187,14 +187,15 @@ impl Run {
         Ok(entry)
     }
 
-    /// Decides at a stage, or over all rules, on what the run has recorded, and records the decision.
+    /// Decides at a stage, or over all rules, on what the run has recorded up to that stage, and records the decision.
     ///
-    /// A decision that stands already, with the same verdicts under the same terms, is not written again.
+    /// A decision that stands already, on the same evidence under the same terms, is not written again.
     ///
     /// # Errors
     /// Those of the log, and evidence that does not read.
     pub fn decide(&mut self, stage: Stage) -> Result<Gate, RunError> {
-        let (facts, sources) = facts_of(&self.entries)?;
+        let evidence: Vec<Entry> = self.entries.iter().filter(|entry| is_before(entry, stage)).cloned().collect();
+        let (facts, sources) = facts_of(&evidence)?;
         let asked = (stage != Stage::Release).then_some(stage);
         let decision = decide(&self.terms.rules, asked, &self.terms.system, &facts, self.terms.as_of);
         let gate = Gate {
@@ -202,11 +203,7 @@ impl Run {
             denials: decision.denials().map(|v| format!("{}: {}", v.rule(), v.finding.reason)).collect(),
             decision: decision_members(&decision, self.policy, &sources, &self.terms.system),
         };
-        // What the run has learnt since may lengthen the list of evidence without touching what this decision says.
-        let mut said = gate.decision.members().cloned().unwrap_or_default();
-        said.remove("evidence");
-        let said = Json::Map(said);
-        if self.done(Predicate::Decision, "stage", stage.name()).is_some_and(|entry| says(entry, &said)) {
+        if self.done(Predicate::Decision, "stage", stage.name()).is_some_and(|entry| says(entry, &gate.decision)) {
             return Ok(gate);
         }
         let mut record = Record::new(Predicate::Decision, stage.name());
@@ -288,6 +285,16 @@ pub fn facts_of(entries: &[Entry]) -> Result<(Facts, Vec<Digest>), RunError> {
         }
     }
     Ok((facts, sources))
+}
+
+/// The stages in the order in which a run does them.
+const IN_ORDER: [Stage; 6] = [Stage::Data, Stage::Plan, Stage::Train, Stage::Evaluate, Stage::Compress, Stage::Release];
+
+/// Whether an entry was recorded at or before a stage, so that a run taken up again decides a gate on what it decided it on.
+fn is_before(entry: &Entry, stage: Stage) -> bool {
+    let place = |stage: Stage| IN_ORDER.iter().position(|other| *other == stage);
+    let of = text(&entry.statement, "stage").and_then(Stage::from_name);
+    of.is_none_or(|of| place(of) <= place(stage))
 }
 
 fn found(entries: &[Entry]) -> Found {
