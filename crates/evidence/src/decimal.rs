@@ -245,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn counts_beyond_64_bits_are_exact() {
+        let count = |text: &str| text.parse::<Decimal>().unwrap().to_u128();
+        assert_eq!(count("1e26"), Some(10_u128.pow(26)));
+        assert_eq!(count("123456789012345"), Some(123_456_789_012_345));
+        assert_eq!([count("0"), count("0.5"), count("-1"), count("1e39")], [Some(0), None, None, None]);
+    }
+
+    #[test]
     fn bounds_are_rounded_outward() {
         let third = 1.0 / 3.0;
         assert_eq!(Decimal::from_f64(third, 3, Round::Down).unwrap().to_string(), "0.333");

@@ -121,11 +121,11 @@ pub const SYSTEM: &[(&str, SystemKind, &str)] = &[
     ("opinion_attributes", SystemKind::Flag, "public-opinion attributes or social mobilisation capacity (China)"),
     ("modifies_existing", SystemKind::Flag, "whether an existing model of another provider is modified"),
     ("revenue_usd", SystemKind::Decimal, "gross annual revenue with affiliates, in US dollars"),
-    ("redesigned", SystemKind::Flag, "whether its design was changed significantly after its first day on the market (EU Art. 111(2))"),
+    ("redesigned", SystemKind::Flag, "whether its design changed significantly since on_market (EU Art. 111(2))"),
     ("public_authority", SystemKind::Flag, "whether it is meant for use by public authorities (EU Art. 111(2))"),
     ("law_enforcement", SystemKind::Flag, "whether it is used by law enforcement or on its behalf"),
-    ("biometric_identification", SystemKind::Flag, "whether it identifies people remotely by biometrics (EU Annex III 1(a))"),
-    ("code_of_practice", SystemKind::List, "chapters of the EU code of practice that were signed: transparency, copyright, safety"),
+    ("biometric_identification", SystemKind::Flag, "whether it identifies people by biometrics, remotely (EU Annex III)"),
+    ("code_of_practice", SystemKind::List, "EU code, chapters signed: transparency, copyright, safety"),
 ];
 
 /// Types of what a case declares of its system.

@@ -21,6 +21,26 @@ pub enum Original {
 }
 
 impl Original {
+    /// Of the models that were modified, each with its compute and whether it counts as systemic, where known.
+    ///
+    /// Computes are summed. Where one is unknown the sum is, and the unknown ones say whether a systemic model is among them. Nothing
+    /// for no models, or beyond 128 bits.
+    #[must_use]
+    pub fn of(parents: &[(Option<u128>, Option<bool>)]) -> Option<Self> {
+        let unknown: Vec<Option<bool>> =
+            parents.iter().filter(|(compute, _)| compute.is_none()).map(|(_, systemic)| *systemic).collect();
+        if parents.is_empty() {
+            return None;
+        }
+        if unknown.is_empty() {
+            let sum = parents.iter().try_fold(0_u128, |sum, (compute, _)| sum.checked_add((*compute)?))?;
+            return Some(Self::Known { lower: sum, upper: sum });
+        }
+        let is_systemic = unknown.contains(&Some(true));
+        let is_said = unknown.iter().all(Option::is_some);
+        Some(Self::Unknown { systemic: (is_systemic || is_said).then_some(is_systemic) })
+    }
+
     /// Least and most FLOP that the modification is held against: for an unknown original the 10^25 that make a model systemic, else the
     /// 10^23 that make it general-purpose, and from one to the other where nobody said which.
     ///
@@ -96,8 +116,27 @@ mod tests {
     }
 
     #[test]
+    fn an_original_is_unknown_when_one_of_its_parts_is() {
+        let unknown = |systemic| Some(Original::Unknown { systemic });
+        let table = [
+            (&[][..], None),
+            (&[(Some(1), None), (Some(2), Some(true))][..], Some(Original::Known { lower: 3, upper: 3 })),
+            (&[(Some(1), Some(true)), (None, Some(false))][..], unknown(Some(false))),
+            (&[(None, None)][..], unknown(None)),
+            (&[(None, None), (None, Some(false))][..], unknown(None)),
+            (&[(None, None), (None, Some(true))][..], unknown(Some(true))),
+            (&[(Some(u128::MAX), None), (Some(1), None)][..], None),
+        ];
+        for (parents, expected) in table {
+            assert_eq!(Original::of(parents), expected, "{parents:?}");
+        }
+    }
+
+    #[test]
     fn one_third_is_exactly_one_in_thirds() {
-        let thirds = |modification, original| modification_thirds(modification, original).unwrap().map(|share| share.to_string());
+        let thirds = |modification, original| {
+            modification_thirds(modification, original).unwrap().map(|share| share.to_string())
+        };
         let known = |flop| Original::Known { lower: flop, upper: flop };
         assert_eq!(thirds(1_000, known(3_000)), ["1", "1", "1"]);
         assert_eq!(thirds(1_001, known(3_000)), ["1.001", "1.001", "1.001"]);

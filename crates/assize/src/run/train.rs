@@ -162,7 +162,9 @@ impl Session<'_> {
         }
         let inferred = |measurement| Measurement { provenance: Provenance::Inferred, ..measurement };
         let thirds = original(parents).and_then(|original| meter::modification_thirds(own, original));
-        let thirds = thirds.map(|bounds| figures::enclosed("lineage.modification_thirds", weights, bounds, "3 × own compute ÷ that of the parents"));
+        let thirds = thirds.map(|bounds| {
+            figures::enclosed("lineage.modification_thirds", weights, bounds, "3 × own compute ÷ that of the parents")
+        });
         let mut found: Vec<Measurement> = thirds.transpose()?.map(inferred).into_iter().collect();
         let Some(known) = parents.iter().map(|parent| parent.compute_flop).collect::<Option<Vec<_>>>() else {
             return Ok(found);
@@ -194,20 +196,13 @@ impl Session<'_> {
     }
 }
 
-/// What is known of the models that were modified: their compute, else whether one of those unknown counts as systemic.
-///
-/// Nothing where a declared compute is no whole number of FLOP.
+/// What is known of the models that were modified; nothing where a declared compute is no whole number of FLOP.
 fn original(parents: &[Parent]) -> Option<meter::Original> {
-    let unknown: Vec<Option<bool>> =
-        parents.iter().filter(|parent| parent.compute_flop.is_none()).map(|parent| parent.systemic_risk).collect();
-    if unknown.is_empty() {
-        let exact = |parent: &Parent| parent.compute_flop?.to_u128();
-        let sum = parents.iter().map(exact).try_fold(0_u128, |sum, compute| sum.checked_add(compute?))?;
-        return Some(meter::Original::Known { lower: sum, upper: sum });
-    }
-    let is_systemic = unknown.contains(&Some(true));
-    let is_said = unknown.iter().all(Option::is_some);
-    Some(meter::Original::Unknown { systemic: (is_systemic || is_said).then_some(is_systemic) })
+    let known = |parent: &Parent| match parent.compute_flop {
+        None => Some((None, parent.systemic_risk)),
+        Some(compute) => Some((Some(compute.to_u128()?), parent.systemic_risk)),
+    };
+    meter::Original::of(&parents.iter().map(known).collect::<Option<Vec<_>>>()?)
 }
 
 /// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D.

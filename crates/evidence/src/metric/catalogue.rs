@@ -430,13 +430,17 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for metric in super::CATALOGUE {
             assert!(seen.insert(metric.id), "{} stands twice", metric.id);
-            assert!(metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'), "{}", metric.id);
+            assert!(
+                metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'),
+                "{}",
+                metric.id
+            );
         }
     }
 
     #[test]
     fn rows_are_sorted_by_id() {
-        for rows in [super::MEASURED, super::DECLARED] {
+        for rows in super::PARTS {
             for pair in rows.windows(2) {
                 assert!(pair[0].id < pair[1].id, "{} stands before {}", pair[0].id, pair[1].id);
             }
