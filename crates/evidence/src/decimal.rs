@@ -115,6 +115,13 @@ impl Decimal {
         10_i64.checked_pow(self.exponent as u32)?.checked_mul(self.mantissa)
     }
 
+    /// The exact count, when it is one and fits: FLOP reach beyond 64 bits.
+    #[must_use]
+    pub fn to_u128(self) -> Option<u128> {
+        let power = u32::try_from(self.exponent).ok()?;
+        10_u128.checked_pow(power)?.checked_mul(u128::try_from(self.mantissa).ok()?)
+    }
+
     #[must_use]
     pub const fn is_negative(self) -> bool {
         self.mantissa < 0
@@ -235,6 +242,14 @@ mod tests {
         assert!(matches!("1234567890123456".parse::<Decimal>(), Err(DecimalError::TooManyDigits(_))));
         assert!(matches!("1e99".parse::<Decimal>(), Err(DecimalError::OutOfRange(_))));
         assert!(Decimal::from_f64(f64::NAN, 9, Round::Nearest).is_err());
+    }
+
+    #[test]
+    fn counts_beyond_64_bits_are_exact() {
+        let count = |text: &str| text.parse::<Decimal>().unwrap().to_u128();
+        assert_eq!(count("1e26"), Some(10_u128.pow(26)));
+        assert_eq!(count("123456789012345"), Some(123_456_789_012_345));
+        assert_eq!([count("0"), count("0.5"), count("-1"), count("1e39")], [Some(0), None, None, None]);
     }
 
     #[test]

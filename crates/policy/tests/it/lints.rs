@@ -68,7 +68,7 @@ fn errors(pass: &str, fail: &str) -> Vec<String> {
 
 #[test]
 fn conditions_that_say_nothing_or_too_much_are_errors() {
-    let table: [(&str, &str, &[&str]); 9] = [
+    let table: [(&str, &str, &[&str]); 10] = [
         ("refusal_bank.lower95 >= 0.95", "refusal_bank.lower95 < 0.95", &[]),
         (
             "refusal_bank.value >= 0.95",
@@ -90,6 +90,12 @@ fn conditions_that_say_nothing_or_too_much_are_errors() {
             &["unguarded-all:9 `all` is true of an empty list: write `size(system.modalities) > 0` beside it"],
         ),
         ("size(system.modalities) > 0 && system.modalities.all(x, x == \"text\")", "false", &[]),
+        // Two instants can be in either order, though no constant says so.
+        (
+            "bias_data.deletion.value < system.on_market",
+            "bias_data.deletion.value > system.on_market",
+            &["fact-without-need:9 `bias_data.deletion` has no `[[needs]]`: any provenance and age would do"],
+        ),
         (
             "refusal_bank.lower95 >= 0.95 && train.steps.value > 10",
             "false",
