@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bad_cards;
+mod calendar_other;
 mod decisions;
 mod explanations;
 mod expressions;
