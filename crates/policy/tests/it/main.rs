@@ -3,6 +3,7 @@
 
 mod bad_cards;
 mod calendar_other;
+mod crosswalk;
 mod decisions;
 mod explanations;
 mod expressions;
