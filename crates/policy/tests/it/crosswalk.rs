@@ -21,8 +21,12 @@ const RISKS: [&str; 12] = [
 ];
 
 /// Subcategories of NIST AI RMF 1.0 in each category: 72 in all.
-const SUBCATEGORIES: [(&str, &[u32]); 4] =
-    [("GOVERN", &[7, 3, 2, 3, 2, 2]), ("MAP", &[6, 3, 5, 2, 2]), ("MEASURE", &[3, 13, 3, 3]), ("MANAGE", &[4, 4, 2, 3])];
+const SUBCATEGORIES: [(&str, &[u32]); 4] = [
+    ("GOVERN", &[7, 3, 2, 3, 2, 2]),
+    ("MAP", &[6, 3, 5, 2, 2]),
+    ("MEASURE", &[3, 13, 3, 3]),
+    ("MANAGE", &[4, 4, 2, 3]),
+];
 
 const PACKS: [&str; 7] = ["cn-genai", "intl", "iso-42001", "kr", "nist-ai-rmf", "us-federal", "us-states"];
 

@@ -363,7 +363,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("assize.toml");
         let text = format!(
-            "[system]\nname = \"x\"\n[policy]\npacks = []\n[[declare]]\nfact = \"{fact}\"\nowner = \"legal\"\nmade = 2026-11-01\nexpires = 2027-01-01\nvalue = {value}\n"
+            "[system]\nname = \"x\"\n[policy]\npacks = []\n[[declare]]\nfact = \"{fact}\"\nowner = \"legal\"\nmade = 2026-11-01\n\
+             expires = 2027-01-01\nvalue = {value}\n"
         );
         std::fs::write(&file, text).unwrap();
         let mut case = Case::read(&file).map_err(|error| error.to_string())?;
