@@ -3,6 +3,8 @@
 
 mod bad_cards;
 mod calendar;
+mod calendar_other;
+mod crosswalk;
 mod decisions;
 mod explanations;
 mod expressions;

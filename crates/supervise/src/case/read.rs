@@ -2,7 +2,10 @@
 
 use super::{wire, *};
 use evidence::{Kind, metric};
-use policy::{System, expr::Value};
+use policy::{
+    System,
+    expr::{Value, parse_duration},
+};
 use std::ops::Range;
 use toml::{Spanned, value::Datetime};
 
@@ -345,7 +348,7 @@ impl Reader<'_> {
             (Kind::Count, toml::Value::Integer(count)) => Some(Declared::Count(*count)),
             (Kind::Text, toml::Value::String(text)) => Some(Declared::Text(text.clone())),
             (Kind::Span, toml::Value::String(text)) => {
-                let is_span = policy::expr::parse_duration(text).is_some_and(|nanos| nanos >= 0);
+                let is_span = parse_duration(text).is_some_and(|nanos| nanos >= 0);
                 is_span.then(|| Declared::Text(text.clone()))
             }
             (Kind::List, toml::Value::Array(items)) => texts(items).map(Declared::List),
