@@ -125,7 +125,7 @@ fn literal(node: &Node) -> Option<&Value> {
 }
 
 /// The constants of the path's type, each with its neighbours, and something else.
-fn values(leaf: &Leaf, literals: &[&Value]) -> Vec<Value> {
+pub(crate) fn values(leaf: &Leaf, literals: &[&Value]) -> Vec<Value> {
     let scalars = || literals.iter().flat_map(|value| match value {
         Value::List(items) => items.iter().collect::<Vec<_>>(),
         value => vec![*value],

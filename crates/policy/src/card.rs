@@ -300,6 +300,14 @@ impl Card {
         }
     }
 
+    pub(crate) const fn condition_mut(&mut self, condition: Condition) -> &mut Expr {
+        match condition {
+            Condition::Applies => &mut self.applies,
+            Condition::PassWhen => &mut self.pass_when,
+            Condition::FailWhen => &mut self.fail_when,
+        }
+    }
+
     /// The weakest mark among the card's cites.
     #[must_use]
     pub fn confirmed(&self) -> Confirmed {

@@ -4,7 +4,7 @@ use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
 use crate::expr::{Expr, Leaf, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
 use crate::pack::Pack;
-use crate::verdict::{Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
+use crate::verdict::{DecidedUnder, Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
@@ -47,7 +47,8 @@ pub fn decide<'a>(rules: &'a Rules, stage: Option<Stage>, system: &System, facts
     });
     let idle_waivers = idle_waivers.collect();
     let effect = if verdicts.iter().any(Verdict::denies) { Effect::Deny } else { Effect::Allow };
-    Decision { as_of, stage, effect, verdicts, idle_waivers }
+    let under = |(pack, mode): &'a (Pack, Mode)| DecidedUnder { name: pack.name(), digest: pack.digest(), mode: *mode };
+    Decision { as_of, packs: rules.packs.iter().map(under).collect(), stage, effect, verdicts, idle_waivers }
 }
 
 fn verdict<'a>(pack: &'a Pack, mode: Mode, card: &'a Card, finding: Finding) -> Verdict<'a> {

@@ -31,7 +31,7 @@ pub struct Explanation<'a> {
     /// The trees of `applies`, `pass_when`, `fail_when`.
     pub steps: Vec<(Condition, Vec<Step>)>,
     /// Which fact would change the verdict, which way and how far.
-    pub changes: Vec<String>,
+    pub changes: Vec<change::Turn>,
 }
 
 /// Explains one rule, of the first pack that has it; `None` when none has. With waivers and modes as in `decide`.
@@ -83,7 +83,7 @@ impl Explanation<'_> {
             ("force", Some(Json::List(card.windows.iter().map(window_json).collect()))),
             ("needs", Some(Json::List(card.needs.iter().map(need_json).collect()))),
             ("conditions", Some(Json::Map(self.steps.iter().map(tree).collect()))),
-            ("wouldChange", Some(Json::list(self.changes.iter().map(String::as_str)))),
+            ("wouldChange", Some(Json::list(self.changes.iter().map(|turn| turn.sentence.as_str())))),
         ])
     }
 
@@ -118,7 +118,7 @@ impl Explanation<'_> {
         let would_be = would_be.map(|(outcome, reason)| format!("if it were in force: {} ({reason})", outcome.name()));
         let waiver = verdict.waiver.map(|waiver| format!("waived until {}: {}", waiver.expires, waiver.reason));
         section("why", [Some(verdict.finding.reason.to_string()), would_be, waiver].into_iter().flatten(), &mut out);
-        section("what would change it", self.changes.iter().cloned(), &mut out);
+        section("what would change it", self.changes.iter().map(|turn| turn.sentence.clone()), &mut out);
         section("remedy", [card.remedy.clone()], &mut out);
         out
     }

@@ -44,6 +44,11 @@ impl System {
         self.0.get(name)
     }
 
+    /// Takes back what was said.
+    pub fn unset(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     pub(crate) fn operand(&self, name: &str) -> Operand<'_> {
         self.get(name).map_or(Operand::Missing, Operand::of)
     }
@@ -64,6 +69,12 @@ impl System {
         }
         Ok(system)
     }
+}
+
+/// The id of the catalogue that a misspelt one is likely to mean.
+#[must_use]
+pub fn nearest_fact(id: &str) -> Option<&'static str> {
+    crate::problem::nearest(id, metric::CATALOGUE.iter().map(|metric| metric.id))
 }
 
 pub(crate) fn system_member(name: &str) -> Option<(&'static str, Type)> {

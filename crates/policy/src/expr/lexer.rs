@@ -1,6 +1,7 @@
 //! Text → tokens.
 
 use super::ExprError;
+use crate::unseen;
 use std::ops::Range;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,12 @@ fn stray(character: char, at: usize) -> ExprError {
         '|' => error.hint("write `||`"),
         '*' | '/' | '%' => error.hint("ratios and products are facts of their own, not made by a card"),
         '?' | ':' => error.hint("there is no conditional; write two conditions"),
+        '“' | '”' | '„' | '‘' | '’' => error.hint("write straight quotation marks: `\"text\"`"),
+        '≥' => error.hint("write `>=`"),
+        '≤' => error.hint("write `<=`"),
+        '≠' => error.hint("write `!=`"),
+        '−' | '–' => error.hint("write `-`"),
+        odd if !odd.is_ascii() => error.hint(unseen::told(odd)),
         _ => error,
     }
 }
@@ -104,7 +111,11 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), ExprErro
     while let Some((offset, character)) = rest.next() {
         let here = at + 1 + offset;
         match character {
-            c if c == quote => return Ok((Token::Text(nfc(out, at..here + 1)?), offset + 2)),
+            c if c == quote => {
+                let span = at..here + 1;
+                refuse_disguise(&out, &span)?;
+                return Ok((Token::Text(nfc(out, span)?), offset + 2));
+            }
             '\n' | '\r' => break,
             '\\' => out.push(escape(&mut rest, here)?),
             c => out.push(c),
@@ -131,6 +142,15 @@ fn escape(rest: &mut std::str::CharIndices<'_>, at: usize) -> Result<char, ExprE
         Some(other) => Err(bad(1 + other.len_utf8())),
         None => Err(bad(1)),
     }
+}
+
+/// A text that no reader could tell from another one.
+fn refuse_disguise(text: &str, span: &Range<usize>) -> Result<(), ExprError> {
+    if let Some((_, odd)) = unseen::first_unseen(text) {
+        return Err(ExprError::new("literal", format!("U+{:04X} cannot be seen in a text", odd as u32), span.clone()));
+    }
+    let Some((_, odd)) = unseen::first_lookalike(text) else { return Ok(()) };
+    Err(ExprError::new("literal", format!("`{odd}` is not the letter it looks like"), span.clone()).hint(unseen::told(odd)))
 }
 
 /// Texts are compared code point by code point, so a literal must be in the form facts are brought into.

@@ -358,7 +358,7 @@ expect  = "pass"
     );
 }
 
-/// Every byte of a decision, written by hand; the two digests are put in by `Digest::of`, which has vectors of its own.
+/// Every byte of a decision, written by hand; the digests are put in by `Digest::of`, which has vectors of its own.
 #[test]
 fn a_decision_has_these_bytes() {
     let rules = rules(CARD);
@@ -367,7 +367,8 @@ fn a_decision_has_these_bytes() {
     let card = Digest::of(CARD.as_bytes());
     let expected = format!(
         concat!(
-            r#"{{"as_of":"2026-11-23","effect":"deny","stage":"release","verdicts":[{{"#,
+            r#"{{"as_of":"2026-11-23","effect":"deny","packs":[{{"digest":{{"sha256":"{pack}"}},"mode":"enforce","name":"house"}}],"#,
+            r#""stage":"release","verdicts":[{{"#,
             r#""card":{{"sha256":"{card}"}},"cite":[{{"confirmed":"yes","instrument":"House rules","locator":"3","says":"at least 95 in 100 refused"}}],"#,
             r#""confirmed":"yes","decidedBy":{{"condition":"pass_when","expression":"refusal_bank.lower95 >= 0.95","value":"false"}},"#,
             r#""evidence":[{{"fact":"refusal_bank","provenance":"measured","source":{{"sha256":"<envelope>"}},"values":{{"lower95":"0.938907","n":500,"upper95":"0.975387"}}}}],"#,
@@ -375,7 +376,8 @@ fn a_decision_has_these_bytes() {
             r#""reason":"between-bounds: refusal_bank.lower95 = 0.938907 misses >= 0.95","remedy":"Train on the failing categories.","#,
             r#""rule":"house.refuse","severity":"high","title":"Questions that must be refused are refused","verdict":"insufficient-evidence","version":"1.2.0"}}]}}"#,
         ),
-        card = card
+        card = card,
+        pack = rules.packs[0].0.digest()
     );
     let expected = expected.replace("<envelope>", &Digest::of(b"envelope").to_string());
     assert_eq!(decision.to_json().canonical(), expected);

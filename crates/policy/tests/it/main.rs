@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bad_cards;
+mod bad_packs;
 mod decisions;
+mod drafts;
 mod explanations;
 mod expressions;
 mod lints;
+mod mutations;
+mod nearest;
 mod properties;
+mod shipped;
 mod support;
 mod waivers;
