@@ -1,7 +1,7 @@
 //! Small changes of an expression, each of which says something else: what the tests of a card are measured against.
 
-use super::{Comparison, Expr, Node, NodeId, Value};
-use evidence::Decimal;
+use super::{Comparison, Expr, Node, NodeId, Source, Value};
+use evidence::{Decimal, Kind};
 use jiff::{SignedDuration, Timestamp};
 
 /// One change: the part as it stands, as it would stand, and the expression so changed.
@@ -52,10 +52,33 @@ impl Expr {
             Equal => &[NotEqual],
             NotEqual => &[Equal],
         };
-        for other in others {
+        for other in others.iter().filter(|other| !self.is_same(comparison, **other, (a, b))) {
             let is = format!("{} {} {}", self.text_of(a), other.symbol(), self.text_of(b));
             self.add(id, Node::Compare(*other, a, b), is, all);
         }
+    }
+
+    /// Whether two comparisons never part, because no count is negative and no `k` is above its `n`: such facts are errors.
+    fn is_same(&self, was: Comparison, is: Comparison, (a, b): (NodeId, NodeId)) -> bool {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        let pair = [was, is];
+        let field = |id: NodeId| match &self.nodes[id] {
+            Node::Leaf(leaf) => match self.leaves[*leaf].source {
+                Source::Fact(metric, field) => Some((metric, field)),
+                Source::System(_) | Source::Variable => None,
+            },
+            _ => None,
+        };
+        let is_count = |id: NodeId| match field(id) {
+            Some((metric, _)) => matches!(metric.kind, Kind::Count | Kind::Proportion),
+            None => matches!(self.nodes[id], Node::Size(_)),
+        };
+        let is_zero = |id: NodeId| matches!(self.nodes[id], Node::Literal(Value::Int(0)));
+        let is_above = (is_count(a) && is_zero(b)) || matches!((field(b), field(a)), (Some((m, "k")), Some((n, "n"))) if m.id == n.id);
+        let is_below = (is_zero(a) && is_count(b)) || matches!((field(a), field(b)), (Some((m, "k")), Some((n, "n"))) if m.id == n.id);
+        let is_among = |one: Comparison, other: Comparison| pair == [one, other] || pair == [other, one];
+        (is_above && (is_among(Greater, NotEqual) || is_among(LessOrEqual, Equal)))
+            || (is_below && (is_among(Less, NotEqual) || is_among(GreaterOrEqual, Equal)))
     }
 
     /// The other connective, and the chain without each of its parts.
@@ -179,7 +202,7 @@ mod tests {
     /// Each list was written by hand from the sentence in the documentation.
     #[test]
     fn every_kind_of_change_is_made() {
-        let table: [(&str, &[&str]); 7] = [
+        let table: [(&str, &[&str]); 9] = [
             (
                 "refusal_bank.lower95 >= 0.95",
                 &[
@@ -207,6 +230,12 @@ mod tests {
                     "train.compute.upper > 1e26",
                     "train.compute.upper == 1e26",
                 ],
+            ),
+            // `k` is never above `n`, and no count below zero.
+            ("label.visible.k < label.visible.n", &["label.visible.k <= label.visible.n", "label.visible.k >= label.visible.n"]),
+            (
+                "record.gaps.value > 0",
+                &["record.gaps.value > -1", "record.gaps.value > 1", "record.gaps.value >= 0", "record.gaps.value <= 0"],
             ),
             ("!system.open_source && system.interacts", &["system.open_source", "!system.open_source || system.interacts", "system.interacts", "!system.open_source"]),
             (

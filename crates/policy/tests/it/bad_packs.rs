@@ -43,9 +43,9 @@ fn places_that_do_not_exist() {
   │              ^^^^ no jurisdiction `UK`
   = hint: did you mean `GB`?"#);
     check(&[("'\"CN\" in system.jurisdictions'", "'system.jurisdictions.exists(x, x == \"us-ca\")'")], r#"error[unknown-jurisdiction]: rule `house.refuse`
-  ┌─ house/refuse.toml:8:46
+  ┌─ house/refuse.toml:8:50
 8 │ applies   = 'system.jurisdictions.exists(x, x == "us-ca")'
-  │                                              ^^^^^^^ no jurisdiction `us-ca`
+  │                                                  ^^^^^^^ no jurisdiction `us-ca`
   = hint: did you mean `US-CA`?"#);
     check(&[("from   = 2026-01-01", "when = '\"Europe\" in system.jurisdictions'\nfrom   = 2026-01-01")], r#"error[unknown-jurisdiction]: rule `house.refuse`
    ┌─ house/refuse.toml:20:9
@@ -119,9 +119,9 @@ fn nests_without_end() {
   │                              ^ expected at most 16 levels of nesting"#);
     let nots = "!".repeat(900) + "true";
     check(&[("'\"CN\" in system.jurisdictions'", &format!("'{nots}'"))], &format!(r#"error[limit]: rule `house.refuse`
-  ┌─ house/refuse.toml:8:29
+  ┌─ house/refuse.toml:8:30
 8 │ applies   = '{}…
-  │ {}^ expected at most 16 levels of nesting"#, "!".repeat(227), " ".repeat(28)));
+  │ {}^ expected at most 16 levels of nesting"#, "!".repeat(227), " ".repeat(29)));
 }
 
 #[test]
@@ -152,7 +152,7 @@ error[unknown-field]: rule `house.refuse`
   │              ^^^^ `\u{421}` is not the letter it looks like
   = hint: it is U+0421, which looks like `C`: type it anew");
     check(&[("lower95 >= 0.95", "lower95 \u{2265} 0.95")], "error[syntax]: rule `house.refuse`
-  ┌─ house/refuse.toml:9:36
+  ┌─ house/refuse.toml:9:35
 9 │ pass_when = 'refusal_bank.lower95 \u{2265} 0.95'
   │                                   ^ unexpected `\u{2265}`
   = hint: write `>=`");
@@ -163,7 +163,7 @@ error[unknown-field]: rule `house.refuse`
 #[test]
 fn what_cannot_be_seen() {
     check(&[("'refusal_bank.lower95", "'refusal_\u{200b}bank.lower95")], "error[unseen-character]: the card cannot be read
-  ┌─ house/refuse.toml:9:23
+  ┌─ house/refuse.toml:9:22
 9 │ pass_when = 'refusal_\u{fffd}bank.lower95 >= 0.95'
   │                      ^ U+200B cannot be seen
   = hint: delete it; a card says only what its reader sees");

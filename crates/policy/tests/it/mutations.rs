@@ -37,13 +37,13 @@ fn what_survives_is_named_with_its_place() {
             "20 force 1 from: 2026-01-01 -> 2025-12-31",
             "21 force 1 until: 2027-01-01 -> 2026-12-31",
             "21 force 1 until: 2027-01-01 -> 2027-01-02",
-            "27 needs refusal_bank: interval -> none",
-            "27 needs refusal_bank: max_age_days -> none",
-            "27 needs refusal_bank: max_age_days 31 -> 30",
-            "27 needs refusal_bank: max_age_days 31 -> 32",
-            "27 needs refusal_bank: min_n -> none",
-            "27 needs refusal_bank: min_n 500 -> 499",
-            "27 needs refusal_bank: min_provenance -> none",
+            "26 needs refusal_bank: interval -> none",
+            "26 needs refusal_bank: max_age_days -> none",
+            "26 needs refusal_bank: max_age_days 31 -> 30",
+            "26 needs refusal_bank: max_age_days 31 -> 32",
+            "26 needs refusal_bank: min_n -> none",
+            "26 needs refusal_bank: min_n 500 -> 499",
+            "26 needs refusal_bank: min_provenance -> none",
         ]
     );
     // Noticed: another place, `>`, `<` and both higher constants of the pass, `>=` and `!=` of the fail, a later first day, and n = 501.
