@@ -115,6 +115,13 @@ impl Decimal {
         10_i64.checked_pow(self.exponent as u32)?.checked_mul(self.mantissa)
     }
 
+    /// The exact count, when it is one and fits: FLOP reach beyond 64 bits.
+    #[must_use]
+    pub fn to_u128(self) -> Option<u128> {
+        let power = u32::try_from(self.exponent).ok()?;
+        10_u128.checked_pow(power)?.checked_mul(u128::try_from(self.mantissa).ok()?)
+    }
+
     #[must_use]
     pub const fn is_negative(self) -> bool {
         self.mantissa < 0

@@ -199,7 +199,8 @@ fn durations<'a>(literals: impl Iterator<Item = &'a Value>) -> Vec<Value> {
 }
 
 fn instants<'a>(literals: impl Iterator<Item = &'a Value>) -> Vec<Value> {
-    let mut all = BTreeSet::from([0]);
+    // Two, so that instants compared with each other can be in either order.
+    let mut all = BTreeSet::from([0, 1_000_000_000]);
     for value in literals {
         if let Value::Timestamp(value) = value {
             let nanos = value.as_nanosecond();

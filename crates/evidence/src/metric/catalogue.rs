@@ -1,22 +1,29 @@
 //! The rows. Kept sorted by id, so that a search is an eye's work.
 //!
-//! Here stands what instruments measure; `declared` holds what only a person can say.
+//! Here stands what instruments measure; `declared` holds what only a person can say, `europe` what of that only cards of the Union ask.
 
 use super::{About::*, Kind::*, Metric, row};
 use crate::Unit;
 
 mod declared;
+mod europe;
 use declared::DECLARED;
+use europe::EUROPE;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const fn joined() -> [Metric; MEASURED.len() + DECLARED.len()] {
-    let mut all = [MEASURED[0]; MEASURED.len() + DECLARED.len()];
-    let mut at = 0;
+const PARTS: [&[Metric]; 3] = [MEASURED, DECLARED, EUROPE];
+
+const fn joined() -> [Metric; MEASURED.len() + DECLARED.len() + EUROPE.len()] {
+    let mut all = [MEASURED[0]; MEASURED.len() + DECLARED.len() + EUROPE.len()];
+    let (mut at, mut part, mut row) = (0, 0, 0);
     while at < all.len() {
-        all[at] = if at < MEASURED.len() { MEASURED[at] } else { DECLARED[at - MEASURED.len()] };
-        at += 1;
+        while row == PARTS[part].len() {
+            (part, row) = (part + 1, 0);
+        }
+        all[at] = PARTS[part][row];
+        (at, row) = (at + 1, row + 1);
     }
     all
 }
@@ -251,6 +258,12 @@ const MEASURED: &[Metric] = &[
         "`train.compute` ÷ declared compute of the parent; interval outward.",
         "Missing when the model has no parent or the parent's compute is unknown.",
         "0.02.",
+    ]),
+    row("lineage.modification_thirds", Quantity, Unit::One, Model, [
+        "Compute of the modification in thirds of the original model's training compute: above 1 is above one third.",
+        "3 × `train.compute` ÷ declared compute of the parents, in integers; where a parent's is unknown, ÷ 1e25 FLOP if that parent is systemic, else 1e23; Guidelines C(2025) 5045, 63-64.",
+        "Missing when the model has no parent. Where nobody said whether an unknown parent is systemic, the interval spans both.",
+        "0.06.",
     ]),
     row("marking.present", Proportion, Unit::One, Deployment, [
         "Share of sampled outputs in which the detector finds the machine-readable mark.",

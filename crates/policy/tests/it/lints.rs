@@ -74,7 +74,7 @@ fn errors(pass: &str, fail: &str) -> Vec<String> {
 
 #[test]
 fn conditions_that_say_nothing_or_too_much_are_errors() {
-    let table: [(&str, &str, &[&str]); 16] = [
+    let table: [(&str, &str, &[&str]); 17] = [
         ("refusal_bank.lower95 >= 0.95", "refusal_bank.lower95 < 0.95", &[]),
         (
             "refusal_bank.value >= 0.95",
@@ -143,6 +143,11 @@ fn conditions_that_say_nothing_or_too_much_are_errors() {
             "heldout.perplexity.value < 1e12",
             "false",
             &["fact-without-need:9 `heldout.perplexity` has no `[[needs]]`: any provenance and age would do"],
+        // Two instants can be in either order, though no constant says so.
+        (
+            "bias_data.deletion.value < system.on_market",
+            "bias_data.deletion.value > system.on_market",
+            &["fact-without-need:9 `bias_data.deletion` has no `[[needs]]`: any provenance and age would do"],
         ),
         (
             "refusal_bank.lower95 >= 0.95 && train.steps.value > 10",

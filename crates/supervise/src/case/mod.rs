@@ -85,6 +85,8 @@ pub struct Parent {
     pub action: String,
     /// Training compute as its provider declares it.
     pub compute_flop: Option<Decimal>,
+    /// Whether that model counts as one of systemic risk; asked where its compute is unknown.
+    pub systemic_risk: Option<bool>,
 }
 
 #[derive(Debug, Clone)]

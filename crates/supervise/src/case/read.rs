@@ -53,11 +53,12 @@ fn pack(pack: Spanned<wire::Pack>) -> PackChoice {
     }
 }
 
-const ROLES: [&str; 3] = ["provider", "deployer", "modifier"];
+const ROLES: [&str; 5] = ["provider", "deployer", "modifier", "importer", "distributor"];
 const AUDIENCES: [&str; 3] = ["public", "business", "internal"];
 const RISK_CLASSES: [&str; 4] = ["prohibited", "high", "limited", "minimal"];
 const RISK_ROUTES: [&str; 2] = ["annex-i", "annex-iii"];
 const MODALITIES: [&str; 5] = ["text", "image", "audio", "video", "code"];
+const CHAPTERS: [&str; 3] = ["transparency", "copyright", "safety"];
 const JURISDICTIONS: [&str; 12] =
     ["EU", "CN", "KR", "JP", "UK", "SG", "US", "US-CA", "US-NY", "US-IL", "US-CO", "US-TX"];
 
@@ -82,13 +83,22 @@ impl Reader<'_> {
         put("modalities", self.list_of("modality", system.modalities, &MODALITIES)?)?;
         put("on_market", system.on_market.map(|date| self.midnight(&date)).transpose()?.map(Value::Timestamp))?;
         put("revenue_usd", system.revenue_usd.map(|n| self.positive(&n)).transpose()?.map(Value::Decimal))?;
-        put("general_purpose", system.general_purpose.map(Value::Bool))?;
-        put("systemic_risk", system.systemic_risk.map(Value::Bool))?;
-        put("open_source", system.open_source.map(Value::Bool))?;
-        put("interacts", system.interacts.map(Value::Bool))?;
-        put("opinion_attributes", system.opinion_attributes.map(Value::Bool))?;
-        put("modifies_existing", system.modifies_existing.map(Value::Bool))
-            .map(|()| values)
+        put("code_of_practice", self.list_of("chapter", system.code_of_practice, &CHAPTERS)?)?;
+        for (name, flag) in [
+            ("general_purpose", system.general_purpose),
+            ("systemic_risk", system.systemic_risk),
+            ("open_source", system.open_source),
+            ("interacts", system.interacts),
+            ("opinion_attributes", system.opinion_attributes),
+            ("modifies_existing", system.modifies_existing),
+            ("redesigned", system.redesigned),
+            ("public_authority", system.public_authority),
+            ("law_enforcement", system.law_enforcement),
+            ("biometric_identification", system.biometric_identification),
+        ] {
+            put(name, flag.map(Value::Bool))?;
+        }
+        Ok(values)
     }
 
     fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {
@@ -185,7 +195,7 @@ impl Reader<'_> {
             let digest = parent.digest.get_ref().parse();
             let digest = digest.map_err(|error| self.complain(parent.digest.span(), format!("{error}"), ""))?;
             let compute_flop = parent.compute_flop.map(|number| self.positive(&number)).transpose()?;
-            Ok(Parent { digest, action: parent.action, compute_flop })
+            Ok(Parent { digest, action: parent.action, compute_flop, systemic_risk: parent.systemic_risk })
         };
         Ok(ModelShape {
             layers: model.layers,

@@ -40,6 +40,11 @@ pub(super) struct System {
     pub(super) opinion_attributes: Option<bool>,
     pub(super) modifies_existing: Option<bool>,
     pub(super) revenue_usd: Option<Spanned<Number>>,
+    pub(super) redesigned: Option<bool>,
+    pub(super) public_authority: Option<bool>,
+    pub(super) law_enforcement: Option<bool>,
+    pub(super) biometric_identification: Option<bool>,
+    pub(super) code_of_practice: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +122,7 @@ pub(super) struct Parent {
     pub(super) digest: Spanned<String>,
     pub(super) action: String,
     pub(super) compute_flop: Option<Spanned<Number>>,
+    pub(super) systemic_risk: Option<bool>,
 }
 
 #[derive(Deserialize)]
