@@ -143,6 +143,7 @@ fn conditions_that_say_nothing_or_too_much_are_errors() {
             "heldout.perplexity.value < 1e12",
             "false",
             &["fact-without-need:9 `heldout.perplexity` has no `[[needs]]`: any provenance and age would do"],
+        ),
         // Two instants can be in either order, though no constant says so.
         (
             "bias_data.deletion.value < system.on_market",
