@@ -8,7 +8,6 @@ use crate::verdict::{DecidedUnder, Decision, Effect, Finding, Mode, Outcome, Rea
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
 
 /// What is decided by: packs with their mode, and waivers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,12 +34,10 @@ impl Rules {
 #[must_use]
 pub fn decide<'a>(rules: &'a Rules, stage: Option<Stage>, system: &System, facts: &Facts, as_of: Date) -> Decision<'a> {
     let is_asked = |card: &Card| stage.is_none_or(|stage| card.gates.contains(&stage));
-    let mut verdicts: Vec<Verdict<'a>> = rules
-        .cards()
-        .filter(|(_, _, card)| is_asked(card))
-        .map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)))
-        .collect();
-    verdicts.sort_by(|a, b| (&a.card.id, a.pack).cmp(&(&b.card.id, b.pack)));
+    let mut asked: Vec<(&Pack, Mode, &Card)> = rules.cards().filter(|(_, _, card)| is_asked(card)).collect();
+    asked.sort_by(|(pack, _, card), (other_pack, _, other)| (&card.id, pack.name()).cmp(&(&other.id, other_pack.name())));
+    let decided = asked.into_iter().map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)));
+    let mut verdicts: Vec<Verdict<'a>> = decided.collect();
     let idle_waivers = rules.waivers.iter().filter_map(|waiver| {
         let why = lay(waiver, rules, &mut verdicts, system, as_of)?;
         Some((waiver, why))
@@ -93,30 +90,33 @@ fn lay<'a>(
 /// The answers of one card's conditions, given the facts that meet its needs.
 pub(crate) struct View<'a> {
     pub(crate) card: &'a Card,
-    pub(crate) system: &'a System,
-    pub(crate) facts: &'a Facts,
-    pub(crate) as_of: Date,
+    facts: &'a Facts,
+    as_of: Date,
+    /// By slot: missing where the fact is absent, void, or fails a need.
+    values: Vec<Operand<'a>>,
     /// Needs that are not met, optional ones among them.
     pub(crate) unmet: Vec<Unmet>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(card: &'a Card, system: &'a System, facts: &'a Facts, as_of: Date) -> Self {
-        let unmet = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
-        Self { card, system, facts, as_of, unmet }
-    }
-
-    /// The value of a path: missing where the fact is absent, void, or fails a need.
-    pub(crate) fn operand(&self, leaf: &Leaf) -> Operand<'a> {
-        match leaf.source {
-            Source::System(name) => self.system.operand(name),
+        let unmet: Vec<Unmet> = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
+        let value = |leaf: &Leaf| match leaf.source {
+            Source::System(name) => system.operand(name),
             Source::Variable => Operand::Missing,
             Source::Fact(metric, field) => {
-                let is_unmet = self.unmet.iter().any(|unmet| unmet.fact == metric.id);
-                let fact = self.facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, self.as_of));
+                let is_unmet = unmet.iter().any(|unmet| unmet.fact == metric.id);
+                let fact = facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, as_of));
                 fact.map_or(Operand::Missing, |fact| fact.operand(field))
             }
-        }
+        };
+        let values = card.leaves.iter().map(value).collect();
+        Self { card, facts, as_of, values, unmet }
+    }
+
+    /// The value of a path of the card.
+    pub(crate) fn operand(&self, leaf: &Leaf) -> Operand<'a> {
+        self.values.get(leaf.slot).copied().unwrap_or(Operand::Missing)
     }
 
     pub(crate) fn truth(&self, expr: &'a Expr) -> Truth {
@@ -300,19 +300,20 @@ fn in_force(view: &View<'_>) -> Result<(), Reason> {
 
 /// The facts that the needs and the given conditions name, with the fields they read, sorted by id.
 fn used(view: &View<'_>, conditions: &[Condition]) -> Vec<Used> {
-    let mut fields: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
+    let mut read: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
     if conditions.len() > 1 {
-        fields.extend(view.card.needs.iter().map(|need| (need.metric.id, Vec::new())));
+        read.extend(view.card.needs.iter().map(|need| (need.metric.id, Vec::new())));
     }
     for leaf in conditions.iter().flat_map(|condition| view.card.condition(*condition).leaves()) {
-        if let Source::Fact(metric, field) = leaf.source {
-            let read = fields.entry(metric.id).or_default();
-            if !read.contains(&field) {
-                read.push(field);
-            }
+        let Source::Fact(metric, field) = leaf.source else { continue };
+        match read.iter_mut().find(|(id, _)| *id == metric.id) {
+            Some((_, fields)) if fields.contains(&field) => {}
+            Some((_, fields)) => fields.push(field),
+            None => read.push((metric.id, vec![field])),
         }
     }
-    fields.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
+    read.sort_unstable_by_key(|(id, _)| *id);
+    read.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
 }
 
 fn used_fact(fact: &Fact, need: Option<&Need>, read: &[&'static str]) -> Used {

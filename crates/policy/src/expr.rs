@@ -187,6 +187,10 @@ impl Expr {
         &self.leaves
     }
 
+    pub(crate) fn leaves_mut(&mut self) -> &mut [Leaf] {
+        &mut self.leaves
+    }
+
     pub(crate) fn root(&self) -> NodeId {
         self.nodes.len() - 1
     }

@@ -108,7 +108,7 @@ pub(crate) fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option
     let tests = tests(reader, table, &needs);
     let (conditions, lines) = conditions?;
     let [applies, pass_when, fail_when] = conditions;
-    Some(Card {
+    let card = Card {
         file: reader.file.to_owned(),
         digest: Digest::of(reader.text.as_bytes()),
         id: id?,
@@ -127,9 +127,11 @@ pub(crate) fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option
         needs,
         maps,
         tests,
+        leaves: Vec::new(),
         lines,
         text: reader.text.to_owned(),
-    })
+    };
+    Some(card.with_slots())
 }
 
 fn gates(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Stage> {

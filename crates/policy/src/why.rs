@@ -32,8 +32,12 @@ pub(crate) fn decisive(view: &View<'_>, expr: &Expr, id: NodeId) -> (NodeId, Vec
         Node::Or(parts) => (parts, Truth::False),
         _ => return (id, vec![id]),
     };
-    let answer = truth(id);
-    let mut counting = parts.iter().copied().filter(|part| truth(*part) == answer);
+    let answers: Vec<Truth> = parts.iter().map(|part| truth(*part)).collect();
+    let answer = match expr.node(id) {
+        Node::And(_) => answers.iter().copied().fold(Truth::True, Truth::and),
+        _ => answers.iter().copied().fold(Truth::False, Truth::or),
+    };
+    let mut counting = parts.iter().zip(&answers).filter(|(_, part)| **part == answer).map(|(part, _)| *part);
     let counting: Vec<NodeId> = match answer {
         Truth::Missing => counting.collect(),
         answer if answer == needs_all => parts.clone(),

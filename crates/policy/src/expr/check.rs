@@ -22,6 +22,8 @@ pub struct Leaf {
     pub path: String,
     pub source: Source,
     pub kind: Type,
+    /// Its place among the paths of the whole card, where it stands in one.
+    pub(crate) slot: usize,
 }
 
 pub(super) fn check(text: &str, tree: &Tree, place: Place, resolve: Resolve<'_>) -> Result<Expr, ExprError> {
@@ -114,7 +116,8 @@ impl Checker<'_> {
             let error = ExprError::new(unresolved.code, unresolved.message, span.clone());
             ExprError { hint: unresolved.hint, ..error }
         })?;
-        self.expr.leaves.push(Leaf { path: path.to_owned(), source, kind });
+        let slot = self.expr.leaves.len();
+        self.expr.leaves.push(Leaf { path: path.to_owned(), source, kind, slot });
         Ok((Node::Leaf(self.expr.leaves.len() - 1), kind))
     }
 
