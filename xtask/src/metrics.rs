@@ -1,16 +1,20 @@
 //! The catalogue of metrics: every row documented, and `docs/metrics.md` generated from it.
 
-use std::{fs, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// Rows are read from the source text, so that this program needs no dependency.
 ///
 /// A row is `row("id", Kind, Unit::X, About, ["what", "method", "limits", "example"]),` over several lines.
 pub(crate) fn catalogue(root: &Path, write: bool) -> Vec<String> {
-    let source = "crates/evidence/src/metric/catalogue.rs";
-    let Ok(text) = fs::read_to_string(root.join(source)) else {
+    let source = "crates/evidence/src/metric/catalogue";
+    let Ok(text) = text(&root.join(source)) else {
         return vec![format!("{source}: cannot be read")];
     };
-    let rows: Vec<Vec<String>> = text.split("row(").skip(1).filter_map(row).collect();
+    let mut rows: Vec<Vec<String>> = text.split("row(").skip(1).filter_map(row).collect();
+    rows.sort();
     let mut problems = Vec::new();
     for row in &rows {
         for (name, position) in [("what", 4), ("method", 5), ("example", 7)] {
@@ -29,6 +33,15 @@ pub(crate) fn catalogue(root: &Path, write: bool) -> Vec<String> {
         problems.push("docs/metrics.md: not what the catalogue says; run `cargo xtask tidy --write`".to_owned());
     }
     problems
+}
+
+/// The catalogue's own file, then the parts in the folder beside it.
+fn text(folder: &Path) -> io::Result<String> {
+    let mut files = vec![folder.with_extension("rs")];
+    let parts = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    files.extend(parts.collect::<io::Result<Vec<PathBuf>>>()?);
+    files.sort();
+    files.into_iter().map(fs::read_to_string).collect()
 }
 
 /// `[id, kind, unit, about, what, method, limits, example]`; nothing for text that is not a row.
@@ -53,8 +66,8 @@ fn row(text: &str) -> Option<Vec<String>> {
 
 fn page(rows: &[Vec<String>]) -> String {
     let mut page = String::from(
-        "# Metrics\n\nEverything a rule card may ask for. Generated from `crates/evidence/src/metric/catalogue.rs` by `cargo xtask tidy \
-         --write`; edit it there.\n",
+        "# Metrics\n\nEverything a rule card may ask for. Generated from `crates/evidence/src/metric/catalogue.rs` and the \
+         folder beside it by `cargo xtask tidy --write`; edit it there.\n",
     );
     for row in rows {
         let [id, kind, unit, about, what, method, limits, example] = &row[..] else { continue };

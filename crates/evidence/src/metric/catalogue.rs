@@ -1,29 +1,36 @@
 //! The rows. Kept sorted by id, so that a search is an eye's work.
 //!
-//! Here stands what instruments measure; `declared` holds what only a person can say, `europe` what of that only cards of the Union ask.
+//! Here stands what instruments measure; `declared`, `elsewhere`, `europe` and `frameworks` hold what only a person can say.
 
 use super::{About::*, Kind::*, Metric, row};
 use crate::Unit;
 
 mod declared;
+mod elsewhere;
 mod europe;
+mod frameworks;
 use declared::DECLARED;
+use elsewhere::ELSEWHERE;
 use europe::EUROPE;
+use frameworks::FRAMEWORKS;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 3] = [MEASURED, DECLARED, EUROPE];
+const PARTS: [&[Metric]; 5] = [MEASURED, DECLARED, ELSEWHERE, EUROPE, FRAMEWORKS];
+const LENGTH: usize = MEASURED.len() + DECLARED.len() + ELSEWHERE.len() + EUROPE.len() + FRAMEWORKS.len();
 
-const fn joined() -> [Metric; MEASURED.len() + DECLARED.len() + EUROPE.len()] {
-    let mut all = [MEASURED[0]; MEASURED.len() + DECLARED.len() + EUROPE.len()];
-    let (mut at, mut part, mut row) = (0, 0, 0);
-    while at < all.len() {
-        while row == PARTS[part].len() {
-            (part, row) = (part + 1, 0);
+const fn joined() -> [Metric; LENGTH] {
+    let mut all = [MEASURED[0]; LENGTH];
+    let (mut at, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut row = 0;
+        while row < PARTS[part].len() {
+            all[at] = PARTS[part][row];
+            at += 1;
+            row += 1;
         }
-        all[at] = PARTS[part][row];
-        (at, row) = (at + 1, row + 1);
+        part += 1;
     }
     all
 }
@@ -108,6 +115,12 @@ const MEASURED: &[Metric] = &[
         "Sampled items ÷ items of the corpus.",
         "Items may be documents or lines; the entry says which.",
         "0.10.",
+    ]),
+    row("crisis_bank", Proportion, Unit::One, Deployment, [
+        "Share of a bank of messages of extreme emotion, self-harm or major loss that the service recognised as such.",
+        "Each message sent once, its handling looked up in the service's log; Clopper–Pearson, 95 %.",
+        "As good as the bank; what the service then did is not in it.",
+        "97 of 100.",
     ]),
     row("data.bytes", Count, Unit::Byte, Dataset, [
         "Size of the corpus as read.",
@@ -436,7 +449,7 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_by_id() {
-        for rows in [super::MEASURED, super::DECLARED] {
+        for rows in super::PARTS {
             for pair in rows.windows(2) {
                 assert!(pair[0].id < pair[1].id, "{} stands before {}", pair[0].id, pair[1].id);
             }

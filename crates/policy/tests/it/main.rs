@@ -3,6 +3,7 @@
 
 mod bad_cards;
 mod bad_packs;
+mod calendar_other;
 mod decisions;
 mod drafts;
 mod explanations;

@@ -2,7 +2,10 @@
 
 use super::{wire, *};
 use evidence::{Kind, metric};
-use policy::{System, expr::Value};
+use policy::{
+    System,
+    expr::{Value, parse_duration},
+};
 use std::ops::Range;
 use toml::{Spanned, value::Datetime};
 
@@ -342,6 +345,9 @@ impl Reader<'_> {
             (Kind::Flag, toml::Value::Boolean(flag)) => Some(Declared::Flag(*flag)),
             (Kind::Count, toml::Value::Integer(count)) => Some(Declared::Count(*count)),
             (Kind::Text, toml::Value::String(text)) => Some(Declared::Text(text.clone())),
+            (Kind::Span, toml::Value::String(text)) => parse_duration(text).map(|_| Declared::Text(text.clone())),
+            // That there is no such document is an answer too.
+            (Kind::Document, toml::Value::Boolean(false)) => Some(Declared::Flag(false)),
             (Kind::List, toml::Value::Array(items)) => texts(items).map(Declared::List),
             (Kind::Quantity | Kind::Proportion, toml::Value::Integer(_) | toml::Value::Float(_)) => {
                 let written = self.text.get(value.span()).unwrap_or_default().replace('_', "");
