@@ -3,13 +3,13 @@
 use crate::expr::{Expr, Node, Source, Value};
 use std::ops::Range;
 
-/// SPEC: ISO 3166-1 alpha-2, the 249 codes assigned officially.
+/// SPEC: ISO 3166-1 alpha-2, the 249 codes assigned officially, with the reserved `UK` in the place of `GB`, as cases write it.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW \
     BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA \
-    GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
+    GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
     KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY \
     MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH \
-    SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI \
+    SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UK UM US UY UZ VA VC VE VG VI \
     VN VU WF WS YE YT ZA ZM ZW";
 
 /// SPEC: ISO 3166-2:US, the states and the federal district.
@@ -33,7 +33,7 @@ pub fn is_jurisdiction(name: &str) -> bool {
 /// What a misspelt one is likely to mean.
 pub(crate) fn hint(name: &str) -> String {
     let upper = name.to_ascii_uppercase().replace('_', "-");
-    let usual = [("UK", "GB"), ("UE", "EU"), ("USA", "US"), ("PRC", "CN"), ("ROK", "KR"), ("CA-US", "US-CA")];
+    let usual = [("GB", "UK"), ("UE", "EU"), ("USA", "US"), ("PRC", "CN"), ("ROK", "KR"), ("CA-US", "US-CA")];
     let meant = usual.into_iter().find(|(odd, _)| *odd == upper).map(|(_, code)| code.to_owned());
     match meant.or_else(|| is_jurisdiction(&upper).then_some(upper)) {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -80,11 +80,11 @@ mod tests {
 
     #[test]
     fn codes_are_known_and_slips_are_not() {
-        for good in ["EU", "CN", "KR", "GB", "US", "US-CA", "US-DC", "CA-ON", "DE-BY", "JP"] {
+        for good in ["EU", "CN", "KR", "UK", "US", "US-CA", "US-DC", "CA-ON", "DE-BY", "JP"] {
             assert!(is_jurisdiction(good), "{good}");
         }
         for (bad, expected) in [
-            ("UK", "did you mean `GB`?"),
+            ("GB", "did you mean `UK`?"),
             ("eu", "did you mean `EU`?"),
             ("US_CA", "did you mean `US-CA`?"),
             ("US-XX", "write `EU`, a country of ISO 3166-1 such as `KR`, or a part of one such as `US-CA`"),
