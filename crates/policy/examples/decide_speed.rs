@@ -2,7 +2,8 @@
 //! long a thousand cards take on ten thousand measurements and declarations.
 //!
 //! `decide_speed FOLDER…`: of 1,000 decisions the fastest (what the machine can do when nothing else runs), the median and the
-//! slowest, in microseconds, and the same with the canonical bytes rendered. The thousand cards are those of the folders, again and again under other ids.
+//! slowest, in microseconds, and the same with the canonical bytes rendered. The thousand cards are those of the folders, again
+//! and again under other ids.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark: it prints and reads the clock")]
 
 use evidence::{Declaration, Declared, Digest, Interval, Kind, Measurement, Metric, Provenance, Subject, metric};

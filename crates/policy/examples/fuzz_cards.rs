@@ -170,7 +170,8 @@ fn placed(errors: &[CardError], text: &str) -> Result<bool, String> {
 /// Cuts, doubles, replaces or inserts at a random place, kept valid UTF-8.
 fn damaged(dice: &mut Dice, text: String, other: &str) -> String {
     let at = boundary(&text, dice.below(text.len() + 1));
-    let end = boundary(&text, (at + dice.below(if dice.below(8) == 0 { 2000 } else { 12 })).min(text.len()));
+    let longest = if dice.below(8) == 0 { 2000 } else { 12 };
+    let end = boundary(&text, (at + dice.below(longest)).min(text.len()));
     let (head, cut, tail) = (&text[..at], &text[at..end], &text[end..]);
     match dice.below(7) {
         0 => format!("{head}{tail}"),
@@ -252,7 +253,7 @@ fn operand(kind: Type, pick: u64) -> Operand<'static> {
 
 /// An expression that is mostly well typed.
 fn grown(dice: &mut Dice, depth: usize) -> String {
-    let mut deeper = |dice: &mut Dice| grown(dice, depth.saturating_sub(1));
+    let deeper = |dice: &mut Dice| grown(dice, depth.saturating_sub(1));
     match (depth, dice.below(12)) {
         (0, _) | (_, 0) => dice.of(&["b", "c.d", "true", "false"]).to_owned(),
         (_, 1) => format!("!({})", deeper(dice)),
