@@ -76,7 +76,9 @@ fn measure(what: &str, rules: &Rules, facts: &Facts, n_times: usize) {
     }
     decided.sort_unstable();
     rendered.sort_unstable();
-    let told = |all: &[u128]| format!("fastest {} us, median {} us, slowest {} us", all[0], all[all.len() / 2], all[all.len() - 1]);
+    let told = |all: &[u128]| {
+        format!("fastest {} us, median {} us, slowest {} us", all[0], all[all.len() / 2], all[all.len() - 1])
+    };
     println!("{what}: {} cards", rules.cards().count());
     println!("  decide: {}", told(&decided));
     println!("  decide and render {n_bytes} bytes: {}", told(&rendered));

@@ -40,17 +40,77 @@ impl Dice {
 
 /// What the parsers treat specially, and what they should not.
 const TOKENS: [&str; 64] = [
-    "&&", "||", "!", "==", "!=", "<", "<=", ">", ">=", "in", "(", ")", "[", "]", "{", "}", ",", ".", "-", "+", "=", "'", "\"", "'''",
-    "\"\"\"", "\\", "\\u0041", "\\ud800", "#", "\n", "\r", "\t", "[[", "]]", "[[tests]]\n", "[[needs]]\n", "[[force]]\n", "size(", "has(",
-    "timestamp(\"2026-08-02T00:00:00Z\")", "duration(\"-2562047h\")", "duration(\"9223372036s\")", ".exists(x, x == \"a\")", ".all(y, true)",
-    ".startsWith(\"US\")", "system.jurisdictions", "system.on_market", "refusal_bank.lower95", "train.compute.upper", "true", "false", "1e45",
-    "1e-45", "9223372036854775807", "-9223372036854775808", "0.333333333333333", "999999999999999e30", "2026-13-45", "9999-12-31", "0000-01-01",
-    "-9999-01-01", "\u{200b}", "\u{430}", "生",
+    "&&",
+    "||",
+    "!",
+    "==",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "in",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ".",
+    "-",
+    "+",
+    "=",
+    "'",
+    "\"",
+    "'''",
+    "\"\"\"",
+    "\\",
+    "\\u0041",
+    "\\ud800",
+    "#",
+    "\n",
+    "\r",
+    "\t",
+    "[[",
+    "]]",
+    "[[tests]]\n",
+    "[[needs]]\n",
+    "[[force]]\n",
+    "size(",
+    "has(",
+    "timestamp(\"2026-08-02T00:00:00Z\")",
+    "duration(\"-2562047h\")",
+    "duration(\"9223372036s\")",
+    ".exists(x, x == \"a\")",
+    ".all(y, true)",
+    ".startsWith(\"US\")",
+    "system.jurisdictions",
+    "system.on_market",
+    "refusal_bank.lower95",
+    "train.compute.upper",
+    "true",
+    "false",
+    "1e45",
+    "1e-45",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "0.333333333333333",
+    "999999999999999e30",
+    "2026-13-45",
+    "9999-12-31",
+    "0000-01-01",
+    "-9999-01-01",
+    "\u{200b}",
+    "\u{430}",
+    "生",
 ];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let (Some(seconds), Some(seed)) = (words.first().and_then(|w| w.parse::<u64>().ok()), words.get(1).and_then(|w| w.parse().ok())) else {
+    let (Some(seconds), Some(seed)) =
+        (words.first().and_then(|w| w.parse::<u64>().ok()), words.get(1).and_then(|w| w.parse().ok()))
+    else {
         println!("usage: fuzz_cards SECONDS SEED FOLDER…");
         return ExitCode::from(2);
     };
@@ -73,7 +133,14 @@ fn main() -> ExitCode {
     println!(
         "{} inputs in {seconds} s from seed {seed}: {} read, {} refused, {} expressions typed; {} panics, {} slow, {} misplaced; slowest {} us, \
          mean {} us",
-        tally.n, tally.n_read, tally.n_refused, tally.n_typed, tally.n_panics, tally.n_slow, tally.n_misplaced, tally.longest.as_micros(),
+        tally.n,
+        tally.n_read,
+        tally.n_refused,
+        tally.n_typed,
+        tally.n_panics,
+        tally.n_slow,
+        tally.n_misplaced,
+        tally.longest.as_micros(),
         tally.total.as_micros() / u128::from(tally.n.max(1))
     );
     if tally.n_panics + tally.n_slow + tally.n_misplaced == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -243,9 +310,13 @@ fn operand(kind: Type, pick: u64) -> Operand<'static> {
         (_, 1) => Operand::Error(Fault::Overflow),
         (Type::BOOL, pick) => Operand::Bool(pick == 2),
         (Type::INT, pick) => Operand::Int([i64::MIN, i64::MAX, 0][pick as usize - 2]),
-        (Type::DECIMAL, pick) => Operand::Decimal([evidence::Decimal::ZERO, evidence::Decimal::ONE, evidence::Decimal::ONE][pick as usize - 2]),
+        (Type::DECIMAL, pick) => Operand::Decimal(
+            [evidence::Decimal::ZERO, evidence::Decimal::ONE, evidence::Decimal::ONE][pick as usize - 2],
+        ),
         (Type::TEXT, pick) => Operand::Text(["", "US-CA", "生"][pick as usize - 2]),
-        (Type::TIMESTAMP, pick) => Operand::Instant([-62_135_596_800_000_000_000, 253_402_300_799_999_999_999, 0][pick as usize - 2]),
+        (Type::TIMESTAMP, pick) => {
+            Operand::Instant([-62_135_596_800_000_000_000, 253_402_300_799_999_999_999, 0][pick as usize - 2])
+        }
         (Type::DURATION, pick) => Operand::Duration([i64::MIN, i64::MAX, 0][pick as usize - 2]),
         _ => Operand::List(&[]),
     }

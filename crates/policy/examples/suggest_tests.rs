@@ -22,7 +22,11 @@ fn folder_of_cards(folder: &Path) -> Result<(), String> {
     let said = |error: std::io::Error| error.to_string();
     let manifest = fs::read_to_string(folder.join("pack.toml")).unwrap_or_default();
     let equivalents = Manifest::read("pack.toml", &manifest).map(|manifest| manifest.equivalents).unwrap_or_default();
-    let mut paths = fs::read_dir(folder).map_err(said)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(said)?;
+    let mut paths = fs::read_dir(folder)
+        .map_err(said)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(said)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !path.ends_with("pack.toml"));
     paths.sort();
     let (mut n_all, mut n_left) = (0, 0);
@@ -35,7 +39,9 @@ fn folder_of_cards(folder: &Path) -> Result<(), String> {
             let pack = compiled.map_err(|errors| errors.first().map(ToString::to_string).unwrap_or_default())?;
             let card = &pack.cards()[0];
             let mut mutated = mutate(card, true);
-            mutated.survived.retain(|one| !equivalents.iter().any(|other| other.rule == one.rule && other.mutation == one.mutation));
+            mutated.survived.retain(|one| {
+                !equivalents.iter().any(|other| other.rule == one.rule && other.mutation == one.mutation)
+            });
             let Some(suggestion) = mutated.survived.iter().find_map(|one| one.suggestion.clone()) else {
                 mutated.survived.iter().for_each(|one| println!("{one}"));
                 n_left += mutated.survived.len();

@@ -12,8 +12,24 @@ pub const SCHEMA: i64 = 1;
 
 /// The fields of the card itself: what a stray key inside another table is checked against.
 pub(crate) const FIELDS: [&str; 18] = [
-    "schema", "id", "version", "kind", "title", "severity", "owner", "remedy", "gates", "applies", "pass_when", "fail_when",
-    "cite", "force", "needs", "maps", "tests", "check",
+    "schema",
+    "id",
+    "version",
+    "kind",
+    "title",
+    "severity",
+    "owner",
+    "remedy",
+    "gates",
+    "applies",
+    "pass_when",
+    "fail_when",
+    "cite",
+    "force",
+    "needs",
+    "maps",
+    "tests",
+    "check",
 ];
 
 /// How a rule is answered.

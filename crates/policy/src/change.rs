@@ -112,12 +112,12 @@ pub fn nearest(decision: &Decision<'_>, system: &System, facts: &Facts) -> Vec<N
 
 /// The fewest turns that let a rule pass: what is needed first, then what the conditions ask.
 fn to_pass(view: &View<'_>, finding: &Finding) -> Vec<Turn> {
-    let mut turns: Vec<Turn> = finding.unmet.iter().map(|unmet| Turn::said(unmet.fact, Way::Provide, unmet.sentence.clone())).collect();
+    let mut turns: Vec<Turn> =
+        finding.unmet.iter().map(|unmet| Turn::said(unmet.fact, Way::Provide, unmet.sentence.clone())).collect();
     let wanted = [(Condition::Applies, true), (Condition::PassWhen, true), (Condition::FailWhen, false)];
     for (condition, is_wanted) in wanted {
-        let expr = view.card.condition(condition);
-        for atom in fewest(view, expr, expr.root(), is_wanted) {
-            let turn = turn(view, expr, atom);
+        for atom in fewest(view, condition, view.card.condition(condition).root(), is_wanted) {
+            let turn = turn(view, condition, atom);
             let is_told = turns.iter().any(|told| told.sentence == turn.sentence || is_of_fact(&turn.path, &told.path));
             if !is_told {
                 turns.push(turn);
@@ -133,17 +133,18 @@ fn is_of_fact(path: &str, id: &str) -> bool {
 }
 
 /// The fewest atoms that would have to turn for a node to be as wanted.
-fn fewest(view: &View<'_>, expr: &Expr, id: NodeId, is_wanted: bool) -> Vec<NodeId> {
-    if expr.truth_at(id, &|leaf| view.operand(leaf)) == Truth::from(is_wanted) {
+fn fewest(view: &View<'_>, condition: Condition, id: NodeId, is_wanted: bool) -> Vec<NodeId> {
+    let expr = view.card.condition(condition);
+    if view.truth_of(condition, id) == Truth::from(is_wanted) {
         return Vec::new();
     }
-    let all_of = |parts: &[NodeId]| parts.iter().flat_map(|part| fewest(view, expr, *part, is_wanted)).collect();
+    let all_of = |parts: &[NodeId]| parts.iter().flat_map(|part| fewest(view, condition, *part, is_wanted)).collect();
     let one_of = |parts: &[NodeId]| {
-        let ways = parts.iter().map(|part| fewest(view, expr, *part, is_wanted));
+        let ways = parts.iter().map(|part| fewest(view, condition, *part, is_wanted));
         ways.min_by_key(|atoms| (atoms.len(), atoms.iter().any(|atom| reads_system(expr, *atom)))).unwrap_or_default()
     };
     match (expr.node(id), is_wanted) {
-        (Node::Not(inner), _) => fewest(view, expr, *inner, !is_wanted),
+        (Node::Not(inner), _) => fewest(view, condition, *inner, !is_wanted),
         (Node::And(parts), true) | (Node::Or(parts), false) => all_of(parts),
         (Node::Or(parts), true) | (Node::And(parts), false) => one_of(parts),
         _ => vec![id],
@@ -169,7 +170,7 @@ pub(crate) fn changes(view: &View<'_>, finding: &Finding) -> Vec<Turn> {
         all.extend(finding.unmet.iter().map(provide));
         return all;
     }
-    let of = |condition: Condition| turning(view, view.card.condition(condition));
+    let of = |condition: Condition| turning(view, condition);
     all.extend(match outcome {
         Outcome::Pass | Outcome::Error => of(Condition::PassWhen),
         Outcome::NotApplicable => of(Condition::Applies),
@@ -187,17 +188,23 @@ pub(crate) fn changes(view: &View<'_>, finding: &Finding) -> Vec<Turn> {
 }
 
 /// For each part that counts towards the answer, what would turn it over.
-fn turning(view: &View<'_>, expr: &Expr) -> Vec<Turn> {
-    why::decisive(view, expr, expr.root()).1.into_iter().map(|atom| turn(view, expr, atom)).collect()
+fn turning(view: &View<'_>, condition: Condition) -> Vec<Turn> {
+    let root = view.card.condition(condition).root();
+    why::decisive(view, condition, root).1.into_iter().map(|atom| turn(view, condition, atom)).collect()
 }
 
-fn turn(view: &View<'_>, expr: &Expr, id: NodeId) -> Turn {
-    let value = |id: NodeId| expr.value_at(id, &|leaf| view.operand(leaf));
+fn turn(view: &View<'_>, condition: Condition, id: NodeId) -> Turn {
+    let expr = view.card.condition(condition);
+    let value = |id: NodeId| view.value(condition, id);
     let truth = value(id).truth();
     let text = why::unwrapped(expr.text_of(id));
     if matches!(truth, Truth::Missing | Truth::Error) {
-        let path = why::leaves_below(expr, id).into_iter().find(|leaf| !value(*leaf).is_known()).map_or(text, |leaf| expr.text_of(leaf));
-        let sentence = format!("{}; a valid value would decide `{}`", why::sentence(view, expr, id), expr.text_of(id));
+        let path = why::leaves_below(expr, id)
+            .into_iter()
+            .find(|leaf| !value(*leaf).is_known())
+            .map_or(text, |leaf| expr.text_of(leaf));
+        let sentence =
+            format!("{}; a valid value would decide `{}`", why::sentence(view, condition, id), expr.text_of(id));
         return Turn::said(path, Way::Provide, sentence);
     }
     let is_true = truth == Truth::True;
@@ -214,8 +221,10 @@ fn turn(view: &View<'_>, expr: &Expr, id: NodeId) -> Turn {
         ..Turn::said(path, way, sentence)
     };
     let way = match (comparison, is_true) {
-        (Comparison::Greater | Comparison::GreaterOrEqual, false) | (Comparison::Less | Comparison::LessOrEqual, true) => Way::Rise,
-        (Comparison::Greater | Comparison::GreaterOrEqual, true) | (Comparison::Less | Comparison::LessOrEqual, false) => Way::Fall,
+        (Comparison::Greater | Comparison::GreaterOrEqual, false)
+        | (Comparison::Less | Comparison::LessOrEqual, true) => Way::Rise,
+        (Comparison::Greater | Comparison::GreaterOrEqual, true)
+        | (Comparison::Less | Comparison::LessOrEqual, false) => Way::Fall,
         (Comparison::Equal, true) | (Comparison::NotEqual, false) => {
             return told(Way::Differ, format!("{path} is {limit} and would have to differ"));
         }

@@ -1,13 +1,14 @@
 //! The decision, pure: rules, system, facts and a day give the same bytes each time.
 
 use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
-use crate::expr::{Expr, Leaf, Operand, Source, Truth};
+use crate::expr::{Leaf, NodeId, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
 use crate::pack::Pack;
 use crate::verdict::{DecidedUnder, Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
+use std::cell::OnceCell;
 
 /// What is decided by: packs with their mode, and waivers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,8 +36,11 @@ impl Rules {
 pub fn decide<'a>(rules: &'a Rules, stage: Option<Stage>, system: &System, facts: &Facts, as_of: Date) -> Decision<'a> {
     let is_asked = |card: &Card| stage.is_none_or(|stage| card.gates.contains(&stage));
     let mut asked: Vec<(&Pack, Mode, &Card)> = rules.cards().filter(|(_, _, card)| is_asked(card)).collect();
-    asked.sort_by(|(pack, _, card), (other_pack, _, other)| (&card.id, pack.name()).cmp(&(&other.id, other_pack.name())));
-    let decided = asked.into_iter().map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)));
+    asked.sort_by(|(pack, _, card), (other_pack, _, other)| {
+        (&card.id, pack.name()).cmp(&(&other.id, other_pack.name()))
+    });
+    let decided =
+        asked.into_iter().map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)));
     let mut verdicts: Vec<Verdict<'a>> = decided.collect();
     let idle_waivers = rules.waivers.iter().filter_map(|waiver| {
         let why = lay(waiver, rules, &mut verdicts, system, as_of)?;
@@ -94,6 +98,8 @@ pub(crate) struct View<'a> {
     as_of: Date,
     /// By slot: missing where the fact is absent, void, or fails a need.
     values: Vec<Operand<'a>>,
+    /// The nodes of each condition, once it is asked for.
+    answers: [OnceCell<Vec<Operand<'a>>>; 3],
     /// Needs that are not met, optional ones among them.
     pub(crate) unmet: Vec<Unmet>,
 }
@@ -111,7 +117,7 @@ impl<'a> View<'a> {
             }
         };
         let values = card.leaves.iter().map(value).collect();
-        Self { card, facts, as_of, values, unmet }
+        Self { card, facts, as_of, values, answers: Default::default(), unmet }
     }
 
     /// The value of a path of the card.
@@ -119,8 +125,19 @@ impl<'a> View<'a> {
         self.values.get(leaf.slot).copied().unwrap_or(Operand::Missing)
     }
 
-    pub(crate) fn truth(&self, expr: &'a Expr) -> Truth {
-        expr.evaluate(&|leaf| self.operand(leaf))
+    /// The value of a node of a condition.
+    pub(crate) fn value(&self, condition: Condition, id: NodeId) -> Operand<'a> {
+        let expr = self.card.condition(condition);
+        let answers = self.answers[condition as usize].get_or_init(|| expr.values(&|leaf| self.operand(leaf)));
+        answers.get(id).copied().unwrap_or(Operand::Missing)
+    }
+
+    pub(crate) fn truth_of(&self, condition: Condition, id: NodeId) -> Truth {
+        self.value(condition, id).truth()
+    }
+
+    pub(crate) fn truth(&self, condition: Condition) -> Truth {
+        self.truth_of(condition, self.card.condition(condition).root())
     }
 
     /// Unmet needs that leave the rule undecided.
@@ -133,7 +150,7 @@ impl<'a> View<'a> {
 /// The whole procedure for one card, waivers and modes apart.
 pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) -> Finding {
     let view = View::new(card, system, facts, as_of);
-    let applies = view.truth(&card.applies);
+    let applies = view.truth(Condition::Applies);
     if applies == Truth::False {
         let (by, sentence) = why::settled(&view, Condition::Applies);
         return Finding {
@@ -148,12 +165,9 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
     let inner = answered(&view, applies);
     match in_force(&view) {
         Ok(()) => inner,
-        Err(reason) => Finding {
-            outcome: Outcome::NotInForce,
-            reason,
-            would_be: Some((inner.outcome, inner.reason)),
-            ..inner
-        },
+        Err(reason) => {
+            Finding { outcome: Outcome::NotInForce, reason, would_be: Some((inner.outcome, inner.reason)), ..inner }
+        }
     }
 }
 
@@ -184,7 +198,7 @@ fn judge(view: &View<'_>) -> (Outcome, &'static str, Condition) {
     use Condition::{FailWhen, PassWhen};
     use Truth::{Error, False, Missing, True};
     let is_attest = view.card.kind == CardKind::Attest;
-    match (view.truth(&view.card.pass_when), view.truth(&view.card.fail_when)) {
+    match (view.truth(PassWhen), view.truth(FailWhen)) {
         (Error, _) => (Outcome::Error, "evaluation-error", PassWhen),
         (_, Error) => (Outcome::Error, "evaluation-error", FailWhen),
         (True, True) => (Outcome::Error, "contradiction", PassWhen),
@@ -267,7 +281,7 @@ fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
 
 /// `Err` with the reason when no window holds. A window whose `when` is missing is taken, a grace is not.
 fn in_force(view: &View<'_>) -> Result<(), Reason> {
-    let truth = |when: &'_ Option<Expr>| match when {
+    let truth = |when: &'_ Option<crate::expr::Expr>| match when {
         None => Truth::True,
         Some(when) => when.evaluate(&|leaf| view.operand(leaf)),
     };
@@ -280,7 +294,9 @@ fn in_force(view: &View<'_>) -> Result<(), Reason> {
         let is_running = |grace: &&crate::card::Grace| view.as_of < grace.until && truth(&grace.when) == Truth::True;
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
             None => return Ok(()),
-            Some(grace) => reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source))),
+            Some(grace) => {
+                reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source)))
+            }
         }
     }
     let zone = |window: &Window| window.tz.as_ref().map(|tz| format!(", {tz}")).unwrap_or_default();

@@ -70,7 +70,9 @@ fn head(id: &str, metric: &Metric, sketch: &Sketch) -> String {
                  pass_when = '{pass}'\nfail_when = '{fail}'\n"
             );
         }
-        _ => out.push_str("# Without conditions the card passes on the declarations it needs, and fails on a declared `no`.\n"),
+        _ => out.push_str(
+            "# Without conditions the card passes on the declarations it needs, and fails on a declared `no`.\n",
+        ),
     }
     let _ = write!(
         out,
@@ -109,7 +111,8 @@ fn tests(metric: &Metric, sketch: &Sketch, [before, from]: [Date; 2], out: &mut 
             "" => "given   = {}\n".to_owned(),
             fact => format!("given.{} = {{ {fact} }}\n", metric.id),
         };
-        let _ = write!(out, "\n[[tests]] # {comment}\nas_of   = {day}\n{system}expect  = \"{outcome}\"\n{because}{given}");
+        let _ =
+            write!(out, "\n[[tests]] # {comment}\nas_of   = {day}\n{system}expect  = \"{outcome}\"\n{because}{given}");
     };
     let eu = "system  = { jurisdictions = [\"EU\"] }\n";
     for (comment, fact, expect) in &sketch.tests {
@@ -141,7 +144,10 @@ fn tests(metric: &Metric, sketch: &Sketch, [before, from]: [Date; 2], out: &mut 
 /// Conditions with a constant to be replaced, and facts at it and one step either side.
 fn sketch(metric: &Metric) -> Sketch {
     let id = metric.id;
-    let of = |pass: &str, fail: &str, bounds: &'static [&'static str], tests: Vec<(&'static str, String, &'static str)>| Sketch {
+    let of = |pass: &str,
+              fail: &str,
+              bounds: &'static [&'static str],
+              tests: Vec<(&'static str, String, &'static str)>| Sketch {
         pass: Some(pass.replace("x.", &format!("{id}."))),
         fail: Some(fail.replace("x.", &format!("{id}."))),
         bounds,
@@ -149,35 +155,57 @@ fn sketch(metric: &Metric) -> Sketch {
     };
     let value = |comment, value: &str, expect| (comment, format!("value = {value}"), expect);
     match metric.kind {
-        Kind::Count => of("x.value >= 10", "x.value < 10", &MEASURED, vec![
-            value("the number itself", "10", "pass"),
-            value("above it", "11", "pass"),
-            value("below it", "9", "fail"),
-        ]),
+        Kind::Count => of(
+            "x.value >= 10",
+            "x.value < 10",
+            &MEASURED,
+            vec![
+                value("the number itself", "10", "pass"),
+                value("above it", "11", "pass"),
+                value("below it", "9", "fail"),
+            ],
+        ),
         Kind::Quantity => quantity(metric),
         Kind::Proportion => of("x.lower95 >= 0.95", "x.upper95 < 0.95", &SAMPLED, proportions()),
-        Kind::Span => of("x.value <= duration(\"24h\")", "x.value > duration(\"24h\")", &BOUNDS, vec![
-            value("just in time", "\"24h\"", "pass"),
-            value("a second before", "\"23h59m59s\"", "pass"),
-            value("a second late", "\"24h1s\"", "fail"),
-        ]),
+        Kind::Span => of(
+            "x.value <= duration(\"24h\")",
+            "x.value > duration(\"24h\")",
+            &BOUNDS,
+            vec![
+                value("just in time", "\"24h\"", "pass"),
+                value("a second before", "\"23h59m59s\"", "pass"),
+                value("a second late", "\"24h1s\"", "fail"),
+            ],
+        ),
         Kind::Moment => {
             let day = "timestamp(\"2026-01-01T00:00:00Z\")";
-            of(&format!("x.value >= {day}"), &format!("x.value < {day}"), &BOUNDS, vec![
-                value("on the day", "2026-01-01", "pass"),
-                value("later", "2026-01-02", "pass"),
-                value("a day too early", "2025-12-31", "fail"),
-            ])
+            of(
+                &format!("x.value >= {day}"),
+                &format!("x.value < {day}"),
+                &BOUNDS,
+                vec![
+                    value("on the day", "2026-01-01", "pass"),
+                    value("later", "2026-01-02", "pass"),
+                    value("a day too early", "2025-12-31", "fail"),
+                ],
+            )
         }
-        Kind::Text => of("x.value == \"yes\"", "x.value != \"yes\"", &BOUNDS, vec![
-            value("the word", "\"yes\"", "pass"),
-            value("another word", "\"no\"", "fail"),
-        ]),
-        Kind::List => of("size(x.value) >= 1", "size(x.value) < 1", &BOUNDS, vec![
-            value("one item", "[\"a\"]", "pass"),
-            value("two items", "[\"a\", \"b\"]", "pass"),
-            value("none", "[]", "fail"),
-        ]),
+        Kind::Text => of(
+            "x.value == \"yes\"",
+            "x.value != \"yes\"",
+            &BOUNDS,
+            vec![value("the word", "\"yes\"", "pass"), value("another word", "\"no\"", "fail")],
+        ),
+        Kind::List => of(
+            "size(x.value) >= 1",
+            "size(x.value) < 1",
+            &BOUNDS,
+            vec![
+                value("one item", "[\"a\"]", "pass"),
+                value("two items", "[\"a\", \"b\"]", "pass"),
+                value("none", "[]", "fail"),
+            ],
+        ),
         Kind::Flag | Kind::Document => {
             let field = if metric.kind == Kind::Flag { "value" } else { "present" };
             let answer = |comment, answer: bool, expect| (comment, format!("{field} = {answer}"), expect);

@@ -205,7 +205,8 @@ fn measured_fields(measurement: &Measurement) -> Vec<(&'static str, Held)> {
             fields.push(("value", Ok(Value::Decimal(value))));
             if let Some(interval) = &measurement.interval {
                 let is_ordered = interval.lower <= value && value <= interval.upper;
-                let bound = |bound| is_ordered.then_some(Value::Decimal(bound)).ok_or(Fault::Invalid("bounds reversed"));
+                let bound =
+                    |bound| is_ordered.then_some(Value::Decimal(bound)).ok_or(Fault::Invalid("bounds reversed"));
                 fields.push(("lower", bound(interval.lower)));
                 fields.push(("upper", bound(interval.upper)));
             }

@@ -24,7 +24,8 @@ pub fn is_jurisdiction(name: &str) -> bool {
         None => name == "EU" || is_among(COUNTRIES, name),
         Some(("US", part)) => is_among(STATES, part),
         Some((country, part)) => {
-            let is_part = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            let is_part =
+                (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
             is_part && is_among(COUNTRIES, country)
         }
     }
@@ -54,7 +55,9 @@ pub(crate) fn first_unknown(expr: &Expr) -> Option<(String, Range<usize>)> {
     expr.nodes().iter().find_map(|node| match node {
         Node::In(item, list) if is_list(list) => unknown(*item),
         Node::Each(_, list, body) if is_list(list) => {
-            let inside = |id: &usize| expr.span(*body).start <= expr.span(*id).start && expr.span(*id).end <= expr.span(*body).end;
+            let inside = |id: &usize| {
+                expr.span(*body).start <= expr.span(*id).start && expr.span(*id).end <= expr.span(*body).end
+            };
             let compared = |id: usize| match expr.node(id) {
                 Node::Compare(_, a, b) => [*a, *b].into_iter().find_map(unknown),
                 Node::In(_, listed) => listed_unknown(expr, *listed),

@@ -2,8 +2,8 @@
 
 use crate::boundary;
 use crate::card::{Card, Condition, Window};
-use crate::expr::{Comparison, Expr, Node, NodeId, Quantifier, Source, Truth, Value};
 use crate::decide::View;
+use crate::expr::{Comparison, Expr, Node, NodeId, Quantifier, Source, Truth, Value};
 use crate::pack::Pack;
 use crate::trial::{facts_of, outcome_of};
 use crate::verdict::Outcome;
@@ -218,7 +218,9 @@ fn untested_absence(card: &Card, found: &mut Vec<Lint>) {
         let is_unknown = |outcome| matches!(outcome, Outcome::InsufficientEvidence | Outcome::AwaitingPerson);
         let is_tested = card.tests.iter().any(|test| {
             let finding = outcome_of(card, test);
-            is_absent(test) && is_unknown(finding.outcome) && finding.unmet.iter().any(|unmet| unmet.fact == need.metric.id)
+            is_absent(test)
+                && is_unknown(finding.outcome)
+                && finding.unmet.iter().any(|unmet| unmet.fact == need.metric.id)
         });
         if !is_tested {
             let message = format!("no test without `{}`", need.metric.id);

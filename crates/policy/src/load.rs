@@ -275,11 +275,7 @@ fn need(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Need> {
     agrees(reader, &mut table, "unit", metric.map(|metric| metric.unit.symbol()), false);
     let min_n = reader.count(table.take("min_n"));
     let max_age_days = reader.count(table.take("max_age_days"));
-    let min_provenance = reader.choice(
-        table.take("min_provenance"),
-        &PROVENANCES,
-        Provenance::from_name,
-    );
+    let min_provenance = reader.choice(table.take("min_provenance"), &PROVENANCES, Provenance::from_name);
     let interval = table.take("interval").and_then(|entry| interval(reader, entry));
     let is_optional = reader.flag(table.take("optional")).unwrap_or(false);
     table.finish(reader);

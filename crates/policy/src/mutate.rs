@@ -9,7 +9,7 @@ use crate::expr::{Expr, Node, Variant};
 use crate::facts::Facts;
 use crate::manifest::Manifest;
 use crate::suggest;
-use crate::trial::{failure_of, facts_of};
+use crate::trial::{facts_of, failure_of};
 use evidence::Json;
 use jiff::civil::Date;
 use std::fmt;
@@ -181,13 +181,14 @@ fn needs(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
         for step in [-1, 1] {
             let moved = |bound: Option<u64>| bound.and_then(|bound| bound.checked_add_signed(step));
             let (n, age) = (moved(need.min_n), moved(need.max_age_days));
-            let mut step_to = |bound: &str, was: Option<u64>, is: Option<u64>, change: &dyn Fn(&mut crate::card::Need, u64)| {
-                if let (Some(was), Some(is)) = (was, is) {
-                    let mut changed = bare.clone();
-                    change(&mut changed.needs[at], is);
-                    all.push((line, format!("needs {id}: {bound} {was} -> {is}"), changed));
-                }
-            };
+            let mut step_to =
+                |bound: &str, was: Option<u64>, is: Option<u64>, change: &dyn Fn(&mut crate::card::Need, u64)| {
+                    if let (Some(was), Some(is)) = (was, is) {
+                        let mut changed = bare.clone();
+                        change(&mut changed.needs[at], is);
+                        all.push((line, format!("needs {id}: {bound} {was} -> {is}"), changed));
+                    }
+                };
             step_to("min_n", need.min_n, n, &|need, n| need.min_n = Some(n));
             step_to("max_age_days", need.max_age_days, age, &|need, days| need.max_age_days = Some(days));
         }
@@ -221,7 +222,9 @@ fn dates(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
                 add(line(grace.until), change, &|w| w.grace[nth].when = Some(variant.expr.clone()));
             }
             for day in beside(grace.until) {
-                add(line(grace.until), format!("{place} until: {} -> {day}", grace.until), &|w| w.grace[nth].until = day);
+                add(line(grace.until), format!("{place} until: {} -> {day}", grace.until), &|w| {
+                    w.grace[nth].until = day
+                });
             }
         }
     }

@@ -78,7 +78,10 @@ pub fn clashes<'a>(packs: impl IntoIterator<Item = &'a Pack>) -> Vec<CardError> 
             match first.get(card.id.as_str()) {
                 Some((other, file)) => {
                     let message = format!("the id `{}` is already that of {file} in the pack `{other}`", card.id);
-                    let hint = format!("leave one of the two packs out, or give the rule of `{}` an id of its own", pack.name());
+                    let hint = format!(
+                        "leave one of the two packs out, or give the rule of `{}` an id of its own",
+                        pack.name()
+                    );
                     errors.push(at_id(card, message).hint(hint));
                 }
                 None => {
@@ -103,7 +106,8 @@ fn digest(files: &[(String, String)]) -> Digest {
     let mut sorted: Vec<(&str, Digest)> =
         files.iter().map(|(path, text)| (path.as_str(), Digest::of(text.as_bytes()))).collect();
     sorted.sort();
-    let entry = |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
+    let entry =
+        |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
     Digest::of(Json::List(sorted.into_iter().map(entry).collect()).canonical().as_bytes())
 }
 
@@ -113,7 +117,10 @@ fn duplicates(cards: &[Card]) -> Vec<CardError> {
     for card in cards {
         if let Some(other) = first.get(card.id.as_str()) {
             let message = format!("the id `{}` is already that of {other}", card.id);
-            errors.push(at_id(card, message).hint("two cards never share an id: the later reading of a clause is a new version"));
+            errors.push(
+                at_id(card, message)
+                    .hint("two cards never share an id: the later reading of a clause is a new version"),
+            );
         } else {
             first.insert(&card.id, &card.file);
         }

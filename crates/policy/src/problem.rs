@@ -58,7 +58,10 @@ impl CardError {
     pub fn of_size(file: &str, n_bytes: u64) -> Option<Self> {
         let limit = u64::try_from(CARD_BYTES_MAX).unwrap_or(u64::MAX);
         let message = format!("expected at most {CARD_BYTES_MAX} bytes, found {n_bytes}");
-        let error = || Self::at(file, "", 0..0, "limit", message).hint("a file holds one rule: split it, and keep documents elsewhere");
+        let error = || {
+            Self::at(file, "", 0..0, "limit", message)
+                .hint("a file holds one rule: split it, and keep documents elsewhere")
+        };
         (n_bytes > limit).then(error)
     }
 

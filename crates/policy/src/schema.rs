@@ -41,7 +41,8 @@ pub(crate) struct Fields {
 }
 
 pub(crate) const PROVENANCES: [&str; 4] = ["declared", "inferred", "measured", "independent"];
-const KINDS: [&str; 9] = ["count", "quantity", "proportion", "flag", "text", "list", "timestamp", "duration", "document"];
+const KINDS: [&str; 9] =
+    ["count", "quantity", "proportion", "flag", "text", "list", "timestamp", "duration", "document"];
 const ABOUTS: [&str; 5] = ["dataset", "model", "run", "deployment", "organisation"];
 
 pub(crate) static CARD: Fields = Fields {
@@ -50,13 +51,23 @@ pub(crate) static CARD: Fields = Fields {
         ("schema", true, Shape::SchemaVersion, "Version of this table"),
         ("id", true, Shape::Id, "The rule, as the pack calls it"),
         ("version", true, Shape::Version, "Grows with each reading; a changed threshold is a major version"),
-        ("kind", true, Shape::OneOf(&["assess", "attest"]), "Decided over evidence, or by a named person's declaration"),
+        (
+            "kind",
+            true,
+            Shape::OneOf(&["assess", "attest"]),
+            "Decided over evidence, or by a named person's declaration",
+        ),
         ("title", true, Shape::Sentence, "What holds when the rule passes, in one sentence"),
         ("severity", true, Shape::OneOf(&Severity::NAMES), "How much a failure weighs"),
         ("owner", true, Shape::Sentence, "The role that answers"),
         ("remedy", true, Shape::Sentence, "What to run or to bring"),
         ("gates", false, Shape::Stages, "Stages that an enforced rule holds up; `release` where nothing is said"),
-        ("applies", true, Shape::Expression, "Over `system`: false is not applicable, missing is insufficient evidence"),
+        (
+            "applies",
+            true,
+            Shape::Expression,
+            "Over `system`: false is not applicable, missing is insufficient evidence",
+        ),
         ("pass_when", false, Shape::Expression, "True, with `fail_when` false: the rule passes"),
         ("fail_when", false, Shape::Expression, "True: the rule fails. Without it the rule never fails"),
         ("cite", true, Shape::Many(&CITE), "The clauses, and how we read them"),
@@ -75,13 +86,20 @@ static CITE: Fields = Fields {
         ("says", true, Shape::Sentence, "Our paraphrase of the clause"),
         ("house", false, Shape::Sentence, "What is our reading and not the law's"),
         ("sanction", false, Shape::Sentence, "What the law threatens"),
-        ("confirmed", true, Shape::OneOf(&Confirmed::NAMES), "Read in a named source, in part or second-hand, or recalled"),
+        (
+            "confirmed",
+            true,
+            Shape::OneOf(&Confirmed::NAMES),
+            "Read in a named source, in part or second-hand, or recalled",
+        ),
         ("read", false, Shape::One(&READ), "Who held the card against the clause; never filled in by anybody else"),
     ],
 };
 
-static READ: Fields =
-    Fields { name: "cite.read", fields: &[("by", true, Shape::Sentence, "A person"), ("on", true, Shape::Date, "The day")] };
+static READ: Fields = Fields {
+    name: "cite.read",
+    fields: &[("by", true, Shape::Sentence, "A person"), ("on", true, Shape::Date, "The day")],
+};
 
 static FORCE: Fields = Fields {
     name: "force",
@@ -270,7 +288,8 @@ fn definitions() -> BTreeMap<String, Json> {
 
 /// `to` alone, or `reviewed = false` with a `reason`.
 fn mapping() -> Json {
-    let field = |name: &str| MAPS.fields.iter().find(|field| field.0 == name).map(|field| (name.to_owned(), described(field)));
+    let field =
+        |name: &str| MAPS.fields.iter().find(|field| field.0 == name).map(|field| (name.to_owned(), described(field)));
     let to = closed(field("to").into_iter().collect(), vec!["to"]);
     let mut none: BTreeMap<String, Json> = field("reason").into_iter().collect();
     none.insert("reviewed".to_owned(), object([("const", false.into())]));
@@ -336,7 +355,9 @@ fn fact(kind: Kind) -> Json {
             Type::INT => object([("type", "integer".into())]),
             Type::DECIMAL => shaped(Shape::Number),
             Type::TIMESTAMP => reference("instant"),
-            Type::DURATION => object([("type", "string".into()), ("pattern", r"^-?(\d+h)?(\d+m)?(\d+(\.\d{1,9})?s)?$".into())]),
+            Type::DURATION => {
+                object([("type", "string".into()), ("pattern", r"^-?(\d+h)?(\d+m)?(\d+(\.\d{1,9})?s)?$".into())])
+            }
             Type::TEXTS => texts(),
             _ => object([("type", "string".into())]),
         };
@@ -370,13 +391,18 @@ mod tests {
             assert_eq!(reader.asked.get(fields.name), Some(&names(fields)), "table `{}`", fields.name);
         }
         let around: BTreeSet<&str> = AROUND.iter().map(|field| field.0).collect();
-        let fields: BTreeSet<&str> = [Kind::Proportion, Kind::Quantity].into_iter().flat_map(facts::fields).map(|(name, _)| *name).collect();
+        let fields: BTreeSet<&str> =
+            [Kind::Proportion, Kind::Quantity].into_iter().flat_map(facts::fields).map(|(name, _)| *name).collect();
         assert_eq!(reader.asked.get("tests.given"), Some(&around.union(&fields).copied().collect()));
     }
 
     #[test]
     fn every_kind_and_subject_of_the_catalogue_may_be_written() {
-        assert!(metric::CATALOGUE.iter().all(|metric| KINDS.contains(&metric.kind.name()) && ABOUTS.contains(&metric.about.name())));
+        assert!(
+            metric::CATALOGUE
+                .iter()
+                .all(|metric| KINDS.contains(&metric.kind.name()) && ABOUTS.contains(&metric.about.name()))
+        );
         assert!(KINDS.into_iter().all(|name| Kind::from_name(name).is_some()));
     }
 }

@@ -56,20 +56,23 @@ fn parting(card: &Card, changed: &Card, (why, draft): &Draft) -> Option<String> 
     let found = finding(card, &draft.system, &facts, draft.as_of);
     let other = finding(changed, &draft.system, &facts, draft.as_of);
     let is_parted = found.outcome != other.outcome && found.outcome != Outcome::Error;
-    let test = CardTest { expect: found.outcome, because: told_because(found.outcome, found.reason.code), ..draft.clone() };
+    let test =
+        CardTest { expect: found.outcome, because: told_because(found.outcome, found.reason.code), ..draft.clone() };
     is_parted.then(|| text(card, why, &test))
 }
 
 fn told_because(outcome: Outcome, code: &str) -> Option<String> {
-    matches!(outcome, Outcome::InsufficientEvidence | Outcome::NotInForce | Outcome::AwaitingPerson).then(|| code.to_owned())
+    matches!(outcome, Outcome::InsufficientEvidence | Outcome::NotInForce | Outcome::AwaitingPerson)
+        .then(|| code.to_owned())
 }
 
 /// Every expression of a card.
 fn exprs(card: &Card) -> impl Iterator<Item = &Expr> {
     let conditions = Condition::ALL.into_iter().map(|condition| card.condition(condition));
-    let windows = card.windows.iter().flat_map(|window| {
-        window.when.iter().chain(window.grace.iter().filter_map(|grace| grace.when.as_ref()))
-    });
+    let windows = card
+        .windows
+        .iter()
+        .flat_map(|window| window.when.iter().chain(window.grace.iter().filter_map(|grace| grace.when.as_ref())));
     conditions.chain(windows)
 }
 
@@ -160,7 +163,11 @@ fn set(fact: &mut Fact, field: &'static str, value: Value) -> bool {
 
 /// Moves the other two of lower, value, upper to where they are in order with the one that was set.
 fn in_order(fact: &mut Fact, fixed: &str) {
-    let names = if fact.metric.kind == Kind::Proportion { ["lower95", "value", "upper95"] } else { ["lower", "value", "upper"] };
+    let names = if fact.metric.kind == Kind::Proportion {
+        ["lower95", "value", "upper95"]
+    } else {
+        ["lower", "value", "upper"]
+    };
     let Some(fixed) = names.iter().position(|name| *name == fixed) else { return };
     let mut held: [Option<Decimal>; 3] = names.map(|name| match fact.fields.iter().find(|(known, _)| *known == name) {
         Some((_, Ok(Value::Decimal(value)))) => Some(*value),
@@ -181,7 +188,8 @@ fn system_edits(base: &CardTest, name: &'static str, values: Vec<Value>) -> Vec<
     let known = |value: Value| match value {
         Value::Text(text) if text.is_empty() => None,
         Value::List(items) if name == "jurisdictions" => {
-            let is_code = |item: &Value| matches!(item, Value::Text(code) if crate::jurisdiction::is_jurisdiction(code));
+            let is_code =
+                |item: &Value| matches!(item, Value::Text(code) if crate::jurisdiction::is_jurisdiction(code));
             Some(Value::List(items.into_iter().filter(is_code).collect()))
         }
         value => Some(value),
@@ -250,7 +258,10 @@ fn need_edits(card: &Card, changed: &Card, base: &CardTest) -> Vec<Draft> {
             add(format!("`{id}` only {}", provenance.name()), &|fact| {
                 fact.provenance = provenance;
                 fact.is_declared = provenance == Provenance::Declared;
-                fact.expires = fact.is_declared.then(|| base.as_of.checked_add(SignedDuration::from_hours(24 * 365)).ok()).flatten();
+                fact.expires = fact
+                    .is_declared
+                    .then(|| base.as_of.checked_add(SignedDuration::from_hours(24 * 365)).ok())
+                    .flatten();
                 true
             });
         }
@@ -307,9 +318,8 @@ fn text(card: &Card, why: &str, test: &CardTest) -> String {
 fn fact_text(card: &Card, fact: &Fact, as_of: Date) -> String {
     let order = crate::facts::fields(fact.metric.kind);
     let held = order.iter().filter_map(|(name, _)| fact.fields.iter().find(|(known, _)| known == name));
-    let mut parts: Vec<String> = held
-        .filter_map(|(name, held)| held.as_ref().ok().map(|value| format!("{name} = {}", shown(value))))
-        .collect();
+    let mut parts: Vec<String> =
+        held.filter_map(|(name, held)| held.as_ref().ok().map(|value| format!("{name} = {}", shown(value)))).collect();
     let is_n_said = fact.fields.iter().any(|(name, _)| *name == "n");
     parts.extend(fact.n.filter(|_| !is_n_said).map(|n| format!("n = {n}")));
     parts.push(format!("age_days = {}", days_between(day_of(fact.at), as_of)));

@@ -54,7 +54,8 @@ pub(crate) fn lookalike(character: char) -> Option<char> {
 
 /// The first character of a word that is Latin but for it.
 pub(crate) fn first_lookalike(text: &str) -> Option<(usize, char)> {
-    let is_latin = text.chars().all(|letter| letter.is_ascii() || lookalike(letter).is_some() || !letter.is_alphabetic());
+    let is_latin =
+        text.chars().all(|letter| letter.is_ascii() || lookalike(letter).is_some() || !letter.is_alphabetic());
     text.char_indices().find(|(_, letter)| is_latin && lookalike(*letter).is_some())
 }
 

@@ -107,7 +107,8 @@ impl<'a> Table<'a> {
                 (false, name) => reader.error(span, "unknown-field", format!("unknown field `{key}` in `[[{name}]]`")),
             };
             if is_stray {
-                error.hint = Some("a bare key after a `[[table]]` belongs to it: move it above the first `[[…]]`".to_owned());
+                error.hint =
+                    Some("a bare key after a `[[table]]` belongs to it: move it above the first `[[…]]`".to_owned());
             } else if let Some(name) = nearest(key, self.known.iter().copied()) {
                 error.hint = Some(format!("did you mean `{name}`?"));
             }
@@ -244,7 +245,8 @@ impl<'a> Reader<'a> {
         if date.is_none() {
             let found = entry.value.type_str();
             let hint = "write it without quotation marks: `2026-08-02`";
-            self.error(entry.span(), "field-type", format!("expected a date, found {found}")).hint = Some(hint.to_owned());
+            self.error(entry.span(), "field-type", format!("expected a date, found {found}")).hint =
+                Some(hint.to_owned());
         }
         date
     }
@@ -367,7 +369,8 @@ pub(crate) fn resolve(path: &str) -> Result<(Source, Type), Unresolved> {
         return found.ok_or_else(|| Unresolved {
             code: "unknown-fact",
             message: format!("no member `{name}` of `system`"),
-            hint: nearest(name, metric::SYSTEM.iter().map(|(name, _, _)| *name)).map(|name| format!("did you mean `{name}`?")),
+            hint: nearest(name, metric::SYSTEM.iter().map(|(name, _, _)| *name))
+                .map(|name| format!("did you mean `{name}`?")),
         });
     }
     let is_prefix = |id: &str| path.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));

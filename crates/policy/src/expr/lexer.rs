@@ -99,7 +99,9 @@ fn number(text: &str, at: usize) -> Result<(Token, usize), ExprError> {
     let tail = taken(&rest[length..], |c| c.is_alphanumeric() || c == '_');
     if !tail.is_empty() {
         let message = format!("expected a number, found `{}{tail}`", &rest[..length]);
-        return Err(ExprError::new("literal", message, at..at + length + tail.len()).hint("write `12`, `-0.5` or `1e25`"));
+        return Err(
+            ExprError::new("literal", message, at..at + length + tail.len()).hint("write `12`, `-0.5` or `1e25`")
+        );
     }
     let number = rest[..length].to_owned();
     Ok((if is_decimal { Token::Decimal(number) } else { Token::Int(number) }, length))
@@ -126,7 +128,8 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), ExprErro
 
 fn escape(rest: &mut std::str::CharIndices<'_>, at: usize) -> Result<char, ExprError> {
     let bad = |width: usize| {
-        ExprError::new("literal", "unknown escape in a text", at..at + width).hint(r#"known are \\ \" \' \n \r \t \uXXXX"#)
+        ExprError::new("literal", "unknown escape in a text", at..at + width)
+            .hint(r#"known are \\ \" \' \n \r \t \uXXXX"#)
     };
     match rest.next().map(|(_, character)| character) {
         Some(same @ ('\\' | '"' | '\'')) => Ok(same),
@@ -150,7 +153,8 @@ fn refuse_disguise(text: &str, span: &Range<usize>) -> Result<(), ExprError> {
         return Err(ExprError::new("literal", format!("U+{:04X} cannot be seen in a text", odd as u32), span.clone()));
     }
     let Some((_, odd)) = unseen::first_lookalike(text) else { return Ok(()) };
-    Err(ExprError::new("literal", format!("`{odd}` is not the letter it looks like"), span.clone()).hint(unseen::told(odd)))
+    Err(ExprError::new("literal", format!("`{odd}` is not the letter it looks like"), span.clone())
+        .hint(unseen::told(odd)))
 }
 
 /// Texts are compared code point by code point, so a literal must be in the form facts are brought into.

@@ -74,8 +74,10 @@ impl Expr {
             None => matches!(self.nodes[id], Node::Size(_)),
         };
         let is_zero = |id: NodeId| matches!(self.nodes[id], Node::Literal(Value::Int(0)));
-        let is_above = (is_count(a) && is_zero(b)) || matches!((field(b), field(a)), (Some((m, "k")), Some((n, "n"))) if m.id == n.id);
-        let is_below = (is_zero(a) && is_count(b)) || matches!((field(a), field(b)), (Some((m, "k")), Some((n, "n"))) if m.id == n.id);
+        let is_above = (is_count(a) && is_zero(b))
+            || matches!((field(b), field(a)), (Some((m, "k")), Some((n, "n"))) if m.id == n.id);
+        let is_below = (is_zero(a) && is_count(b))
+            || matches!((field(a), field(b)), (Some((m, "k")), Some((n, "n"))) if m.id == n.id);
         let is_among = |one: Comparison, other: Comparison| pair == [one, other] || pair == [other, one];
         (is_above && (is_among(Greater, NotEqual) || is_among(LessOrEqual, Equal)))
             || (is_below && (is_among(Less, NotEqual) || is_among(GreaterOrEqual, Equal)))
@@ -113,7 +115,8 @@ impl Expr {
 
     /// The smallest condition that a node stands in.
     fn around(&self, id: NodeId) -> NodeId {
-        let is_condition = |node: &Node| matches!(node, Node::Compare(..) | Node::In(..) | Node::Test(..) | Node::Each(..));
+        let is_condition =
+            |node: &Node| matches!(node, Node::Compare(..) | Node::In(..) | Node::Test(..) | Node::Each(..));
         let inner = self.span(id);
         let holds = |other: NodeId| self.spans[other].start <= inner.start && inner.end <= self.spans[other].end;
         (id + 1..self.nodes.len()).find(|other| is_condition(&self.nodes[*other]) && holds(*other)).unwrap_or(id)
@@ -156,9 +159,11 @@ fn steps(value: &Value, written: &str) -> Vec<Value> {
             let moved: [Option<Timestamp>; 2] = [time.checked_sub(day).ok(), time.checked_add(day).ok()];
             moved.into_iter().flatten().map(Value::Timestamp).collect()
         }
-        Value::Duration(nanos) => {
-            [-1_000_000_000, 1_000_000_000].into_iter().filter_map(|step| nanos.checked_add(step)).map(Value::Duration).collect()
-        }
+        Value::Duration(nanos) => [-1_000_000_000, 1_000_000_000]
+            .into_iter()
+            .filter_map(|step| nanos.checked_add(step))
+            .map(Value::Duration)
+            .collect(),
         Value::List(items) if items.len() > 1 => (0..items.len())
             .map(|position| {
                 let mut kept = items.clone();
@@ -232,12 +237,28 @@ mod tests {
                 ],
             ),
             // `k` is never above `n`, and no count below zero.
-            ("label.visible.k < label.visible.n", &["label.visible.k <= label.visible.n", "label.visible.k >= label.visible.n"]),
+            (
+                "label.visible.k < label.visible.n",
+                &["label.visible.k <= label.visible.n", "label.visible.k >= label.visible.n"],
+            ),
             (
                 "record.gaps.value > 0",
-                &["record.gaps.value > -1", "record.gaps.value > 1", "record.gaps.value >= 0", "record.gaps.value <= 0"],
+                &[
+                    "record.gaps.value > -1",
+                    "record.gaps.value > 1",
+                    "record.gaps.value >= 0",
+                    "record.gaps.value <= 0",
+                ],
             ),
-            ("!system.open_source && system.interacts", &["system.open_source", "!system.open_source || system.interacts", "system.interacts", "!system.open_source"]),
+            (
+                "!system.open_source && system.interacts",
+                &[
+                    "system.open_source",
+                    "!system.open_source || system.interacts",
+                    "system.interacts",
+                    "!system.open_source",
+                ],
+            ),
             (
                 "system.role in [\"provider\", \"modifier\"]",
                 &["system.role in [\"modifier\"]", "system.role in [\"provider\"]"],
@@ -270,7 +291,13 @@ mod tests {
 
     #[test]
     fn decimals_are_written_as_authors_do() {
-        for (text, shown) in [("1e26", "1.0e26"), ("9.9e25", "9.9e25"), ("500000000", "500000000.0"), ("0.05", "0.05"), ("-1.25e20", "-1.25e20")] {
+        for (text, shown) in [
+            ("1e26", "1.0e26"),
+            ("9.9e25", "9.9e25"),
+            ("500000000", "500000000.0"),
+            ("0.05", "0.05"),
+            ("-1.25e20", "-1.25e20"),
+        ] {
             assert_eq!(decimal_text(text.parse().unwrap()), shown);
         }
     }

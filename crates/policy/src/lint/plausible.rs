@@ -49,7 +49,9 @@ fn range(metric: &Metric, field: &str, value: &Value) -> Option<String> {
             let is_inside = least <= *value && *value <= most;
             (!is_inside).then(|| format!("is in {}, from {least} to {most}", metric.unit))
         }
-        (Kind::Span, Value::Duration(nanos)) if !(0..=CENTURY).contains(nanos) => Some("is a time of at most a century".to_owned()),
+        (Kind::Span, Value::Duration(nanos)) if !(0..=CENTURY).contains(nanos) => {
+            Some("is a time of at most a century".to_owned())
+        }
         (Kind::Moment, Value::Timestamp(time)) => {
             let year = jiff::tz::Offset::UTC.to_datetime(*time).year();
             (!(1950..=2150).contains(&year)).then(|| "is an instant of our time".to_owned())
@@ -88,10 +90,12 @@ fn of_two_facts(expr: &Expr, id: NodeId) -> Option<String> {
 /// Of what a person declares nobody has a sample, an interval, or a measurement.
 pub(super) fn needs(card: &Card, found: &mut Vec<Lint>) {
     for need in &card.needs {
-        let is_declared = matches!(need.metric.kind, Kind::Flag | Kind::Text | Kind::List | Kind::Moment | Kind::Document);
+        let is_declared =
+            matches!(need.metric.kind, Kind::Flag | Kind::Text | Kind::List | Kind::Moment | Kind::Document);
         for bound in bounds(need).into_iter().filter(|_| is_declared) {
             let (id, kind) = (need.metric.id, need.metric.kind.name());
-            let message = format!("no `{id}` can meet `{bound}`: a {kind} is declared, and the rule would never be decided");
+            let message =
+                format!("no `{id}` can meet `{bound}`: a {kind} is declared, and the rule would never be decided");
             found.push(lint_at(card, Level::Error, "need-never-met", 1, message));
         }
     }

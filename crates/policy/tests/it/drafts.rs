@@ -23,7 +23,13 @@ fn a_card_begun_for_any_fact_is_whole() {
 #[test]
 fn an_id_that_no_card_may_have_is_refused() {
     let refuse = |id: &str| draft(id, &metric::CATALOGUE[0], date(2026, 11, 26)).unwrap_err().to_string();
-    assert_eq!(refuse("House"), "expected an id of at most 100 of the letters a-z, digits, `.`, `-`, `_`, found `House`");
-    assert_eq!(refuse("../x/y"), "expected an id of at most 100 of the letters a-z, digits, `.`, `-`, `_`, found `../x/y`");
+    assert_eq!(
+        refuse("House"),
+        "expected an id of at most 100 of the letters a-z, digits, `.`, `-`, `_`, found `House`"
+    );
+    assert_eq!(
+        refuse("../x/y"),
+        "expected an id of at most 100 of the letters a-z, digits, `.`, `-`, `_`, found `../x/y`"
+    );
     assert_eq!(refuse(""), "expected an id of at most 100 of the letters a-z, digits, `.`, `-`, `_`, found ``");
 }

@@ -69,7 +69,10 @@ fn missing_tests_are_named() {
 fn errors(pass: &str, fail: &str) -> Vec<String> {
     let text = card_with(&[("refusal_bank.lower95 >= 0.95", pass), ("refusal_bank.upper95 < 0.95", fail)]) + TESTS;
     let all = policy::lint(&compile(&text));
-    all.into_iter().filter(|lint| lint.level == policy::Level::Error).map(|lint| format!("{}:{} {}", lint.code, lint.line, lint.message)).collect()
+    all.into_iter()
+        .filter(|lint| lint.level == policy::Level::Error)
+        .map(|lint| format!("{}:{} {}", lint.code, lint.line, lint.message))
+        .collect()
 }
 
 #[test]
@@ -83,11 +86,18 @@ fn conditions_that_say_nothing_or_too_much_are_errors() {
         ),
         // The bounds of one fact are in order, so this is no contradiction.
         ("refusal_bank.lower95 >= 0.95", "refusal_bank.upper95 < 0.95", &[]),
-        ("refusal_bank.lower95 > 1.0", "refusal_bank.upper95 < 0.95", &["constant-condition:9 `pass_when` is true for no facts"]),
+        (
+            "refusal_bank.lower95 > 1.0",
+            "refusal_bank.upper95 < 0.95",
+            &["constant-condition:9 `pass_when` is true for no facts"],
+        ),
         (
             "refusal_bank.lower95 >= 0.0",
             "refusal_bank.upper95 < 0.0",
-            &["constant-condition:9 `pass_when` is true for all facts", "constant-condition:10 `fail_when` is true for no facts"],
+            &[
+                "constant-condition:9 `pass_when` is true for all facts",
+                "constant-condition:10 `fail_when` is true for no facts",
+            ],
         ),
         ("true", "false", &["constant-condition:9 `pass_when` is true for all facts"]),
         (
@@ -96,10 +106,14 @@ fn conditions_that_say_nothing_or_too_much_are_errors() {
             &["unguarded-all:9 `all` is true of an empty list: write `size(system.modalities) > 0` beside it"],
         ),
         ("size(system.modalities) > 0 && system.modalities.all(x, x == \"text\")", "false", &[]),
-        ("refusal_bank.lower95 >= 0.95", "refusal_bank.upper95 < 95.0 && refusal_bank.n > 1", &[
-            "contradiction:10 both conditions are true for refusal_bank.lower95 = 1, refusal_bank.upper95 = 1, refusal_bank.n = 2",
-            "units-do-not-fit:10 `refusal_bank.upper95` is a share of one, `95.0` is far outside",
-        ]),
+        (
+            "refusal_bank.lower95 >= 0.95",
+            "refusal_bank.upper95 < 95.0 && refusal_bank.n > 1",
+            &[
+                "contradiction:10 both conditions are true for refusal_bank.lower95 = 1, refusal_bank.upper95 = 1, refusal_bank.n = 2",
+                "units-do-not-fit:10 `refusal_bank.upper95` is a share of one, `95.0` is far outside",
+            ],
+        ),
         (
             "refusal_bank.lower95 >= 0.95 || train.energy.value < 3.6e15",
             "false",
@@ -166,10 +180,14 @@ fn a_need_that_nothing_declared_can_meet_is_an_error() {
     let text = card_with(&[
         ("refusal_bank.lower95 >= 0.95", "disclosure.first_interaction.value"),
         ("refusal_bank.upper95 < 0.95", "!disclosure.first_interaction.value"),
-        ("refusal_bank\"\ntype           = \"proportion\"\nsubject        = \"model\"", "disclosure.first_interaction\"\ntype           = \"flag\""),
+        (
+            "refusal_bank\"\ntype           = \"proportion\"\nsubject        = \"model\"",
+            "disclosure.first_interaction\"\ntype           = \"flag\"",
+        ),
     ]);
     let all = policy::lint(&compile(&text));
-    let found: Vec<&str> = all.iter().filter(|lint| lint.code == "need-never-met").map(|lint| lint.message.as_str()).collect();
+    let found: Vec<&str> =
+        all.iter().filter(|lint| lint.code == "need-never-met").map(|lint| lint.message.as_str()).collect();
     assert_eq!(
         found,
         [

@@ -13,7 +13,8 @@ expect = "pass"
 
 fn manifest(mutation: &str) -> Manifest {
     let head = "name = \"house\"\nversion = \"1.0.0\"\ntitle = \"t\"\nstatus_date = 2026-11-23\nlicence = \"x\"\n";
-    let text = format!("{head}[[mutant]]\nrule = \"house.refuse\"\nmutation = '{mutation}'\nreason = \"for the test\"\n");
+    let text =
+        format!("{head}[[mutant]]\nrule = \"house.refuse\"\nmutation = '{mutation}'\nreason = \"for the test\"\n");
     Manifest::read("pack.toml", &text).unwrap()
 }
 

@@ -6,7 +6,11 @@ use policy::{Facts, Mode, Rules, decide, nearest};
 fn told(rules: &Rules, facts: &Facts) -> Vec<String> {
     let system = system();
     let all = nearest(&decide(rules, None, &system, facts, DAY), &system, facts);
-    all.iter().flat_map(|one| one.turns.iter().map(|turn| format!("{} {} {}: {}", one.rule, turn.path, turn.way.name(), turn.sentence))).collect()
+    all.iter()
+        .flat_map(|one| {
+            one.turns.iter().map(|turn| format!("{} {} {}: {}", one.rule, turn.path, turn.way.name(), turn.sentence))
+        })
+        .collect()
 }
 
 #[test]
@@ -31,14 +35,20 @@ fn a_missing_fact_has_to_be_brought_and_nothing_is_said_of_its_fields() {
 fn of_two_ways_the_shorter_and_then_the_one_by_evidence_is_taken() {
     let either = card_with(&[
         ("house.refuse", "house.either"),
-        ("'refusal_bank.lower95 >= 0.95'", "'(refusal_bank.lower95 >= 0.95 && system.interacts) || system.audience == \"internal\" || refusal_bank.k >= 490'"),
+        (
+            "'refusal_bank.lower95 >= 0.95'",
+            "'(refusal_bank.lower95 >= 0.95 && system.interacts) || system.audience == \"internal\" || refusal_bank.k >= 490'",
+        ),
         ("fail_when = 'refusal_bank.upper95 < 0.95'\n", ""),
     ]);
     let rules = Rules::new(vec![(compile_all(&[&either]), Mode::Enforce)]);
     let mut measured = bank("0.87", "0.9", "0.925");
     measured.k = Some(450);
     let found = told(&rules, &facts(&[measured]));
-    assert_eq!(found, ["house.either refusal_bank.k rise: refusal_bank.k = 450 would have to rise by 40 to meet >= 490"]);
+    assert_eq!(
+        found,
+        ["house.either refusal_bank.k rise: refusal_bank.k = 450 would have to rise by 40 to meet >= 490"]
+    );
 }
 
 #[test]
@@ -46,7 +56,8 @@ fn what_lets_through_has_nothing_to_change() {
     let (rules, system) = (rules(CARD), system());
     let facts = facts(&[bank("0.988", "0.998", "0.9999")]);
     assert_eq!(nearest(&decide(&rules, None, &system, &facts, DAY), &system, &facts), []);
-    let json = nearest(&decide(&rules, None, &system, &Facts::new(), DAY), &system, &Facts::new())[0].to_json().canonical();
+    let json =
+        nearest(&decide(&rules, None, &system, &Facts::new(), DAY), &system, &Facts::new())[0].to_json().canonical();
     assert_eq!(
         json,
         r#"{"pack":"house","rule":"house.refuse","turns":[{"path":"refusal_bank","sentence":"there is no evidence of refusal_bank","way":"provide"}],"verdict":"insufficient-evidence"}"#

@@ -9,7 +9,8 @@ fn root() -> PathBuf {
 
 /// Every shipped pack with its `pack.toml`.
 fn packs() -> Vec<(Pack, Manifest)> {
-    let mut folders: Vec<PathBuf> = fs::read_dir(root().join("packs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(root().join("packs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.retain(|path| path.join("pack.toml").is_file());
     folders.sort();
     let read = |folder: PathBuf| {
@@ -21,7 +22,8 @@ fn packs() -> Vec<(Pack, Manifest)> {
             }
         }
         files.sort();
-        let shown = |errors: &[policy::CardError]| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
+        let shown =
+            |errors: &[policy::CardError]| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n");
         let pack = Pack::compile(&name(&folder), &files).unwrap_or_else(|errors| panic!("{}", shown(&errors)));
         let text = fs::read_to_string(folder.join("pack.toml")).unwrap();
         let manifest = Manifest::read(&format!("packs/{}/pack.toml", name(&folder)), &text);
@@ -53,7 +55,15 @@ fn the_tests_of_the_shipped_cards_notice_changes() {
         pack.cards().iter().for_each(|card| all.extend(policy::mutate(card, false)));
         all.excuse(&manifest);
         let survived: Vec<String> = all.survived.iter().map(ToString::to_string).collect();
-        assert!(all.is_enough(), "{}: {} of {}\n{}\n{}", pack.name(), survived.len(), all.mutants(), survived.join("\n"), all.idle.join("\n"));
+        assert!(
+            all.is_enough(),
+            "{}: {} of {}\n{}\n{}",
+            pack.name(),
+            survived.len(),
+            all.mutants(),
+            survived.join("\n"),
+            all.idle.join("\n")
+        );
     }
 }
 
@@ -64,8 +74,12 @@ fn the_page_of_rules_says_what_the_cards_say() {
     let mut n_rows = 0;
     for (pack, manifest) in packs() {
         let coverage = policy::coverage(&pack, Some(&manifest));
-        let (name, rules, measured, declared) = (pack.name(), coverage.rules, coverage.measured.len(), coverage.declared.len());
-        let counts = format!("| [`{name}`](#{name}) | {rules} | {measured} | {declared} | {} |\n", coverage.not_implemented.len());
+        let (name, rules, measured, declared) =
+            (pack.name(), coverage.rules, coverage.measured.len(), coverage.declared.len());
+        let counts = format!(
+            "| [`{name}`](#{name}) | {rules} | {measured} | {declared} | {} |\n",
+            coverage.not_implemented.len()
+        );
         assert!(page.contains(&counts), "{counts}");
         for card in pack.cards() {
             let from = card.windows.iter().map(|window| window.from).min().unwrap();
