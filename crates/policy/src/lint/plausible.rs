@@ -65,7 +65,7 @@ fn plausible(unit: Unit) -> Option<(Decimal, Decimal)> {
     let (least, most) = match unit {
         Unit::One => return None,
         Unit::Byte => (0, 21),
-        Unit::Flop => (3, 35),
+        Unit::Flop => (0, 35),
         Unit::Second => (-9, 11),
         Unit::Watt => (-3, 13),
         Unit::Joule => (-6, 21),

@@ -130,7 +130,7 @@ fn constants_in_another_unit_are_errors() {
             "refusal_bank.lower95 >= 0.95",
             "refusal_bank.upper95 < 95.0 && refusal_bank.n > 1",
             &[
-                "contradiction:10 both conditions are true for refusal_bank.lower95 = 1, refusal_bank.upper95 = 1, refusal_bank.n = 2",
+                "contradiction:10 both conditions are true for refusal_bank.lower95 = 0.95, refusal_bank.upper95 = 0.95, refusal_bank.n = 2",
                 "units-do-not-fit:10 `refusal_bank.upper95` is a share of one, `95.0` is far outside",
             ],
         ),
