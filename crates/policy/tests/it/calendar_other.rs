@@ -7,7 +7,7 @@ use policy::{Facts, Mode, Outcome, Pack, Rules, System, decide};
 use std::fs;
 
 /// A pack as it ships, from the folder.
-fn shipped(name: &str) -> Rules {
+pub(crate) fn shipped(name: &str) -> Rules {
     let folder = format!("{}/../../packs/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder}: {error}")) {

@@ -4,6 +4,7 @@
 mod bad_cards;
 mod bad_packs;
 mod calendar_other;
+mod crosswalk;
 mod decisions;
 mod drafts;
 mod explanations;

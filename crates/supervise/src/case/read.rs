@@ -364,3 +364,38 @@ impl Reader<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(fact: &str, value: &str) -> Result<DeclareValue, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("assize.toml");
+        let text = format!(
+            "[system]\nname = \"x\"\n[policy]\npacks = []\n[[declare]]\nfact = \"{fact}\"\nowner = \"legal\"\nmade = 2026-11-01\nexpires = 2027-01-01\nvalue = {value}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut case = Case::read(&file).map_err(|error| error.to_string())?;
+        Ok(case.declarations.remove(0).value)
+    }
+
+    /// Rules of every regime ask for durations and for documents that there are not.
+    #[test]
+    fn a_duration_and_a_missing_document_can_be_declared() {
+        let plain = |fact, value| match declared(fact, value) {
+            Ok(DeclareValue::Plain(declared)) => declared,
+            other => panic!("{fact}: {other:?}"),
+        };
+        assert_eq!(plain("incident.takedown_delay", "\"47h30m\""), Declared::Text("47h30m".to_owned()));
+        assert_eq!(plain("doc.bias_audit", "false"), Declared::Flag(false));
+        assert_eq!(plain("soa.implemented", "[\"A.2.2\"]"), Declared::List(vec!["A.2.2".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_no_duration_or_no_document_is_refused() {
+        let refused = |fact, value| declared(fact, value).expect_err("refused").lines().next().unwrap().to_owned();
+        assert!(refused("incident.takedown_delay", "\"two days\"").contains("expected a duration for `incident.takedown_delay`"));
+        assert!(refused("doc.bias_audit", "true").contains("expected a document for `doc.bias_audit`"));
+    }
+}

@@ -132,6 +132,18 @@ pub(super) const ELSEWHERE: &[Metric] = &[
         "The page is not fetched.",
         "true.",
     ]),
+    row("frontier.publication_delay", Span, Unit::Second, Organisation, [
+        "Longest time from a material modification of the frontier framework to its publication with the reasons; 0 s when there was none.",
+        "Taken from the framework's history by the person answerable.",
+        "What is material is a judgement.",
+        "480h.",
+    ]),
+    row("frontier.report_published", Moment, Unit::One, Model, [
+        "Day on which the transparency report of the model was published.",
+        "Taken from the page by the person answerable.",
+        "The page is not fetched.",
+        "2026-03-01.",
+    ]),
     row("hiring.notice_business_days", Count, Unit::One, Deployment, [
         "Shortest time in business days from the notice to a candidate to the use of a hiring tool.",
         "Taken from the hiring log by the person answerable.",
@@ -191,6 +203,12 @@ pub(super) const ELSEWHERE: &[Metric] = &[
         "Timed on the sampled videos by the person answerable; GB 45438-2025.",
         "Of the sample, not of every output.",
         "2s.",
+    ]),
+    row("marking.detector_offered", Flag, Unit::One, Deployment, [
+        "Whether a free tool is open to the public that finds the provider's mark.",
+        "Declared by a person who used it.",
+        "That it finds the mark is `marking.present`.",
+        "true.",
     ]),
     row("organisation.large_frontier_developer", Flag, Unit::One, Organisation, [
         "Whether the developer holds itself to be a large frontier developer under the law of a US state, in writing.",
@@ -252,11 +270,23 @@ pub(super) const ELSEWHERE: &[Metric] = &[
         "That reports are read is not tested.",
         "true.",
     ]),
+    row("service.filing_completed", Moment, Unit::One, Deployment, [
+        "Day on which security assessment and algorithm filing were both complete, China.",
+        "Taken from the two documents by the person answerable.",
+        "The register is not asked.",
+        "2026-02-01.",
+    ]),
     row("service.guardian_consent", Flag, Unit::One, Deployment, [
         "Whether a guardian consents before a person under 14 uses the service.",
         "Declared by the person answerable.",
         "That the guardian is one is not tested.",
         "true.",
+    ]),
+    row("service.high_impact_determined", Moment, Unit::One, Deployment, [
+        "Day on which it was decided whether the system is high-impact, Korea Art. 33.",
+        "Taken from the record by the person answerable.",
+        "",
+        "2026-02-01.",
     ]),
     row("service.major_change", Flag, Unit::One, Deployment, [
         "Whether this release launches the service or changes it in a major way.",
