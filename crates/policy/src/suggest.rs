@@ -118,7 +118,7 @@ fn edits(card: &Card, changed: &Card, leaves: &[Leaf], base: &CardTest) -> Vec<D
     for leaf in leaves {
         let constants = constants(card, changed, &leaf.path);
         let literals: Vec<&Value> = constants.iter().collect();
-        let values = boundary::values(leaf, &literals);
+        let values: Vec<Value> = boundary::values(leaf, &literals).into_iter().map(rounded).collect();
         match leaf.source {
             Source::Fact(metric, field) => all.extend(fact_edits(base, metric.id, field, values)),
             Source::System(name) => all.extend(system_edits(base, name, values)),
@@ -128,6 +128,27 @@ fn edits(card: &Card, changed: &Card, leaves: &[Leaf], base: &CardTest) -> Vec<D
     all.extend(date_edits(card, changed, base));
     all.extend(need_edits(card, changed, base));
     all
+}
+
+/// A nanosecond beside a constant says to a reader what a day or a second says better.
+fn rounded(value: Value) -> Value {
+    const SECOND: i64 = 1_000_000_000;
+    match value {
+        Value::Timestamp(time) => {
+            let step = match time.as_nanosecond().rem_euclid(i128::from(SECOND)) {
+                1 => SignedDuration::from_hours(24) - SignedDuration::from_nanos(1),
+                999_999_999 => SignedDuration::from_nanos(1) - SignedDuration::from_hours(24),
+                _ => SignedDuration::ZERO,
+            };
+            time.checked_add(step).map_or(value, Value::Timestamp)
+        }
+        Value::Duration(nanos) => match nanos.rem_euclid(SECOND) {
+            1 => Value::Duration(nanos.saturating_add(SECOND - 1)),
+            999_999_999 => Value::Duration(nanos.saturating_add(1 - SECOND)),
+            _ => value,
+        },
+        value => value,
+    }
 }
 
 fn fact_edits(base: &CardTest, id: &str, field: &'static str, values: Vec<Value>) -> Vec<Draft> {
