@@ -96,6 +96,17 @@ fn constants(card: &Card, changed: &Card, path: &str) -> Vec<Value> {
             _ => false,
         };
         for node in expr.nodes() {
+            if let Node::Each(_, list, body) = node
+                && is_path(*list)
+            {
+                let inside = expr.span(*body);
+                let is_inside = |id: &usize| inside.start <= expr.span(*id).start && expr.span(*id).end <= inside.end;
+                let literals = (0..expr.nodes().len()).filter(is_inside).filter_map(|id| match expr.node(id) {
+                    Node::Literal(value) => Some(value.clone()),
+                    _ => None,
+                });
+                found.extend(literals);
+            }
             let (a, b) = match node {
                 Node::Compare(_, a, b) | Node::In(a, b) | Node::Test(_, a, b) => (*a, *b),
                 _ => continue,
