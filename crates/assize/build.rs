@@ -18,6 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         table.push_str("    ]),\n");
     }
+    table.push_str("];\n\npub(crate) const MANIFESTS: &[(&str, &str)] = &[\n");
+    for folder in sorted(&root)?.into_iter().filter(|path| path.join("pack.toml").is_file()) {
+        let manifest = folder.join("pack.toml");
+        println!("cargo::rerun-if-changed={}", manifest.display());
+        writeln!(table, "    ({:?}, include_str!({:?})),", name(&folder), manifest.canonicalize()?.display().to_string())?;
+    }
     table.push_str("];\n");
     fs::write(Path::new(&env::var("OUT_DIR")?).join("packs.rs"), table)?;
     Ok(())

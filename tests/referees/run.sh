@@ -4,10 +4,16 @@ set -eu
 cd "$(dirname "$0")/../.."
 venv=${ASSIZE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/assize/venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 gguf==0.17.1 numpy safetensors cryptography
+"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.25.1
 
 echo "CEL, the official C++ engine, on generated expressions:"
 cargo run --release --quiet -p assize-policy --example cel_cases -- 20000 | "$venv/bin/python" tests/referees/cel.py
+
+echo "The schema of cards, by the jsonschema package, on every card and on damaged ones:"
+schema=$(mktemp)
+cargo run --release --quiet -- policy schema > "$schema"
+"$venv/bin/python" tests/referees/card_schema.py "$schema" packs examples
+rm -f "$schema"
 
 echo "The dossier, read by a program that shares no code with ours:"
 dossier=$(mktemp -d)

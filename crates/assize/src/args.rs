@@ -119,6 +119,36 @@ pub(crate) enum PolicyVerb {
         #[arg(long)]
         json: bool,
     },
+    /// How many rules a pack measures and declares, and what of its law it does not implement
+    Coverage {
+        /// Pack names or folders [default: all shipped]
+        packs: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change each card in one place at a time and see whether its tests notice; exit 1 when more than 2 in 100 do not
+    Mutate {
+        /// Pack names or folders [default: all shipped]
+        packs: Vec<String>,
+        /// Look for a test that would notice each change that survives
+        #[arg(long)]
+        suggest: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin a card: it compiles, with tests
+    New {
+        /// The rule's id, and the name of its file
+        id: String,
+        /// The fact it is about, of docs/metrics.md
+        #[arg(long, value_name = "FACT")]
+        fact: String,
+        /// The pack's folder
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        pack: PathBuf,
+    },
+    /// Print the JSON Schema of a card, for an editor
+    Schema,
     /// What the calendar changes between two days
     Diff {
         #[arg(long, value_name = "DATE")]

@@ -1,6 +1,7 @@
 //! The command line: parse, compose, exit.
 
 mod args;
+mod authoring;
 mod check;
 mod init;
 mod key;
@@ -53,6 +54,10 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
             PolicyVerb::Lint { packs, json } => policy_verbs::lint(&packs, json),
+            PolicyVerb::Coverage { packs, json } => authoring::coverage(&policy_verbs::chosen(&packs)?, json),
+            PolicyVerb::Mutate { packs, suggest, json } => authoring::mutate(&policy_verbs::chosen(&packs)?, suggest, json),
+            PolicyVerb::New { id, fact, pack } => authoring::new(&id, &fact, &pack, run::today()),
+            PolicyVerb::Schema => Ok(authoring::schema()),
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {

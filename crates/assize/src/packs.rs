@@ -1,8 +1,8 @@
 //! Where packs come from: the program itself, or a folder beside the case.
 
 use anyhow::{Context as _, bail};
-use policy::Mode;
-use std::{fs, path::Path};
+use policy::{CARD_BYTES_MAX, CardError, Mode};
+use std::{fs, io::Read as _, path::Path};
 use supervise::{PackText, case::Case};
 
 include!(concat!(env!("OUT_DIR"), "/packs.rs"));
@@ -51,8 +51,7 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.extension().is_some_and(|extension| extension == "toml") && file != "pack.toml" {
-            let text = fs::read_to_string(&path).with_context(|| format!("the card {} cannot be read", path.display()))?;
-            cards.push((file, text));
+            cards.push((file, card(&path)?));
         }
     }
     cards.sort();
@@ -60,6 +59,35 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
         bail!("the pack folder {} holds no card; a card is a `*.toml` file, see packs/README.md", folder.display());
     }
     Ok(PackText { name: name.to_owned(), mode, cards })
+}
+
+/// The text of a file that a stranger may have made: no more is read than a card may have.
+fn card(path: &Path) -> anyhow::Result<String> {
+    let unreadable = || format!("the card {} cannot be read", path.display());
+    let file = fs::File::open(path).with_context(unreadable)?;
+    let n_bytes = file.metadata().with_context(unreadable)?.len();
+    let name = path.display().to_string();
+    if let Some(error) = CardError::of_size(&name, n_bytes) {
+        return Err(refuse(&[error]));
+    }
+    // One byte more than allowed, so that a file that grew meanwhile is refused by the loader.
+    let mut bytes = Vec::new();
+    file.take(CARD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).with_context(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow::anyhow!("the card {name} is no UTF-8 text: byte {at} begins no character; save it as UTF-8")
+    })
+}
+
+/// `pack.toml` of a folder of that name, else of the shipped pack: path and text; `None` where there is none.
+pub(crate) fn manifest(name: &str) -> anyhow::Result<Option<(String, String)>> {
+    let folder = Path::new(name);
+    if folder.is_dir() {
+        let path = folder.join("pack.toml");
+        return path.is_file().then(|| Ok((path.display().to_string(), card(&path)?))).transpose();
+    }
+    let shipped = MANIFESTS.iter().find(|(known, _)| *known == name);
+    Ok(shipped.map(|(name, text)| (format!("{name}/pack.toml"), (*text).to_owned())))
 }
 
 /// Card problems as one error, each shown with its line.

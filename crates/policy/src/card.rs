@@ -1,6 +1,6 @@
 //! One rule as data, compiled.
 
-use crate::expr::Expr;
+use crate::expr::{Expr, Leaf};
 use crate::facts::{Fact, System};
 use crate::verdict::Outcome;
 use evidence::{Decimal, Digest, Json, Metric, Provenance};
@@ -12,8 +12,24 @@ pub const SCHEMA: i64 = 1;
 
 /// The fields of the card itself: what a stray key inside another table is checked against.
 pub(crate) const FIELDS: [&str; 18] = [
-    "schema", "id", "version", "kind", "title", "severity", "owner", "remedy", "gates", "applies", "pass_when", "fail_when",
-    "cite", "force", "needs", "maps", "tests", "check",
+    "schema",
+    "id",
+    "version",
+    "kind",
+    "title",
+    "severity",
+    "owner",
+    "remedy",
+    "gates",
+    "applies",
+    "pass_when",
+    "fail_when",
+    "cite",
+    "force",
+    "needs",
+    "maps",
+    "tests",
+    "check",
 ];
 
 /// How a rule is answered.
@@ -264,6 +280,8 @@ pub struct Card {
     pub needs: Vec<Need>,
     pub maps: Vec<Mapping>,
     pub tests: Vec<CardTest>,
+    /// Every path of every expression, once: looked up once a decision, by slot.
+    pub(crate) leaves: Vec<Leaf>,
     /// Lines, from 1, of `applies`, `pass_when`, `fail_when`; 1 for a condition that is not written.
     pub(crate) lines: [usize; 3],
     pub(crate) text: String,
@@ -297,6 +315,29 @@ impl Card {
             Condition::Applies => &self.applies,
             Condition::PassWhen => &self.pass_when,
             Condition::FailWhen => &self.fail_when,
+        }
+    }
+
+    /// Gives each path its slot.
+    pub(crate) fn with_slots(mut self) -> Self {
+        let Self { applies, pass_when, fail_when, windows, leaves, .. } = &mut self;
+        let dated = windows.iter_mut().flat_map(|window| {
+            window.when.iter_mut().chain(window.grace.iter_mut().filter_map(|grace| grace.when.as_mut()))
+        });
+        for leaf in [applies, pass_when, fail_when].into_iter().chain(dated).flat_map(Expr::leaves_mut) {
+            leaf.slot = leaves.iter().position(|known| known.path == leaf.path).unwrap_or(leaves.len());
+            if leaf.slot == leaves.len() {
+                leaves.push(leaf.clone());
+            }
+        }
+        self
+    }
+
+    pub(crate) const fn condition_mut(&mut self, condition: Condition) -> &mut Expr {
+        match condition {
+            Condition::Applies => &mut self.applies,
+            Condition::PassWhen => &mut self.pass_when,
+            Condition::FailWhen => &mut self.fail_when,
         }
     }
 

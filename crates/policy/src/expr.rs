@@ -9,11 +9,13 @@ mod lexer;
 mod literal;
 mod parser;
 mod value;
+mod vary;
 
 pub use check::{Leaf, Source};
 pub use eval::{Fault, Operand, Truth};
 pub use literal::{duration_text, parse_duration, parse_timestamp};
 pub use value::{Scalar, Type, Value};
+pub(crate) use vary::{Variant, decimal_text};
 
 use std::ops::Range;
 
@@ -183,6 +185,10 @@ impl Expr {
     #[must_use]
     pub fn leaves(&self) -> &[Leaf] {
         &self.leaves
+    }
+
+    pub(crate) fn leaves_mut(&mut self) -> &mut [Leaf] {
+        &mut self.leaves
     }
 
     pub(crate) fn root(&self) -> NodeId {

@@ -44,6 +44,11 @@ impl System {
         self.0.get(name)
     }
 
+    /// Takes back what was said.
+    pub fn unset(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     pub(crate) fn operand(&self, name: &str) -> Operand<'_> {
         self.get(name).map_or(Operand::Missing, Operand::of)
     }
@@ -64,6 +69,12 @@ impl System {
         }
         Ok(system)
     }
+}
+
+/// The id of the catalogue that a misspelt one is likely to mean.
+#[must_use]
+pub fn nearest_fact(id: &str) -> Option<&'static str> {
+    crate::problem::nearest(id, metric::CATALOGUE.iter().map(|metric| metric.id))
 }
 
 pub(crate) fn system_member(name: &str) -> Option<(&'static str, Type)> {
@@ -194,7 +205,8 @@ fn measured_fields(measurement: &Measurement) -> Vec<(&'static str, Held)> {
             fields.push(("value", Ok(Value::Decimal(value))));
             if let Some(interval) = &measurement.interval {
                 let is_ordered = interval.lower <= value && value <= interval.upper;
-                let bound = |bound| is_ordered.then_some(Value::Decimal(bound)).ok_or(Fault::Invalid("bounds reversed"));
+                let bound =
+                    |bound| is_ordered.then_some(Value::Decimal(bound)).ok_or(Fault::Invalid("bounds reversed"));
                 fields.push(("lower", bound(interval.lower)));
                 fields.push(("upper", bound(interval.upper)));
             }

@@ -60,11 +60,54 @@ impl Pack {
     }
 }
 
+/// Packs that cannot be decided under together: one given twice, or one id in two of them.
+#[must_use]
+pub fn clashes<'a>(packs: impl IntoIterator<Item = &'a Pack>) -> Vec<CardError> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut first: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for pack in packs {
+        if names.contains(&pack.name()) {
+            let message = format!("the pack `{}` is given twice", pack.name());
+            let at = pack.cards.first().map_or("pack.toml", |card| &card.file);
+            errors.push(CardError::at(at, "", 0..0, "duplicate", message).hint("name each pack once under `[policy]`"));
+            continue;
+        }
+        names.push(pack.name());
+        for card in &pack.cards {
+            match first.get(card.id.as_str()) {
+                Some((other, file)) => {
+                    let message = format!("the id `{}` is already that of {file} in the pack `{other}`", card.id);
+                    let hint = format!(
+                        "leave one of the two packs out, or give the rule of `{}` an id of its own",
+                        pack.name()
+                    );
+                    errors.push(at_id(card, message).hint(hint));
+                }
+                None => {
+                    first.insert(&card.id, (pack.name(), &card.file));
+                }
+            }
+        }
+    }
+    errors
+}
+
+/// A problem with a card's id, where the id is written.
+fn at_id(card: &Card, message: String) -> CardError {
+    let quoted = [format!("\"{}\"", card.id), format!("'{}'", card.id)];
+    let at = quoted.iter().find_map(|quoted| card.text.find(quoted)).map_or(0, |at| at + 1);
+    let mut error = CardError::at(&card.file, &card.text, at..at + card.id.len(), "duplicate", message);
+    error.rule.clone_from(&card.id);
+    error
+}
+
 fn digest(files: &[(String, String)]) -> Digest {
     let mut sorted: Vec<(&str, Digest)> =
         files.iter().map(|(path, text)| (path.as_str(), Digest::of(text.as_bytes()))).collect();
     sorted.sort();
-    let entry = |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
+    let entry =
+        |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
     Digest::of(Json::List(sorted.into_iter().map(entry).collect()).canonical().as_bytes())
 }
 
@@ -73,11 +116,11 @@ fn duplicates(cards: &[Card]) -> Vec<CardError> {
     let mut errors = Vec::new();
     for card in cards {
         if let Some(other) = first.get(card.id.as_str()) {
-            let at = card.text.find(&card.id).unwrap_or(0);
             let message = format!("the id `{}` is already that of {other}", card.id);
-            let mut error = CardError::at(&card.file, &card.text, at..at + card.id.len(), "duplicate", message);
-            error.rule.clone_from(&card.id);
-            errors.push(error.hint("two cards never share an id: the later reading of a clause is a new version"));
+            errors.push(
+                at_id(card, message)
+                    .hint("two cards never share an id: the later reading of a clause is a new version"),
+            );
         } else {
             first.insert(&card.id, &card.file);
         }

@@ -48,16 +48,19 @@ pub(crate) fn outcome_of(card: &Card, test: &CardTest) -> Finding {
 }
 
 fn failure(card: &Card, test: &CardTest) -> Option<TestFailure> {
-    let found = outcome_of(card, test);
-    let is_because = test.because.as_deref().is_none_or(|because| because == found.reason.code);
-    if found.outcome == test.expect && is_because {
-        return None;
-    }
+    let found = failure_of(test, &outcome_of(card, test))?;
     Some(TestFailure {
         file: card.file.clone(),
         line: test.line,
         rule: card.id.clone(),
         expected: (test.expect, test.because.clone()),
-        found: (found.outcome, found.reason.to_string()),
+        found,
     })
+}
+
+/// What a test found, when it is not what it expects.
+pub(crate) fn failure_of(test: &CardTest, found: &Finding) -> Option<(Outcome, String)> {
+    let is_because = test.because.as_deref().is_none_or(|because| because == found.reason.code);
+    let is_expected = found.outcome == test.expect && is_because;
+    (!is_expected).then(|| (found.outcome, found.reason.to_string()))
 }

@@ -266,10 +266,30 @@ impl Verdict<'_> {
     }
 }
 
+/// A pack that was decided under, known by the digest of its cards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecidedUnder<'a> {
+    pub name: &'a str,
+    pub digest: Digest,
+    pub mode: Mode,
+}
+
+impl DecidedUnder<'_> {
+    fn to_json(&self) -> Json {
+        Json::map([
+            ("name", Some(self.name.into())),
+            ("digest", Some(self.digest.into())),
+            ("mode", Some(self.mode.name().into())),
+        ])
+    }
+}
+
 /// Verdicts sorted by rule, and what follows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<'a> {
     pub as_of: Date,
+    /// The packs, in the order they were given.
+    pub packs: Vec<DecidedUnder<'a>>,
     /// `None`: all rules were asked.
     pub stage: Option<Stage>,
     pub effect: Effect,
@@ -291,6 +311,7 @@ impl Decision<'_> {
         });
         Json::map([
             ("as_of", Some(self.as_of.into())),
+            ("packs", Some(Json::List(self.packs.iter().map(DecidedUnder::to_json).collect()))),
             ("stage", self.stage.map(|stage| stage.name().into())),
             ("effect", Some(self.effect.name().into())),
             ("verdicts", Some(Json::List(self.verdicts.iter().map(Verdict::to_json).collect()))),

@@ -227,8 +227,8 @@ impl Run {
 }
 
 /// What a decision statement holds beyond the common members.
-const DECISION_MEMBERS: [&str; 8] =
-    ["as_of", "effect", "verdicts", "idleWaivers", "counts", "policy", "evidence", "system"];
+const DECISION_MEMBERS: [&str; 9] =
+    ["as_of", "packs", "effect", "verdicts", "idleWaivers", "counts", "policy", "evidence", "system"];
 
 /// The members by which a decision can be taken again, and those that it says.
 pub(crate) fn decision_members(

@@ -41,6 +41,7 @@ fn compile(packs: &[PackText]) -> Result<Rules, Vec<CardError>> {
             Err(problems) => errors.extend(problems),
         }
     }
+    errors.extend(policy::clashes(compiled.iter().map(|(pack, _)| pack)));
     if errors.is_empty() { Ok(Rules::new(compiled)) } else { Err(errors) }
 }
 

@@ -3,12 +3,17 @@
 
 mod bad_cards;
 mod calendar;
+mod bad_packs;
 mod calendar_other;
 mod crosswalk;
 mod decisions;
+mod drafts;
 mod explanations;
 mod expressions;
 mod lints;
+mod mutations;
+mod nearest;
 mod properties;
+mod shipped;
 mod support;
 mod waivers;

@@ -4,7 +4,7 @@ use crate::support::{DAY, compile_all};
 use evidence::{Declaration, Declared, Digest, Interval, Kind, Measurement, Metric, Provenance, Subject, metric};
 use jiff::civil::date;
 use policy::expr::{Expr, Fault, Operand, Place, Source, Truth, Type, Value, parse_timestamp};
-use policy::{Effect, Facts, Mode, Pack, Rules, System, decide};
+use policy::{Effect, Facts, Mode, Pack, Rules, System, Version, Waiver, decide};
 use proptest::prelude::*;
 
 /// SplitMix64: proptest draws the seed, so a failure is replayed from it.
@@ -91,20 +91,31 @@ fn card(dice: &mut Dice, at: usize, metrics: &[&'static Metric]) -> String {
     };
     let applies = if dice.below(4) == 0 { fact_atom(dice, metrics) } else { system_condition(dice) };
     let (pass, fail) = (condition(dice, 2, true, metrics), condition(dice, 2, false, metrics));
-    let window = match dice.below(4) {
+    let window = match dice.below(6) {
         0 => format!("{{ when = '{}', from = 2026-01-01, source = \"x\" }}", system_condition(dice)),
+        3 => format!("{{ when = '{}', from = 2026-01-01, source = \"x\" }}", fact_atom(dice, metrics)),
+        4 => format!(
+            "{{ from = 2026-01-01, source = \"x\", grace = [{{ when = '{}', until = 2026-12-01, source = \"x\" }}] }}",
+            fact_atom(dice, metrics)
+        ),
         1 => format!(
             "{{ from = 2026-01-01, source = \"x\", grace = [{{ when = '{}', until = 2027-01-01, source = \"x\" }}] }}",
             system_condition(dice)
         ),
-        2 => "{ from = 2027-01-01, source = \"x\" }, { from = 2020-01-01, until = 2026-11-24, source = \"x\" }".to_owned(),
+        2 => "{ from = 2027-01-01, source = \"x\" }, { from = 2020-01-01, until = 2026-11-24, source = \"x\" }"
+            .to_owned(),
         _ => "{ from = 2026-01-01, source = \"x\" }".to_owned(),
     };
     let extras = ["", ", min_n = 50", ", max_age_days = 30", ", min_provenance = \"measured\"", ", optional = true"];
     let mut needs: Vec<String> = Vec::new();
     for metric in metrics {
         if dice.below(4) == 0 {
-            needs.push(format!("{{ fact = \"{}\", type = \"{}\"{} }}", metric.id, metric.kind.name(), dice.of(&extras)));
+            needs.push(format!(
+                "{{ fact = \"{}\", type = \"{}\"{} }}",
+                metric.id,
+                metric.kind.name(),
+                dice.of(&extras)
+            ));
         }
     }
     let (kind, needs) = (if attest { "attest" } else { "assess" }, needs.join(", "));
@@ -157,15 +168,34 @@ fn add_fact(dice: &mut Dice, metric: &'static Metric, facts: &mut Facts) {
     facts.measure(&measurement, source);
 }
 
-const MEMBERS: [&str; 5] = ["jurisdictions", "audience", "general_purpose", "risk_route", "on_market"];
+const MEMBERS: [&str; 6] = ["name", "jurisdictions", "audience", "general_purpose", "risk_route", "on_market"];
 
 fn member(dice: &mut Dice, name: &str) -> Value {
     match name {
-        "jurisdictions" => Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect()),
+        "jurisdictions" => {
+            Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect())
+        }
+        "name" => dice.of(&["play-writer", "another"]).into(),
         "audience" => dice.of(&["public", "internal"]).into(),
         "general_purpose" => (dice.below(2) == 0).into(),
         "risk_route" => dice.of(&["annex-i", "annex-iii"]).into(),
         _ => Value::Timestamp(parse_timestamp(dice.of(&["2026-01-01T00:00:00Z", "2026-10-01T00:00:00Z"])).unwrap()),
+    }
+}
+
+/// A waiver of the first rule, of which most hold on the day and for one of the two systems.
+fn waiver(dice: &mut Dice) -> Waiver {
+    Waiver {
+        rule: "rule.0".to_owned(),
+        from_version: Version(1, 0, 0),
+        below_version: Version(2, 0, 0),
+        scope: "play-writer".to_owned(),
+        reason: "r".to_owned(),
+        compensating: "c".to_owned(),
+        author: "ana".to_owned(),
+        approvers: vec!["ben".to_owned(), "chen".to_owned()],
+        granted: date(2026, 1, 1),
+        expires: dice.of(&[date(2026, 12, 1), date(2026, 12, 1), date(2026, 11, 1)]),
     }
 }
 
@@ -193,7 +223,9 @@ impl World {
                 members.push((name, member(&mut dice, name)));
             }
         }
-        Self { rules: Rules::new(vec![(pack, Mode::Enforce)]), members, facts }
+        let mut rules = Rules::new(vec![(pack, Mode::Enforce)]);
+        rules.waivers.extend((dice.below(3) == 0).then(|| waiver(&mut dice)));
+        Self { rules, members, facts }
     }
 
     fn system(&self, without: Option<usize>) -> System {
@@ -242,8 +274,32 @@ proptest! {
         let (system, other) = (one.system(None), two.system(None));
         let bytes = decide(&one.rules, None, &system, &one.facts, DAY).to_json().canonical();
         let files: Vec<(String, String)> = two.rules.packs[0].0.cards().iter().rev().map(|card| (card.file.clone(), card.text().to_owned())).collect();
-        let reversed = Rules::new(vec![(Pack::compile("house", &files).unwrap(), Mode::Enforce)]);
+        let mut reversed = Rules::new(vec![(Pack::compile("house", &files).unwrap(), Mode::Enforce)]);
+        reversed.waivers.clone_from(&two.rules.waivers);
         prop_assert_eq!(decide(&reversed, None, &other, &two.facts, DAY).to_json().canonical(), bytes);
+    }
+
+    /// The order of the packs changes no verdict, and the effect is that of the two together.
+    #[test]
+    fn the_order_of_packs_changes_no_verdict(seed in any::<u64>()) {
+        let world = World::new(seed);
+        let system = world.system(None);
+        let cards = world.rules.packs[0].0.cards();
+        let alone = |card: &policy::Card| {
+            (Pack::compile(&card.id, &[(card.file.clone(), card.text().to_owned())]).unwrap(), Mode::Enforce)
+        };
+        let mut packs: Vec<(Pack, Mode)> = cards.iter().map(alone).collect();
+        let decided = |packs: &[(Pack, Mode)]| {
+            let rules = Rules::new(packs.to_vec());
+            let decision = decide(&rules, None, &system, &world.facts, DAY);
+            let verdicts: Vec<String> = decision.verdicts.iter().map(|verdict| verdict.to_json().canonical()).collect();
+            (verdicts, decision.effect)
+        };
+        let (forward, effect) = decided(&packs);
+        let denies = packs.iter().any(|pack| decided(std::slice::from_ref(pack)).1 == Effect::Deny);
+        prop_assert_eq!(effect == Effect::Deny, denies);
+        packs.reverse();
+        prop_assert_eq!(decided(&packs), (forward, effect));
     }
 
     /// A fact that no card names changes nothing.
@@ -328,7 +384,21 @@ fn the_generated_worlds_are_various() {
         let decision = decide(&world.rules, None, &system, &world.facts, DAY);
         seen.insert(decision.effect.name());
         seen.extend(decision.verdicts.iter().map(|verdict| verdict.finding.outcome.name()));
+        seen.extend(decision.verdicts.iter().filter(|verdict| verdict.waiver.is_some()).map(|_| "waived"));
+        seen.extend(decision.verdicts.iter().filter(|verdict| verdict.finding.reason.code == "grace").map(|_| "grace"));
     }
-    let all = ["allow", "awaiting-person", "deny", "error", "fail", "insufficient-evidence", "not-applicable", "not-in-force", "pass"];
+    let all = [
+        "allow",
+        "awaiting-person",
+        "deny",
+        "error",
+        "fail",
+        "grace",
+        "insufficient-evidence",
+        "not-applicable",
+        "not-in-force",
+        "pass",
+        "waived",
+    ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }
