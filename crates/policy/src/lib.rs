@@ -63,6 +63,7 @@ mod lint;
 mod load;
 mod pack;
 mod problem;
+pub mod scenario;
 mod threshold;
 mod trial;
 mod verdict;

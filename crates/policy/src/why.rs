@@ -2,7 +2,7 @@
 
 use crate::card::Condition;
 use crate::decide::View;
-use crate::expr::{Comparison, Expr, Fault, Node, NodeId, Operand, Truth};
+use crate::expr::{Comparison, Expr, Fault, Leaf, Node, NodeId, Operand, Truth};
 use crate::verdict::DecidedBy;
 
 /// The smallest part that settled a condition, and the sentence about it.
@@ -20,12 +20,21 @@ pub(crate) fn settled(view: &View<'_>, condition: Condition) -> (DecidedBy, Stri
     (by, sentences.join("; "))
 }
 
-/// The node down to which one child alone settles its parent, and the atoms below it that count.
+/// As [`decisive_of`], with the values that a card may see.
 pub(crate) fn decisive(view: &View<'_>, expr: &Expr, id: NodeId) -> (NodeId, Vec<NodeId>) {
-    let truth = |id: NodeId| expr.truth_at(id, &|leaf| view.operand(leaf));
+    decisive_of(&|leaf| view.operand(leaf), expr, id)
+}
+
+/// The node down to which one child alone settles its parent, and the atoms below it that count.
+pub(crate) fn decisive_of<'a>(
+    values: &dyn Fn(&Leaf) -> Operand<'a>,
+    expr: &'a Expr,
+    id: NodeId,
+) -> (NodeId, Vec<NodeId>) {
+    let truth = |id: NodeId| expr.truth_at(id, values);
     let (parts, needs_all) = match expr.node(id) {
         Node::Not(inner) => {
-            let (_, atoms) = decisive(view, expr, *inner);
+            let (_, atoms) = decisive_of(values, expr, *inner);
             return (id, atoms);
         }
         Node::And(parts) => (parts, Truth::True),
@@ -40,13 +49,19 @@ pub(crate) fn decisive(view: &View<'_>, expr: &Expr, id: NodeId) -> (NodeId, Vec
         _ => counting.next().into_iter().collect(),
     };
     if let [only] = counting[..] {
-        return decisive(view, expr, only);
+        return decisive_of(values, expr, only);
     }
-    (id, counting.into_iter().flat_map(|part| decisive(view, expr, part).1).collect())
+    (id, counting.into_iter().flat_map(|part| decisive_of(values, expr, part).1).collect())
 }
 
+/// As [`sentence_of`], with the values that a card may see.
 pub(crate) fn sentence(view: &View<'_>, expr: &Expr, id: NodeId) -> String {
-    let value = |id: NodeId| expr.value_at(id, &|leaf| view.operand(leaf));
+    sentence_of(&|leaf| view.operand(leaf), expr, id)
+}
+
+/// What was read to answer one atom.
+pub(crate) fn sentence_of<'a>(values: &dyn Fn(&Leaf) -> Operand<'a>, expr: &'a Expr, id: NodeId) -> String {
+    let value = |id: NodeId| expr.value_at(id, values);
     let leaves = leaves_below(expr, id);
     let bad: Vec<String> = leaves
         .iter()
