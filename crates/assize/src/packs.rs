@@ -50,7 +50,7 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
     for entry in entries {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "toml") && file != "pack.toml" {
+        if is_toml(&path) && file != "pack.toml" {
             let text = fs::read_to_string(&path).with_context(|| format!("the card {} cannot be read", path.display()))?;
             cards.push((file, text));
         }
@@ -60,6 +60,48 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
         bail!("the pack folder {} holds no card; a card is a `*.toml` file, see packs/README.md", folder.display());
     }
     Ok(PackText { name: name.to_owned(), mode, cards })
+}
+
+fn is_toml(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// The class files of scenarios: those that ship, and those in the folder `scenario` of a case's own packs. A folder that has the
+/// name of a shipped pack stands in its place, as it does for cards.
+pub(crate) fn scenario_files(case: Option<&Case>) -> anyhow::Result<Vec<(String, String)>> {
+    let mut own = Vec::new();
+    let mut replaced: Vec<&str> = Vec::new();
+    for choice in case.into_iter().flat_map(|case| &case.packs) {
+        let pack = case.map(|case| case.folder.join(&choice.name)).unwrap_or_default();
+        if pack.is_dir() {
+            replaced.push(&choice.name);
+            own.extend(class_files(&pack.join("scenario"), &choice.name)?);
+        }
+    }
+    let shipped = SCENARIOS.iter().filter(|(pack, _)| !replaced.contains(pack));
+    let files = shipped.flat_map(|(pack, files)| {
+        files.iter().map(move |(file, text)| (format!("{pack}/scenario/{file}"), (*text).to_owned()))
+    });
+    Ok(files.chain(own).collect())
+}
+
+fn class_files(folder: &Path, pack: &str) -> anyhow::Result<Vec<(String, String)>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("the folder {} cannot be read", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if is_toml(&path) {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("the classes {} cannot be read", path.display()))?;
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((format!("{pack}/scenario/{file}"), text));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Card problems as one error, each shown with its line.

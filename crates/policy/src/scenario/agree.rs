@@ -60,7 +60,9 @@ fn text<'a>(system: &'a System, name: &str) -> Option<&'a str> {
 fn named(outcome: &Outcome<'_>) -> String {
     let dates = match outcome.standing {
         Standing::Announced(window) => format!(", announced, from {}", window.from),
-        Standing::NoLonger(window) => window.until.map(|until| format!(", out of force since {until}")).unwrap_or_default(),
+        Standing::NoLonger(window) => {
+            window.until.map(|until| format!(", out of force since {until}")).unwrap_or_default()
+        }
         Standing::InForce(_) | Standing::Undated => String::new(),
     };
     format!("{} ({}{dates})", outcome.class.id, outcome.class.locator())
@@ -107,7 +109,10 @@ fn risk_route(outcomes: &[Outcome<'_>], system: &System) -> Option<Disagreement>
     }
     let other: Vec<&Outcome<'_>> = routes().filter(|outcome| outcome.answer == Answer::Yes).collect();
     let found = match other.as_slice() {
-        [] => format!("the scenario does not take that route: {}", own.iter().map(|o| o.because.as_str()).collect::<Vec<_>>().join("; ")),
+        [] => format!(
+            "the scenario does not take that route: {}",
+            own.iter().map(|o| o.because.as_str()).collect::<Vec<_>>().join("; ")
+        ),
         other => format!("the scenario is high-risk by {}", list(other)),
     };
     let classes = own.iter().chain(&other).map(|outcome| outcome.class.id.clone()).collect();
@@ -116,14 +121,16 @@ fn risk_route(outcomes: &[Outcome<'_>], system: &System) -> Option<Disagreement>
 
 fn flag(outcomes: &[Outcome<'_>], system: &System, name: &'static str) -> Option<Disagreement> {
     let Some(Value::Bool(claimed)) = system.get(name) else { return None };
-    let own: Vec<&Outcome<'_>> = outcomes.iter().filter(|outcome| outcome.class.implies.flags.contains(&name)).collect();
+    let own: Vec<&Outcome<'_>> =
+        outcomes.iter().filter(|outcome| outcome.class.implies.flags.contains(&name)).collect();
     let answer = own.iter().map(|outcome| outcome.answer).max()?;
     let is_contradicted = match (claimed, answer) {
         (true, Answer::No) | (false, Answer::Yes) => true,
         (true | false, Answer::Open) | (true, Answer::Yes) | (false, Answer::No) => false,
     };
     let decisive: Vec<&&Outcome<'_>> = own.iter().filter(|outcome| outcome.answer == answer).collect();
-    let shown = |outcome: &&&Outcome<'_>| format!("{} is {}: {}", named(outcome), outcome.answer.name(), outcome.because);
+    let shown =
+        |outcome: &&&Outcome<'_>| format!("{} is {}: {}", named(outcome), outcome.answer.name(), outcome.because);
     is_contradicted.then(|| Disagreement {
         member: name,
         claimed: claimed.to_string(),

@@ -50,7 +50,8 @@ impl Answers {
     /// `AnswerError` for a name outside the table or a value that the fact does not take.
     pub fn set(&mut self, name: &str, value: Value) -> Result<(), AnswerError> {
         let fact = known(name)?;
-        let refused = || AnswerError::Value { name: fact.name, expected: expected(fact.kind), found: value.to_string() };
+        let refused =
+            || AnswerError::Value { name: fact.name, expected: expected(fact.kind), found: value.to_string() };
         let value = admitted(fact.kind, value.clone()).ok_or_else(refused)?;
         self.0.insert(fact.name, value);
         Ok(())
@@ -63,7 +64,8 @@ impl Answers {
     pub fn set_text(&mut self, name: &str, text: &str) -> Result<(), AnswerError> {
         let fact = known(name)?;
         let value = parsed(fact.kind, text.trim()).and_then(|value| admitted(fact.kind, value));
-        let refused = || AnswerError::Value { name: fact.name, expected: expected(fact.kind), found: text.trim().to_owned() };
+        let refused =
+            || AnswerError::Value { name: fact.name, expected: expected(fact.kind), found: text.trim().to_owned() };
         self.0.insert(fact.name, value.ok_or_else(refused)?);
         Ok(())
     }
@@ -179,7 +181,9 @@ fn use_table(reader: &mut Reader<'_>, entry: Entry<'_>) -> Answers {
         let Some(fact) = table::find(name).filter(|fact| fact.name == name) else {
             let near = nearest(name, FACTS.iter().map(|fact| fact.name));
             let error = reader.error(span, "unknown-fact", format!("no fact `use.{name}`"));
-            error.hint = Some(near.map_or("docs/scenario.md lists the facts".to_owned(), |near| format!("did you mean `{near}`?")));
+            error.hint = Some(
+                near.map_or("docs/scenario.md lists the facts".to_owned(), |near| format!("did you mean `{near}`?")),
+            );
             continue;
         };
         let Some(value) = wire::value(reader, entry, fact.kind.value_type()) else { continue };

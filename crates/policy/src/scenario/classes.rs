@@ -195,11 +195,14 @@ impl Classes {
         }
         let mut is_placed = vec![false; self.classes.len()];
         while errors.is_empty() && self.order.len() < self.classes.len() {
-            let is_ready = |position: &usize| !is_placed[*position] && below[*position].iter().all(|other| is_placed[*other]);
+            let is_ready =
+                |position: &usize| !is_placed[*position] && below[*position].iter().all(|other| is_placed[*other]);
             let ready: Vec<usize> = (0..self.classes.len()).filter(is_ready).collect();
             if ready.is_empty() {
                 let stuck = self.classes.iter().zip(&is_placed).find(|(_, is_placed)| !**is_placed);
-                errors.extend(stuck.map(|(class, _)| at(class, "cycle", "classes ask for one another in a circle".to_owned())));
+                errors.extend(
+                    stuck.map(|(class, _)| at(class, "cycle", "classes ask for one another in a circle".to_owned())),
+                );
                 break;
             }
             ready.iter().for_each(|position| is_placed[*position] = true);
@@ -286,11 +289,14 @@ fn class(reader: &mut Reader<'_>, mut table: Table<'_>, head: &Head) -> Option<C
     let id_entry = table.need(reader, "id");
     let id = reader.sentence(id_entry).filter(|id| {
         // A path of an expression names it, so it is made of the letters of paths.
-        let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let is_plain = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
         let is_name = |part: &str| is_plain(part) && part.starts_with(|first: char| !first.is_ascii_digit());
         let is_good = id.len() <= 100 && id.split('.').all(is_name);
         if !is_good {
-            let message = "expected names of the letters a-z, digits and `_`, none beginning with a digit, joined by `.`";
+            let message =
+                "expected names of the letters a-z, digits and `_`, none beginning with a digit, joined by `.`";
             reader.error(id_entry.map_or(0..0, |entry| entry.span()), "field-value", message);
         }
         is_good
@@ -371,7 +377,8 @@ fn implies(reader: &mut Reader<'_>, entry: Entry<'_>) -> Implies {
     let Some(mut table) = reader.table("implies", entry) else { return Implies::default() };
     let risk_class = reader.choice(table.take("risk_class"), &RiskClass::NAMES, RiskClass::from_name);
     let routes = ["annex-i", "annex-iii"];
-    let risk_route = reader.choice(table.take("risk_route"), &routes, |name| routes.contains(&name).then(|| name.to_owned()));
+    let risk_route =
+        reader.choice(table.take("risk_route"), &routes, |name| routes.contains(&name).then(|| name.to_owned()));
     let mut is_set = |name: &&'static str| reader.flag(table.take(name)) == Some(true);
     let flags = ["general_purpose", "systemic_risk"].into_iter().filter(|name| is_set(name)).collect();
     table.finish(reader);

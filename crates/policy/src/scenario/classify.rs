@@ -85,7 +85,7 @@ pub struct PathStep<'a> {
     pub depth: usize,
     pub expression: String,
     pub truth: Truth,
-    /// The values read, in a sentence; empty for `&&` and `||`.
+    /// The values read; empty for what only joins others.
     pub read: String,
     /// The clause it comes from; that of the other class where the node asks for one.
     pub cite: String,
@@ -169,7 +169,8 @@ impl<'a> Classified<'a> {
             Some(Truth::Missing | Truth::Error) => counts_unknown,
         };
         let taken: Vec<&'a Window> = class.windows.iter().filter(is_taken).collect();
-        let is_open = |window: &Window| window.from <= self.as_of && window.until.is_none_or(|until| self.as_of < until);
+        let is_open =
+            |window: &Window| window.from <= self.as_of && window.until.is_none_or(|until| self.as_of < until);
         if let Some(window) = taken.iter().find(|window| is_open(window)) {
             return Standing::InForce(window);
         }
@@ -210,12 +211,32 @@ impl<'a> Classified<'a> {
         sentences.join("; ")
     }
 
+    /// One atom with its value and what was read, as a sentence.
     fn sentence(&self, expr: &'a Expr, id: NodeId) -> String {
-        if let Some(other) = self.class_at(expr, id) {
-            let answer = self.answer(&other.id).unwrap_or(Answer::Open);
-            return format!("{} is {}", other.id, answer.name());
+        let read = self.read(expr, id);
+        let truth = self.truth_at(expr, id);
+        match (self.class_at(expr, id), expr.node(id)) {
+            (Some(other), _) => format!("{} is {read}", other.id),
+            (None, Node::Leaf(_)) => format!("{} is {read}", expr.text_of(id)),
+            (None, _) if truth == Truth::Missing => read,
+            (None, _) => format!("`{}` is {} ({read})", why::unwrapped(expr.text_of(id)), truth.name()),
         }
-        why::sentence_of(&|leaf| self.operand(leaf), expr, id)
+    }
+
+    /// What was read to answer one atom: the value of a path alone, or each path with its value.
+    fn read(&self, expr: &'a Expr, id: NodeId) -> String {
+        if let Some(other) = self.class_at(expr, id) {
+            return self.answer(&other.id).unwrap_or(Answer::Open).name().to_owned();
+        }
+        let value = |id: NodeId| shown(expr.value_at(id, &|leaf| self.operand(leaf)));
+        if matches!(expr.node(id), Node::Leaf(_)) {
+            return value(id);
+        }
+        let pair = |leaf: NodeId| match (expr.text_of(leaf), value(leaf)) {
+            (path, value) if value == UNANSWERED => format!("{path} is {value}"),
+            (path, value) => format!("{path} = {value}"),
+        };
+        why::leaves_below(expr, id).into_iter().map(pair).collect::<Vec<_>>().join(", ")
     }
 
     /// The class that a node asks for.
@@ -235,13 +256,40 @@ impl<'a> Classified<'a> {
             let mut open = vec![(0, expr.root())];
             while let Some((depth, id)) = open.pop() {
                 let parts = why::parts(expr, id);
-                let read = if parts.is_empty() { self.sentence(expr, id) } else { String::new() };
+                let read = if parts.is_empty() { self.read(expr, id) } else { String::new() };
                 let cite = self.class_at(expr, id).map_or_else(|| locator.clone(), Class::locator);
                 let expression = why::unwrapped(expr.text_of(id)).to_owned();
-                steps.push(PathStep { class: &class.id, part, depth, expression, truth: self.truth_at(expr, id), read, cite });
+                steps.push(PathStep {
+                    class: &class.id,
+                    part,
+                    depth,
+                    expression,
+                    truth: self.truth_at(expr, id),
+                    read,
+                    cite,
+                });
                 open.extend(parts.iter().rev().map(|part| (depth + 1, *part)));
             }
         }
         steps
     }
+}
+
+const UNANSWERED: &str = "not answered";
+
+/// A value for people: a large round number by its power of ten.
+fn shown(operand: Operand<'_>) -> String {
+    let text = match operand {
+        Operand::Missing => return UNANSWERED.to_owned(),
+        Operand::Decimal(number) => number.to_string(),
+        other => return other.shown(),
+    };
+    let digits = text.trim_end_matches('0');
+    let n_zeros = text.len() - digits.len();
+    if text.contains('.') || n_zeros < 9 {
+        return text;
+    }
+    let (first, rest) = digits.split_at(digits.len().min(1));
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{first}{point}{rest}e{}", text.len() - 1)
 }

@@ -22,7 +22,9 @@ pub struct OpenQuestion {
 impl OpenQuestion {
     #[must_use]
     pub fn to_json(&self) -> Json {
-        let choice = |(name, means): &(&str, &str)| Json::map([("name", Some((*name).into())), ("means", Some((*means).into()))]);
+        let choice = |(name, means): &(&str, &str)| {
+            Json::map([("name", Some((*name).into())), ("means", Some((*means).into()))])
+        };
         let choices = self.fact.kind.choices();
         Json::map([
             ("fact", Some(format!("use.{}", self.fact.name).into())),
@@ -45,10 +47,11 @@ impl Classified<'_> {
         let bears: Vec<Vec<&'static str>> = (0..classes.len()).map(|position| self.missing_for(position)).collect();
         let mut questions: Vec<OpenQuestion> = Vec::new();
         for fact in FACTS {
-            let concerned: Vec<usize> = (0..classes.len()).filter(|position| bears[*position].contains(&fact.name)).collect();
+            let concerned: Vec<usize> =
+                (0..classes.len()).filter(|position| bears[*position].contains(&fact.name)).collect();
             if !concerned.is_empty() {
                 let classes = concerned.iter().map(|position| classes[*position].id.clone()).collect();
-                questions.push(OpenQuestion { fact, classes, settled: self.settled(fact) });
+                questions.push(OpenQuestion { fact, classes, settled: self.settled(fact, &concerned) });
             }
         }
         // A stable sort by falling share; the shares are compared as fractions, exactly.
@@ -94,7 +97,8 @@ impl Classified<'_> {
             let leaf = &expr.leaves()[*leaf];
             if let Some(other) = class_of(leaf).and_then(|id| self.classes.position(id)) {
                 self.missing_below(&self.classes.classes()[other], facts);
-            } else if let Some(fact) = fact_of(leaf).filter(|fact| matches!(self.answers.operand(fact.name), Operand::Missing))
+            } else if let Some(fact) =
+                fact_of(leaf).filter(|fact| matches!(self.answers.operand(fact.name), Operand::Missing))
                 && !facts.contains(&fact.name)
             {
                 facts.push(fact.name);
@@ -103,10 +107,10 @@ impl Classified<'_> {
     }
 
     /// How many classes the answers to one question settle, each tried alone, and how many were tried.
-    fn settled(&self, fact: &'static UseFact) -> (usize, usize) {
+    fn settled(&self, fact: &'static UseFact, concerned: &[usize]) -> (usize, usize) {
         let n_open = |truths: &[Truth]| truths.iter().filter(|truth| **truth == Truth::Missing).count();
         let before = n_open(&self.truths);
-        let tries = self.tries(fact);
+        let tries = self.tries(fact, concerned);
         let settles = |value: &Value| {
             let mut answers: Answers = self.answers.clone();
             // Every value tried comes from the table or from a class, and so is one that the fact takes.
@@ -116,30 +120,33 @@ impl Classified<'_> {
         (tries.iter().map(settles).sum(), tries.len().max(1))
     }
 
-    /// Answers that tell the classes apart: every choice, or both sides of every number that a class asks for.
-    fn tries(&self, fact: &UseFact) -> Vec<Value> {
+    /// Answers that tell the classes apart: every choice, or both sides of every number that a class concerned asks for.
+    fn tries(&self, fact: &UseFact, concerned: &[usize]) -> Vec<Value> {
         let choices = fact.kind.choices().iter().map(|(name, _)| Value::from(*name));
         match fact.kind {
             UseKind::Flag => vec![Value::Bool(true), Value::Bool(false)],
             UseKind::One(_) => choices.collect(),
-            UseKind::Any(_) => std::iter::once(Value::List(Vec::new())).chain(choices.map(|name| Value::List(vec![name]))).collect(),
+            UseKind::Any(_) => {
+                std::iter::once(Value::List(Vec::new())).chain(choices.map(|name| Value::List(vec![name]))).collect()
+            }
             UseKind::Text => Vec::new(),
-            UseKind::Count => self.bounds(fact, [Value::Int(0), Value::Int(i64::MAX)]),
+            UseKind::Count => self.bounds(fact, concerned, [Value::Int(0), Value::Int(i64::MAX)]),
             UseKind::Quantity => {
                 let most = Decimal::new(1, 40).unwrap_or(Decimal::ONE);
-                self.bounds(fact, [Value::Decimal(Decimal::ZERO), Value::Decimal(most)])
+                self.bounds(fact, concerned, [Value::Decimal(Decimal::ZERO), Value::Decimal(most)])
             }
             UseKind::Day => {
                 let [first, last] = [date(1970, 1, 1), date(2200, 1, 1)].map(midnight);
-                self.bounds(fact, [first, last].map(|day| Value::Timestamp(day.unwrap_or_default())))
+                self.bounds(fact, concerned, [first, last].map(|day| Value::Timestamp(day.unwrap_or_default())))
             }
         }
     }
 
     /// The literals that classes compare a fact with, between two ends.
-    fn bounds(&self, fact: &UseFact, ends: [Value; 2]) -> Vec<Value> {
+    fn bounds(&self, fact: &UseFact, concerned: &[usize], ends: [Value; 2]) -> Vec<Value> {
         let mut values = Vec::from(ends);
-        for expr in self.classes.classes().iter().flat_map(Class::conditions) {
+        let classes = concerned.iter().map(|position| &self.classes.classes()[*position]);
+        for expr in classes.flat_map(Class::conditions) {
             for (id, _) in expr.nodes().iter().enumerate() {
                 let Some((leaf, _, literal)) = why::bound(expr, id) else { continue };
                 let is_it = matches!(expr.node(leaf), Node::Leaf(at) if fact_of(&expr.leaves()[*at]) == Some(fact));

@@ -2,6 +2,7 @@
 
 use super::agree::Disagreement;
 use super::classify::{Answer, Classified, Outcome, PathStep, Standing};
+use crate::expr::Truth;
 use evidence::Json;
 use std::fmt::Write as _;
 
@@ -80,7 +81,10 @@ impl Classified<'_> {
         let path = outcomes.iter().flat_map(|outcome| self.path(outcome.class)).map(|step| step_json(&step));
         let questions = self.open_questions();
         let left_out = self.classes.left_out().iter().map(|left_out| {
-            Json::map([("regime", Some(left_out.regime.as_str().into())), ("what", Some(left_out.what.as_str().into()))])
+            Json::map([
+                ("regime", Some(left_out.regime.as_str().into())),
+                ("what", Some(left_out.what.as_str().into())),
+            ])
         });
         Json::map([
             ("as_of", Some(self.as_of.into())),
@@ -106,7 +110,7 @@ impl Classified<'_> {
 
     /// Regime by regime: the classes that hold, with their trees; those that are open; those that do not hold, a line each.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, has_card: &dyn Fn(&str) -> bool) -> String {
         let outcomes = self.outcomes();
         let mut out = String::new();
         for regime in self.regimes() {
@@ -116,7 +120,9 @@ impl Classified<'_> {
             let (yes, open, no) = (n(Answer::Yes), n(Answer::Open), n(Answer::No));
             let _ = writeln!(out, "{title} as of {}: {yes} yes, {open} open, {no} no", self.as_of);
             for answer in [Answer::Yes, Answer::Open] {
-                own.iter().filter(|outcome| outcome.answer == answer).for_each(|outcome| out.push_str(&self.tree(outcome)));
+                own.iter()
+                    .filter(|outcome| outcome.answer == answer)
+                    .for_each(|outcome| out.push_str(&self.tree(outcome, has_card)));
             }
             for outcome in own.iter().filter(|outcome| outcome.answer == Answer::No) {
                 let _ = writeln!(out, "  no    {}: {}", outcome.class.id, outcome.because);
@@ -140,7 +146,7 @@ impl Classified<'_> {
 
     /// One class: what it is, its clauses, and each condition with its value.
     #[must_use]
-    pub fn tree(&self, outcome: &Outcome<'_>) -> String {
+    pub fn tree(&self, outcome: &Outcome<'_>, has_card: &dyn Fn(&str) -> bool) -> String {
         let class = outcome.class;
         let mut out = String::new();
         let dates = match outcome.dates() {
@@ -149,7 +155,8 @@ impl Classified<'_> {
         };
         let _ = writeln!(out, "  {:5} {}: {}{dates}", outcome.answer.name(), class.id, class.title);
         for cite in &class.cites {
-            let _ = writeln!(out, "        {}, {} (confirmed: {})", cite.instrument, cite.locator, cite.confirmed.name());
+            let _ =
+                writeln!(out, "        {}, {} (confirmed: {})", cite.instrument, cite.locator, cite.confirmed.name());
             let _ = writeln!(out, "          says: {}", cite.says);
             if let Some(house) = &cite.house {
                 let _ = writeln!(out, "          our reading: {house}");
@@ -161,7 +168,9 @@ impl Classified<'_> {
                 let _ = writeln!(out, "        binds: {}", class.binds.join(", "));
             }
             if !class.rules.is_empty() {
-                let _ = writeln!(out, "        brings in: {}", class.rules.join(", "));
+                let rule = |id: &String| if has_card(id) { id.clone() } else { format!("{id} (no card)") };
+                let rules: Vec<String> = class.rules.iter().map(rule).collect();
+                let _ = writeln!(out, "        brings in: {}", rules.join(", "));
             }
         }
         if let Some(note) = &class.note {
@@ -192,7 +201,11 @@ fn branches(steps: &[PathStep<'_>]) -> String {
             lead.push_str(if continues(at, step.depth) { "├─ " } else { "└─ " });
         }
         let part = if step.depth == 0 { format!("{}: ", step.part.name()) } else { String::new() };
-        let read = if step.read.is_empty() { String::new() } else { format!(" ({})", step.read) };
+        // A path alone says what was read by its value.
+        let is_plain = step.expression.starts_with("use.")
+            && !step.expression.contains([' ', '('])
+            && step.truth != Truth::Missing;
+        let read = if is_plain || step.read.is_empty() { String::new() } else { format!(" ({})", step.read) };
         let _ = writeln!(out, "{lead}{part}{} = {}{read} [{}]", step.expression, step.truth.name(), step.cite);
     }
     out

@@ -111,8 +111,11 @@ const ROLES: &[Choice] = &[
     ("deployer", "uses what another provides"),
     ("modifier", "changes a model that another provides"),
 ];
-const AUDIENCES: &[Choice] =
-    &[("public", "anybody may use it"), ("business", "other organisations"), ("internal", "the own organisation, research")];
+const AUDIENCES: &[Choice] = &[
+    ("public", "anybody may use it"),
+    ("business", "other organisations"),
+    ("internal", "the own organisation, research"),
+];
 const EXCLUSIONS: &[Choice] = &[
     ("none", "neither of these"),
     ("military", "exclusively military, defence or national security"),
@@ -140,7 +143,10 @@ const FUNCTIONS: &[Choice] = &[
     ("biometric-identification", "recognises who a person is by body or behaviour, from a distance or one to one"),
     ("biometric-categorisation", "sorts people into categories by biometric data"),
     ("emotion-recognition", "infers emotions or intentions"),
-    ("infrastructure-safety", "safety component of digital infrastructure, road traffic, water, gas, heating, electricity"),
+    (
+        "infrastructure-safety",
+        "safety component of digital infrastructure, road traffic, water, gas, heating, electricity",
+    ),
     ("education-admission", "decides access or admission to education, or assigns people to institutions"),
     ("education-outcomes", "evaluates learning outcomes"),
     ("education-level", "assesses which level of education somebody will receive"),
@@ -160,7 +166,10 @@ const FUNCTIONS: &[Choice] = &[
     ("border-risk", "a security, health or irregular-migration risk of a person who enters"),
     ("asylum-visa-examination", "examines applications for asylum, visas or residence permits"),
     ("border-identification", "detects, recognises or identifies people at borders, in migration or asylum"),
-    ("judicial-assistance", "researches or interprets facts and law, or applies law to facts, for a court or a dispute body"),
+    (
+        "judicial-assistance",
+        "researches or interprets facts and law, or applies law to facts, for a court or a dispute body",
+    ),
     ("election-influence", "influences the outcome of a vote or how people vote, or helps a campaign"),
 ];
 const SETTINGS: &[Choice] = &[
@@ -266,13 +275,29 @@ pub const FACTS: &[UseFact] = &[
     // EU, Art. 5
     flag("distorts_behaviour", "Is its aim or effect to materially distort how people behave?"),
     flag("significant_harm", "Does that cause, or is it reasonably likely to cause, significant harm to somebody?"),
-    flag("score_unrelated_context", "Does the score lead to worse treatment in contexts unrelated to where the data comes from?"),
-    flag("score_disproportionate", "Does the score lead to treatment that is unjustified or disproportionate to the behaviour?"),
-    one("intimate_imagery", MISUSES, "Does it make realistic pictures, video or sound of a real person's intimate parts or sexual acts?"),
+    flag(
+        "score_unrelated_context",
+        "Does the score lead to worse treatment in contexts unrelated to where the data comes from?",
+    ),
+    flag(
+        "score_disproportionate",
+        "Does the score lead to treatment that is unjustified or disproportionate to the behaviour?",
+    ),
+    one(
+        "intimate_imagery",
+        MISUSES,
+        "Does it make realistic pictures, video or sound of a real person's intimate parts or sexual acts?",
+    ),
     one("abuse_material", MISUSES, "Does it make child sexual abuse material?"),
     flag("misuse_reproducible", "Can such output be had again without significant technical modification?"),
-    flag("safeguards_reliable", "Do reasonable safeguards reliably prevent such output and correct misuse that is reported?"),
-    flag("explicit_consent", "Has every person shown given free, specific, informed, unambiguous and explicit consent?"),
+    flag(
+        "safeguards_reliable",
+        "Do reasonable safeguards reliably prevent such output and correct misuse that is reported?",
+    ),
+    flag(
+        "explicit_consent",
+        "Has every person shown given free, specific, informed, unambiguous and explicit consent?",
+    ),
     flag("solely_profiling", "Does the risk rest solely on profiling, or on personality traits and characteristics?"),
     flag(
         "supports_human_assessment",
@@ -285,7 +310,11 @@ pub const FACTS: &[UseFact] = &[
     flag("verification_only", "Is its sole purpose to confirm that a person is who they claim to be?"),
     flag("remote_identification", "Does it identify people at a distance, without their active part?"),
     flag("real_time", "Does it identify people in real time?"),
-    one("identification_objective", OBJECTIVES, "For which objective is the real-time identification strictly necessary?"),
+    one(
+        "identification_objective",
+        OBJECTIVES,
+        "For which objective is the real-time identification strictly necessary?",
+    ),
     flag("identification_authorised", "Is each such use authorised by a court or an independent authority beforehand?"),
     // EU, Annex I and III
     flag("fraud_detection_only", "Is it used for the purpose of detecting financial fraud?"),
@@ -302,8 +331,14 @@ pub const FACTS: &[UseFact] = &[
     flag("third_party_assessment", "Must that product undergo a conformity assessment by a third party?"),
     // EU, Art. 50
     flag("obvious_ai", "Is it obvious to a reasonably well-informed, observant person that this is an AI?"),
-    flag("assistive_editing", "Does it only assist standard editing, or leave the input and its meaning substantially as they are?"),
-    flag("deepfakes", "Does it make pictures, sound or video that falsely appear to show real persons, places or events?"),
+    flag(
+        "assistive_editing",
+        "Does it only assist standard editing, or leave the input and its meaning substantially as they are?",
+    ),
+    flag(
+        "deepfakes",
+        "Does it make pictures, sound or video that falsely appear to show real persons, places or events?",
+    ),
     flag("artistic_work", "Is that part of an evidently artistic, creative, satirical or fictional work?"),
     flag("public_interest_text", "Is its text published to inform the public on matters of public interest?"),
     flag("human_review", "Is that text reviewed by people, or under editorial control?"),
@@ -313,10 +348,16 @@ pub const FACTS: &[UseFact] = &[
     // EU, general-purpose models
     flag("general_model", "Can the model generate language as text or sound, images from text, or video from text?"),
     quantity("training_flop", "How much compute, in FLOP, went directly into updating the model's parameters?"),
-    quantity("cumulative_flop", "How much compute, in FLOP, went into it in all: synthetic data, earlier models and tuning included?"),
+    quantity(
+        "cumulative_flop",
+        "How much compute, in FLOP, went into it in all: synthetic data, earlier models and tuning included?",
+    ),
     flag("designated", "Has the Commission designated it as of systemic risk?"),
     count("business_users_eu", "How many registered business users does it have in the Union?"),
-    flag("open_source", "Is its licence free and open, with public weights, architecture and usage information, and no charge?"),
+    flag(
+        "open_source",
+        "Is its licence free and open, with public weights, architecture and usage information, and no charge?",
+    ),
     flag("modifies_existing", "Is an existing general-purpose model of another provider modified?"),
     flag("original_compute_known", "Is the training compute of the original model known?"),
     quantity("modification_share", "Compute of the modification divided by the training compute of the original?"),
@@ -330,9 +371,15 @@ pub const FACTS: &[UseFact] = &[
     flag("launch_or_major_change", "Is it about to be launched, or changed in a major way?"),
     flag("minors", "Are minors among its users?"),
     // United States
-    quantity("cumulative_operations", "How many operations, integer or floating-point, went into training it, later tuning included?"),
+    quantity(
+        "cumulative_operations",
+        "How many operations, integer or floating-point, went into training it, later tuning included?",
+    ),
     quantity("revenue_usd", "What was the gross revenue of the group in the preceding calendar year, in US dollars?"),
-    flag("forbidden_intent", "Is it made with intent to incite self-harm or crime, infringe rights, discriminate unlawfully, or make unlawful sexual material?"),
+    flag(
+        "forbidden_intent",
+        "Is it made with intent to incite self-harm or crime, infringe rights, discriminate unlawfully, or make unlawful sexual material?",
+    ),
     flag("consequential_decision", "Does it take part in consequential decisions about people?"),
     flag("new_york_city", "Is it used for jobs or promotions in New York City?"),
     // Korea

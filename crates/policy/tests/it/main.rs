@@ -7,5 +7,6 @@ mod explanations;
 mod expressions;
 mod lints;
 mod properties;
+mod scenarios;
 mod support;
 mod waivers;

@@ -2,7 +2,7 @@
 
 use super::{wire, *};
 use evidence::{Kind, metric};
-use policy::{System, expr::Value};
+use policy::{System, expr::Value, scenario::Answers};
 use std::ops::Range;
 use toml::{Spanned, value::Datetime};
 
@@ -20,6 +20,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     })?;
     let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
+    let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
     let case = Case {
         name: wire.system.name.clone(),
@@ -36,6 +37,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         perplexity,
         folds,
         declarations,
+        scenario,
         folder,
         text: String::new(),
     };
@@ -89,6 +91,19 @@ impl Reader<'_> {
         put("opinion_attributes", system.opinion_attributes.map(Value::Bool))?;
         put("modifies_existing", system.modifies_existing.map(Value::Bool))
             .map(|()| values)
+    }
+
+    /// The answers of `[use]`; the first problem becomes the case's.
+    fn scenario(&self) -> Result<Answers, CaseError> {
+        Answers::in_toml("", self.text).map_err(|errors| {
+            let error = &errors[0];
+            // The place is given as line and column in characters; a span is in bytes.
+            let line: usize = self.text.split_inclusive('\n').take(error.line - 1).map(str::len).sum();
+            let bytes = |from: usize, n: usize| error.source.chars().skip(from).take(n).map(char::len_utf8).sum::<usize>();
+            let start = line + bytes(0, error.column - 1);
+            let span = start..start + bytes(error.column - 1, error.width);
+            self.complain(span, error.message.clone(), error.hint.clone().unwrap_or_default())
+        })
     }
 
     fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {
@@ -346,5 +361,42 @@ impl Reader<'_> {
             let message = format!("expected a {} for `{}`, found {}", metric.kind.name(), metric.id, value.get_ref().type_str());
             self.complain(value.span(), message, "docs/metrics.md says what each fact holds")
         })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "[system]\nname = \"a\"\n[policy]\npacks = []\n";
+
+    fn read(text: &str) -> Result<Case, CaseError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("assize.toml"), text).unwrap();
+        Case::read(folder.path())
+    }
+
+    #[test]
+    fn a_case_without_use_answers_nothing() {
+        assert_eq!(read(HEAD).unwrap().scenario, Answers::new());
+    }
+
+    #[test]
+    fn the_use_is_read_and_does_not_make_another_run() {
+        let case = read(&format!("{HEAD}[use]\nprofiling = true\ntraining_flop = 2.5e23\n")).unwrap();
+        assert_eq!(case.scenario.get("profiling"), Some(&Value::Bool(true)));
+        assert_eq!(case.scenario.get("training_flop").unwrap().to_string(), "250000000000000000000000");
+        assert_eq!(case.work(), read(HEAD).unwrap().work());
+    }
+
+    #[test]
+    fn a_bad_answer_is_shown_in_its_line() {
+        // A letter of two bytes before it: places are counted in characters, spans in bytes.
+        let error = read(&format!("{HEAD}[use]\npurpose = \"für\" \nrole = \"owner\"\n")).unwrap_err();
+        assert_eq!((error.line, error.column), (7, 8));
+        assert_eq!(error.message, "expected `provider`, `deployer` or `modifier`, found \"owner\"");
+        let error = read("[system]\nname = \"a\"\n[policy]\npacks = []\n[use]\nübel = 1\n").unwrap_err();
+        assert_eq!((error.line, error.column), (6, 1));
     }
 }

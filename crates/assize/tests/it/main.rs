@@ -1,0 +1,4 @@
+//! The program from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod scenario;
