@@ -3,7 +3,7 @@
 use super::answers::{Answers, shared};
 use super::classes::RiskClass;
 use super::classify::{Answer, Classified, Outcome, Standing};
-use crate::expr::Value;
+use crate::expr::{Truth, Value};
 use crate::facts::System;
 use evidence::Json;
 
@@ -40,7 +40,9 @@ impl std::fmt::Display for Disagreement {
 /// Every claim of `system` that the scenario contradicts. A claim is let stand where an open class could still make it true.
 #[must_use]
 pub fn disagreements(classified: &Classified<'_>, system: &System) -> Vec<Disagreement> {
-    let outcomes = classified.outcomes();
+    let mut outcomes = classified.outcomes();
+    // Where a regime does not apply, what is claimed under it is left alone.
+    outcomes.retain(|outcome| outcome.class.scope.as_ref().is_none_or(|scope| classified.truth_of(scope) != Truth::False));
     let mut all = Vec::new();
     all.extend(risk_class(&outcomes, system));
     all.extend(risk_route(&outcomes, system));
@@ -78,7 +80,7 @@ fn risk_class(outcomes: &[Outcome<'_>], system: &System) -> Option<Disagreement>
     };
     let floor = held(Answer::Yes).map(|(rank, _)| rank).max();
     let is_possible = held(Answer::Yes).chain(held(Answer::Open)).any(|(possible, _)| possible == rank);
-    // Where no class speaks of the use at all, the regime does not, and the claim is left alone.
+    // Where no class speaks of the use at all, there is nothing to compare with.
     let speaks = floor.is_some() || held(Answer::Open).next().is_some();
     if !speaks || (is_possible && floor.is_none_or(|floor| floor <= rank)) {
         return None;

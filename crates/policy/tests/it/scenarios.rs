@@ -435,7 +435,10 @@ fn a_fact_said_twice_must_be_the_same() {
 fn no_claim_is_judged_where_the_regime_does_not_apply() {
     let mut answers = base();
     answers.set_text("jurisdictions", "CN").unwrap();
-    assert!(members(&answers, &[("risk_class", "high".into())]).is_empty());
+    let claims = [("risk_class", "high".into()), ("risk_route", "annex-i".into()), ("general_purpose", true.into())];
+    assert!(members(&answers, &claims).is_empty());
+    answers.set_text("jurisdictions", "CN, EU").unwrap();
+    assert_eq!(members(&answers, &claims).len(), 3);
 }
 
 #[track_caller]
