@@ -42,7 +42,8 @@ impl std::fmt::Display for Disagreement {
 pub fn disagreements(classified: &Classified<'_>, system: &System) -> Vec<Disagreement> {
     let mut outcomes = classified.outcomes();
     // Where a regime does not apply, what is claimed under it is left alone.
-    outcomes.retain(|outcome| outcome.class.scope.as_ref().is_none_or(|scope| classified.truth_of(scope) != Truth::False));
+    outcomes
+        .retain(|outcome| outcome.class.scope.as_ref().is_none_or(|scope| classified.truth_of(scope) != Truth::False));
     let mut all = Vec::new();
     all.extend(risk_class(&outcomes, system));
     all.extend(risk_route(&outcomes, system));
