@@ -84,7 +84,6 @@ fn by_name(fact: &UseFact, text: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::packs;

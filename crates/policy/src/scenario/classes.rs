@@ -379,8 +379,8 @@ fn implies(reader: &mut Reader<'_>, entry: Entry<'_>) -> Implies {
     let routes = ["annex-i", "annex-iii"];
     let risk_route =
         reader.choice(table.take("risk_route"), &routes, |name| routes.contains(&name).then(|| name.to_owned()));
-    let mut is_set = |name: &&'static str| reader.flag(table.take(name)) == Some(true);
-    let flags = ["general_purpose", "systemic_risk"].into_iter().filter(|name| is_set(name)).collect();
+    let names = ["general_purpose", "systemic_risk"].into_iter();
+    let flags = names.filter(|name| reader.flag(table.take(name)) == Some(true)).collect();
     table.finish(reader);
     Implies { risk_class, risk_route, flags }
 }

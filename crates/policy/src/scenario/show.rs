@@ -185,8 +185,8 @@ fn branches(steps: &[PathStep<'_>]) -> String {
     let mut out = String::new();
     // Whether the step has a later sibling: another step of its depth before one that lies higher, or of another part.
     let continues = |at: usize, depth: usize| {
-        let later = steps[at + 1..].iter().take_while(|step| step.part == steps[at].part && step.depth >= depth);
-        later.into_iter().any(|step| step.depth == depth)
+        let mut later = steps[at + 1..].iter().take_while(|step| step.part == steps[at].part && step.depth >= depth);
+        later.any(|step| step.depth == depth)
     };
     let is_last_part = |at: usize| steps[at..].iter().all(|step| step.part == steps[at].part);
     for (at, step) in steps.iter().enumerate() {
