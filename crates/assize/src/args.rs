@@ -71,6 +71,18 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Classify a use under each regime, with the path that led there and the questions still open; exit 1 where a case claims otherwise
+    Scenario {
+        /// A file with a `[use]` table, or a case
+        path: PathBuf,
+        /// Answer a question; over what the file says (repeatable)
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<Date>,
+        #[arg(long)]
+        json: bool,
+    },
     /// For rule authors
     Policy {
         #[command(subcommand)]

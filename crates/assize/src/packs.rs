@@ -50,8 +50,8 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
     for entry in entries {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "toml") && file != "pack.toml" {
-            cards.push((file, card(&path)?));
+        if is_toml(&path) && file != "pack.toml" {
+            cards.push((file, bounded(&path)?));
         }
     }
     cards.sort();
@@ -62,7 +62,7 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
 }
 
 /// The text of a file that a stranger may have made: no more is read than a card may have.
-fn card(path: &Path) -> anyhow::Result<String> {
+fn bounded(path: &Path) -> anyhow::Result<String> {
     let unreadable = || format!("the card {} cannot be read", path.display());
     let file = fs::File::open(path).with_context(unreadable)?;
     let n_bytes = file.metadata().with_context(unreadable)?.len();
@@ -84,10 +84,48 @@ pub(crate) fn manifest(name: &str) -> anyhow::Result<Option<(String, String)>> {
     let folder = Path::new(name);
     if folder.is_dir() {
         let path = folder.join("pack.toml");
-        return path.is_file().then(|| Ok((path.display().to_string(), card(&path)?))).transpose();
+        return path.is_file().then(|| Ok((path.display().to_string(), bounded(&path)?))).transpose();
     }
     let shipped = MANIFESTS.iter().find(|(known, _)| *known == name);
     Ok(shipped.map(|(name, text)| (format!("{name}/pack.toml"), (*text).to_owned())))
+fn is_toml(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// The class files of scenarios: those that ship, and those in the folder `scenario` of a case's own packs. A folder that has the
+/// name of a shipped pack stands in its place, as it does for cards.
+pub(crate) fn scenario_files(case: Option<&Case>) -> anyhow::Result<Vec<(String, String)>> {
+    let mut own = Vec::new();
+    let mut replaced: Vec<&str> = Vec::new();
+    for choice in case.into_iter().flat_map(|case| &case.packs) {
+        let pack = case.map(|case| case.folder.join(&choice.name)).unwrap_or_default();
+        if pack.is_dir() {
+            replaced.push(&choice.name);
+            own.extend(class_files(&pack.join("scenario"), &choice.name)?);
+        }
+    }
+    let shipped = SCENARIOS.iter().filter(|(pack, _)| !replaced.contains(pack));
+    let files = shipped.flat_map(|(pack, files)| {
+        files.iter().map(move |(file, text)| (format!("{pack}/scenario/{file}"), (*text).to_owned()))
+    });
+    Ok(files.chain(own).collect())
+}
+
+fn class_files(folder: &Path, pack: &str) -> anyhow::Result<Vec<(String, String)>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("the folder {} cannot be read", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if is_toml(&path) {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((format!("{pack}/scenario/{file}"), bounded(&path)?));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Card problems as one error, each shown with its line.

@@ -68,6 +68,7 @@ mod manifest;
 mod mutate;
 mod pack;
 mod problem;
+pub mod scenario;
 mod schema;
 mod suggest;
 mod threshold;

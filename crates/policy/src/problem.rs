@@ -71,13 +71,19 @@ impl CardError {
     }
 }
 
-impl fmt::Display for CardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl CardError {
+    /// The problem under another heading than a card's: for files that are no cards.
+    #[must_use]
+    pub fn titled(&self, title: &str) -> String {
+        let mut out = String::new();
+        // Writing into a string does not fail.
+        let _ = self.write(&mut out, title);
+        out
+    }
+
+    fn write(&self, f: &mut dyn fmt::Write, title: &str) -> fmt::Result {
         let (number, gap) = (self.line.to_string(), " ".repeat(self.line.to_string().len()));
-        match self.rule.as_str() {
-            "" => writeln!(f, "error[{}]: the card cannot be read", self.code)?,
-            rule => writeln!(f, "error[{}]: rule `{rule}`", self.code)?,
-        }
+        writeln!(f, "error[{}]: {title}", self.code)?;
         writeln!(f, "{gap} ┌─ {}:{}:{}", self.file, self.line, self.column)?;
         // A tab is shown as one space and what cannot be seen as a mark, so that the carets stand where they should.
         writeln!(f, "{number} │ {}", self.source.replace('\t', " ").replace(is_unseen, "\u{fffd}"))?;
@@ -86,6 +92,15 @@ impl fmt::Display for CardError {
         match &self.hint {
             Some(hint) => write!(f, "\n{gap} = hint: {hint}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for CardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rule.as_str() {
+            "" => self.write(f, "the card cannot be read"),
+            rule => self.write(f, &format!("rule `{rule}`")),
         }
     }
 }

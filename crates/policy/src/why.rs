@@ -21,12 +21,16 @@ pub(crate) fn settled(view: &View<'_>, condition: Condition) -> (DecidedBy, Stri
     (by, sentence)
 }
 
-/// The node down to which one child alone settles its parent, and the atoms below it that count.
+/// As [`decisive_of`], with the answers that a card comes to.
 pub(crate) fn decisive(view: &View<'_>, condition: Condition, id: NodeId) -> (NodeId, Vec<NodeId>) {
-    let truth = |id: NodeId| view.truth_of(condition, id);
-    let (parts, needs_all) = match view.card.condition(condition).node(id) {
+    decisive_of(&|id| view.truth_of(condition, id), view.card.condition(condition), id)
+}
+
+/// The node down to which one child alone settles its parent, and the atoms below it that count.
+pub(crate) fn decisive_of(truth: &dyn Fn(NodeId) -> Truth, expr: &Expr, id: NodeId) -> (NodeId, Vec<NodeId>) {
+    let (parts, needs_all) = match expr.node(id) {
         Node::Not(inner) => {
-            let (_, atoms) = decisive(view, condition, *inner);
+            let (_, atoms) = decisive_of(truth, expr, *inner);
             return (id, atoms);
         }
         Node::And(parts) => (parts, Truth::True),
@@ -41,9 +45,9 @@ pub(crate) fn decisive(view: &View<'_>, condition: Condition, id: NodeId) -> (No
         _ => counting.next().into_iter().collect(),
     };
     if let [only] = counting[..] {
-        return decisive(view, condition, only);
+        return decisive_of(truth, expr, only);
     }
-    (id, counting.into_iter().flat_map(|part| decisive(view, condition, part).1).collect())
+    (id, counting.into_iter().flat_map(|part| decisive_of(truth, expr, part).1).collect())
 }
 
 pub(crate) fn sentence(view: &View<'_>, condition: Condition, id: NodeId) -> String {

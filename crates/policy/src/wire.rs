@@ -308,13 +308,23 @@ impl<'a> Reader<'a> {
 
     /// A condition over facts and `system`.
     pub(crate) fn condition(&mut self, entry: Option<Entry<'_>>, place: Place) -> Option<Expr> {
+        self.condition_in(entry, place, &resolve)
+    }
+
+    /// A condition in a scope of its own.
+    pub(crate) fn condition_in(
+        &mut self,
+        entry: Option<Entry<'_>>,
+        place: Place,
+        resolve: expr::Resolve<'_>,
+    ) -> Option<Expr> {
         let entry = entry?;
         let text = entry.value.as_str();
         let Some(text) = text else {
             self.wrong_type(entry, "an expression in quotation marks");
             return None;
         };
-        match Expr::compile(text, place, &resolve) {
+        match Expr::compile(text, place, resolve) {
             Ok(expr) => {
                 if let Some((name, span)) = jurisdiction::first_unknown(&expr) {
                     let span = self.within(entry, &span);

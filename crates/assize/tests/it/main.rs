@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod readme;
 mod rerun;
+mod scenario;
 mod tamper;
 
 use evidence::Digest;

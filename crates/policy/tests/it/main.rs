@@ -14,6 +14,7 @@ mod lints;
 mod mutations;
 mod nearest;
 mod properties;
+mod scenarios;
 mod shipped;
 mod support;
 mod waivers;

@@ -35,6 +35,8 @@ pub struct Case {
     pub perplexity: bool,
     pub folds: Option<FoldPlan>,
     pub declarations: Vec<Declare>,
+    /// What `[use]` answers; what `[system]` says is not in it.
+    pub scenario: policy::scenario::Answers,
 }
 
 /// One pack and whether its rules may deny.
@@ -167,12 +169,12 @@ impl Case {
         read::case(&file, folder, text)
     }
 
-    /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, the packs, the
-    /// budget and declarations may change without making it another run.
+    /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, its use, the
+    /// packs, the budget and declarations may change without making it another run.
     #[must_use]
     pub fn work(&self) -> String {
         let mut tables: toml::Table = toml::from_str(&self.text).unwrap_or_default();
-        for table in ["system", "site", "policy", "budget", "declare"] {
+        for table in ["system", "site", "policy", "budget", "declare", "use"] {
             tables.remove(table);
         }
         tables.to_string()

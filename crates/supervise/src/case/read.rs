@@ -5,6 +5,7 @@ use evidence::{Kind, metric};
 use policy::{
     System,
     expr::{Value, parse_duration},
+    scenario::Answers,
 };
 use std::ops::Range;
 use toml::{Spanned, value::Datetime};
@@ -23,6 +24,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     })?;
     let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
+    let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
     let case = Case {
         name: wire.system.name.clone(),
@@ -39,6 +41,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         perplexity,
         folds,
         declarations,
+        scenario,
         folder,
         text: String::new(),
     };
@@ -102,6 +105,19 @@ impl Reader<'_> {
             put(name, flag.map(Value::Bool))?;
         }
         Ok(values)
+    }
+
+    /// The answers of `[use]`; the first problem becomes the case's.
+    fn scenario(&self) -> Result<Answers, CaseError> {
+        Answers::in_toml("", self.text).map_err(|errors| {
+            let error = &errors[0];
+            // The place is given as line and column in characters; a span is in bytes.
+            let line: usize = self.text.split_inclusive('\n').take(error.line - 1).map(str::len).sum();
+            let bytes = |from: usize, n: usize| error.source.chars().skip(from).take(n).map(char::len_utf8).sum::<usize>();
+            let start = line + bytes(0, error.column - 1);
+            let span = start..start + bytes(error.column - 1, error.width);
+            self.complain(span, error.message.clone(), error.hint.clone().unwrap_or_default())
+        })
     }
 
     fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {

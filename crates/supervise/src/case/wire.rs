@@ -19,6 +19,9 @@ pub(super) struct File {
     pub(super) evaluate: Vec<Evaluate>,
     #[serde(default)]
     pub(super) declare: Vec<Declare>,
+    /// Only whether it is there: `policy` reads it, by its own table of facts.
+    #[serde(rename = "use")]
+    pub(super) scenario: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]

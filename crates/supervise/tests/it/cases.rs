@@ -1,5 +1,6 @@
 //! The case file, read strictly: the message and the place.
 
+use policy::{expr::Value, scenario::Answers};
 use supervise::case::Case;
 
 const GOOD: &str = "[system]\nname = \"a\"\n[policy]\npacks = []\n";
@@ -37,4 +38,33 @@ fn every_complaint_has_its_place() {
     ] {
         assert_eq!(complaint(&text), (line, column, message.to_owned()), "{text}");
     }
+}
+
+fn read(text: &str) -> Result<Case, supervise::case::CaseError> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("assize.toml"), text).unwrap();
+    Case::read(folder.path())
+}
+
+#[test]
+fn a_case_without_use_answers_nothing() {
+    assert_eq!(read(GOOD).unwrap().scenario, Answers::new());
+}
+
+#[test]
+fn the_use_is_read_and_does_not_make_another_run() {
+    let case = read(&format!("{GOOD}[use]\nprofiling = true\ntraining_flop = 2.5e23\n")).unwrap();
+    assert_eq!(case.scenario.get("profiling"), Some(&Value::Bool(true)));
+    assert_eq!(case.scenario.get("training_flop").unwrap().to_string(), "250000000000000000000000");
+    assert_eq!(case.work(), read(GOOD).unwrap().work());
+}
+
+#[test]
+fn a_bad_answer_is_shown_in_its_line() {
+    // A letter of two bytes before it: places are counted in characters, spans in bytes.
+    let error = read(&format!("{GOOD}[use]\npurpose = \"für\" \nrole = \"owner\"\n")).unwrap_err();
+    assert_eq!((error.line, error.column), (7, 8));
+    assert_eq!(error.message, "expected `provider`, `deployer` or `modifier`, found \"owner\"");
+    let error = read("[system]\nname = \"a\"\n[policy]\npacks = []\n[use]\nübel = 1\n").unwrap_err();
+    assert_eq!((error.line, error.column), (6, 1));
 }
