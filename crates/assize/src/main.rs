@@ -3,6 +3,8 @@
 mod args;
 mod budget;
 mod check;
+mod declare;
+mod export;
 mod init;
 mod key;
 mod packs;
@@ -10,6 +12,7 @@ mod policy_verbs;
 mod run;
 mod screen;
 mod verify;
+mod waive;
 
 use args::{Args, PolicyVerb, Verb};
 use clap::{CommandFactory as _, Parser as _};
@@ -46,7 +49,10 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Train(args) => run::run(&args, Upto::Train),
         Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
-        Verb::Check { path, as_of, packs, json } => check::check(&path, as_of, &packs, json),
+        Verb::Check { path, as_of, packs, json, exports } => check::check(&path, as_of, &packs, json, &exports),
+        Verb::Declare(args) => declare::declare(&args),
+        Verb::Waive(args) => waive::waive(&args),
+        Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
@@ -54,6 +60,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
             PolicyVerb::Lint { packs, json } => policy_verbs::lint(&packs, json),
+            PolicyVerb::Export { packs, oscal, made } => export::packs(&packs, oscal.as_deref(), made),
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {

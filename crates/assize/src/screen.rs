@@ -20,6 +20,11 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let _ = writeln!(stderr(), "error: {}", chain.join(": "));
 }
 
+/// A sentence beside the results.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
 pub(crate) fn line(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }
