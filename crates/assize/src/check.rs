@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use evidence::{Digest, Json, Predicate};
 use jiff::civil::Date;
 use ledger::Entry;
-use policy::{Effect, Facts, Mode, Rules, System, Waiver, decide};
+use policy::{Effect, Facts, Mode, Rules, System, decide};
 use std::path::Path;
 use supervise::{PackText, Terms, case::Case, facts_of, packs_of, signed::EnvelopeFile, waivers_of};
 
@@ -106,7 +106,7 @@ pub(crate) fn check(
             screen::line(&format!("{:44} {}{mode}", verdict.rule(), screen::coloured(&name)));
             screen::line(&format!("{:44} {}", "", verdict.finding.reason));
             if let Some(waiver) = verdict.waiver {
-                screen::line(&format!("{:44} {}", "", waived(waiver)));
+                screen::line(&format!("{:44} {}", "", run::waived(verdict.rule(), &waiver.to_json())));
             }
         }
         for (waiver, why) in &decision.idle_waivers {
@@ -115,12 +115,6 @@ pub(crate) fn check(
         screen::line(&format!("{} as of {}", decision.effect.name(), decision.as_of));
     }
     Ok(if decision.effect == Effect::Allow { Ended::Well } else { Ended::Denied })
-}
-
-/// Who waived, why, and until when.
-fn waived(waiver: &Waiver) -> String {
-    let Waiver { reason, compensating, author, expires, .. } = waiver;
-    format!("waived by {author}, approved by {}, until {expires}: {reason}; instead: {compensating}", waiver.approvers.join(" and "))
 }
 
 pub(crate) fn explain(rule: &str, path: Option<&Path>, as_of: Option<Date>, is_json: bool) -> anyhow::Result<Ended> {

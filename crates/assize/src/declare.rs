@@ -161,7 +161,7 @@ fn plain(metric: &Metric, text: &str) -> anyhow::Result<Declared> {
     };
     let expected = match metric.kind {
         Kind::Flag => "`true` or `false`",
-        Kind::Document => "`--document FILE`, or `--value false` when there is none",
+        Kind::Document => "`--document FILE`, or `--value false` when there is none,",
         Kind::Count => "a whole number",
         Kind::Quantity | Kind::Proportion => "a number",
         Kind::Text | Kind::List => "a text",

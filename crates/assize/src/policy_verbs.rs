@@ -9,7 +9,7 @@ use std::path::Path;
 use supervise::PackText;
 
 /// The packs named, or all that ship.
-fn chosen(names: &[String]) -> anyhow::Result<Vec<PackText>> {
+pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<PackText>> {
     if names.is_empty() {
         return Ok(packs::shipped_names().iter().filter_map(|name| packs::shipped(name, Mode::Enforce)).collect());
     }
@@ -20,7 +20,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<PackText>> {
     names.iter().map(find).collect()
 }
 
-fn compiled(text: &PackText) -> anyhow::Result<Pack> {
+pub(crate) fn compiled(text: &PackText) -> anyhow::Result<Pack> {
     Pack::compile(&text.name, &text.cards).map_err(|errors| packs::refuse(&errors))
 }
 

@@ -29,6 +29,11 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }
 
+/// A document as it is, without a newline of ours.
+pub(crate) fn text(document: &str) {
+    let _ = write!(stdout(), "{document}");
+}
+
 pub(crate) fn json(value: &Json) {
     let _ = write!(stdout(), "{}", value.document());
 }

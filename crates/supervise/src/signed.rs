@@ -276,3 +276,6 @@ fn read_waiver(text: &str, approvers: &[VerifyingKey]) -> Result<Waiver, FileCau
     waiver.check_terms()?;
     Ok(waiver)
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,6 +286,14 @@ impl Session<'_> {
     }
 }
 
+/// Of a rule that is waived: by whom, why and until when.
+pub(crate) fn waived(rule: &str, waiver: &Json) -> String {
+    let text = |key: &str| waiver.get(key).and_then(Json::as_text).unwrap_or_default();
+    let approvers: Vec<&str> = waiver.get("approvers").map_or(&[][..], Json::items).iter().filter_map(Json::as_text).collect();
+    let (author, expires, reason, instead) = (text("author"), text("expires"), text("reason"), text("compensating"));
+    format!("{rule} is waived by {author}, approved by {}, until {expires}: {reason}; instead: {instead}", approvers.join(" and "))
+}
+
 /// What the record says at the end.
 struct Outcome {
     is_allowed: bool,
@@ -293,6 +301,8 @@ struct Outcome {
     as_of: String,
     /// Rule, verdict, mode of the last decision.
     verdicts: Vec<(String, String, String)>,
+    /// What is waived and by whom, and waivers that do nothing, a sentence each.
+    waivers: Vec<String>,
     counts: Vec<(String, i64)>,
 }
 
@@ -302,8 +312,13 @@ impl Outcome {
         let text = |json: &Json, key: &str| json.get(key).and_then(Json::as_text).unwrap_or_default().to_owned();
         let last = run.last(Predicate::Decision).map(|entry| entry.statement.predicate.clone());
         let decision = last.unwrap_or_else(|| Json::map([]));
-        let verdicts = decision.get("verdicts").map_or(&[][..], Json::items).iter();
-        let verdicts = verdicts.map(|v| (text(v, "rule"), text(v, "verdict"), text(v, "mode"))).collect();
+        let list = |key: &str| decision.get(key).map_or(&[][..], Json::items).iter();
+        let waived = list("verdicts").filter_map(|verdict| Some(waived(&text(verdict, "rule"), verdict.get("waiver")?)));
+        let idle = list("idleWaivers").filter_map(|idle| {
+            Some(format!("the waiver of {} does nothing: {}", text(idle.get("waiver")?, "rule"), text(idle, "finding")))
+        });
+        let waivers = waived.chain(idle).collect();
+        let verdicts = list("verdicts").map(|v| (text(v, "rule"), text(v, "verdict"), text(v, "mode"))).collect();
         let counts = decision.get("counts").and_then(Json::members).into_iter().flatten();
         let counts = counts.filter_map(|(name, n)| Some((name.clone(), n.as_int()?))).collect();
         let is_stopped = seal::is_stopped(run.entries());
@@ -313,7 +328,7 @@ impl Outcome {
             (_, true) => "allowed",
             (_, false) => "denied",
         };
-        Self { is_allowed, word, as_of: text(&decision, "as_of"), verdicts, counts }
+        Self { is_allowed, word, as_of: text(&decision, "as_of"), verdicts, waivers, counts }
     }
 
     fn show(&self) {
@@ -324,6 +339,7 @@ impl Outcome {
         if reported > 0 {
             screen::line(&format!("  and {reported} rules that are reported and do not hold the work"));
         }
+        self.waivers.iter().for_each(|sentence| screen::line(&format!("  {sentence}")));
         let counts: Vec<String> = self.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
         screen::line(&format!("{} as of {}: {}", self.word, self.as_of, counts.join(", ")));
     }
@@ -335,6 +351,7 @@ impl Outcome {
             ("outcome", Some(self.word.into())),
             ("as_of", Some(self.as_of.as_str().into())),
             ("counts", Some(Json::Map(counts))),
+            ("waivers", (!self.waivers.is_empty()).then(|| Json::list(self.waivers.iter().map(String::as_str)))),
             ("dossier", Some(out.display().to_string().into())),
         ])
     }

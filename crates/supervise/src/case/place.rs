@@ -71,8 +71,8 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "[system]\nname = \"é\"\nrole = \"provider\"\njurisdictions = [\"EU\",\n  \"CN\"]\n\n[policy]\npacks = []\n\n\
-                        [[declare]]\nfact = \"provider_eu\"\nvalue = true\nowner = \"o\"\nmade = 2026-01-01\nexpires = 2027-01-01\n\n\
-                        [[declare]]\nvalue = false\nfact = \"doc_label\"\nowner = \"o\"\nmade = 2026-01-01\nexpires = 2027-01-01\n";
+                        [[declare]]\nfact = \"doc.annex_iv\"\nvalue = true\nowner = \"o\"\nmade = 2026-01-01\nexpires = 2027-01-01\n\n\
+                        [[declare]]\nvalue = false\nfact = \"doc.annex_xi\"\nowner = \"o\"\nmade = 2026-01-01\nexpires = 2027-01-01\n";
 
     #[test]
     fn places_are_those_of_the_file() {
@@ -85,9 +85,9 @@ mod tests {
         assert_eq!(at(case.system_place("jurisdictions")), Some((4, 1, 5, 8)));
         assert_eq!(at(case.system_place("audience")), None);
         assert_eq!(at(case.policy_place("packs")), Some((8, 1, 8, 11)));
-        assert_eq!(at(case.declare_place("provider_eu")), Some((11, 1, 11, 21)));
-        assert_eq!(at(case.declare_place("doc_label")), Some((19, 1, 19, 19)));
-        assert_eq!(at(case.declare_place("model")), None);
+        assert_eq!(at(case.declare_place("doc.annex_iv")), Some((11, 1, 11, 22)));
+        assert_eq!(at(case.declare_place("doc.annex_xi")), Some((19, 1, 19, 22)));
+        assert_eq!(at(case.declare_place("doc.annex_xii")), None);
     }
 
     fn case() -> Case {
