@@ -107,7 +107,9 @@ def oscal(folder):
     check("rules.profile.json: models of trestle", model(Profile, folder / "rules.profile.json"))
     data = os.environ.get("ASSIZE_DATA")
     if data:
-        schema = json.loads((pathlib.Path(data) / "oscal/oscal_assessment-results_schema.json").read_text())
+        text = (pathlib.Path(data) / "oscal/oscal_assessment-results_schema.json").read_text()
+        # Python's expressions do not know Unicode classes.
+        schema = json.loads(text.replace("\\\\p{L}", "[^\\\\W\\\\d_]").replace("\\\\p{N}", "\\\\d"))
         check("ar.json: schema of OSCAL 1.2.1", against(schema, json.loads((folder / "ar.json").read_text())))
     else:
         print("     ASSIZE_DATA is not set: the schema of OSCAL assessment results was not asked")

@@ -4,6 +4,7 @@ use crate::card::{Card, Version};
 use crate::facts::{Facts, System};
 use evidence::{Digest, Json};
 use jiff::civil::Date;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Days from grant to expiry, at most.
 const DAYS_MAX: i32 = 365;
@@ -91,7 +92,9 @@ impl Waiver {
             let (from, below) = (self.from_version, self.below_version);
             return Some(format!("it speaks of versions {from} to below {below}, the rule is {}", card.version));
         }
-        if system.get("name") != Some(&self.scope.as_str().into()) {
+        // As `System::set` keeps names.
+        let scope: String = self.scope.nfc().collect();
+        if system.get("name") != Some(&scope.as_str().into()) {
             return Some(format!("its scope is the system `{}`", self.scope));
         }
         if let Some(subject) = self.subject.filter(|subject| !facts.speak_of(*subject)) {

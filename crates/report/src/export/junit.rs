@@ -70,8 +70,8 @@ fn case(xml: &mut String, row: &Row<'_>) {
     let _ = match outcome(row) {
         Case::Passed => Ok(()),
         Case::Skipped => write!(xml, "<skipped message=\"{message}{}\"/>", escaped(&aside(row))),
-        Case::Failure => write!(xml, "<failure type=\"{}\" message=\"{message}\">{}</failure>", escaped(row.code), escaped(&body(row))),
-        Case::Error => write!(xml, "<error type=\"{}\" message=\"{message}\">{}</error>", escaped(row.code), escaped(&body(row))),
+        Case::Failure => write!(xml, "<failure type=\"{}\" message=\"{message}\">{}</failure>", escaped(row.code), content(&body(row))),
+        Case::Error => write!(xml, "<error type=\"{}\" message=\"{message}\">{}</error>", escaped(row.code), content(&body(row))),
     };
     xml.push_str("</testcase>\n");
 }
@@ -89,6 +89,11 @@ fn aside(row: &Row<'_>) -> String {
 fn body(row: &Row<'_>) -> String {
     let (title, clauses, says) = (row.text("title"), row.clauses(), row.says());
     format!("{title}\nClause: {clauses}\nSays: {says}\nConfirmation: {}\nRemedy: {}", row.confirmation(), row.text("remedy"))
+}
+
+/// Text between tags, where a newline stays one.
+fn content(text: &str) -> String {
+    escaped(text).replace("&#10;", "\n")
 }
 
 /// SPEC: XML 1.0, 2.2 and 2.4. A character that XML cannot hold becomes U+FFFD; a newline in an attribute is written as a
