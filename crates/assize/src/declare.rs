@@ -80,7 +80,14 @@ fn of_file(case: &Case, declare: &Declare) -> anyhow::Result<Declaration> {
         }
     };
     let (metric, owner) = (declare.metric, declare.owner.clone());
-    Ok(Declaration { metric, subject: system_subject(&case.name), declared, owner, at: declare.made, expires: declare.expires })
+    Ok(Declaration {
+        metric,
+        subject: system_subject(&case.name),
+        declared,
+        owner,
+        at: declare.made,
+        expires: declare.expires,
+    })
 }
 
 fn digest_of(path: &Path) -> anyhow::Result<Digest> {
@@ -107,7 +114,10 @@ pub(crate) fn declare(args: &DeclareArgs) -> anyhow::Result<Ended> {
     };
     let made = args.made.unwrap_or_else(run::today);
     if args.expires <= made {
-        bail!("the declaration expires on {}, not after it was made on {made}; give the first day on which it is void", args.expires);
+        bail!(
+            "the declaration expires on {}, not after it was made on {made}; give the first day on which it is void",
+            args.expires
+        );
     }
     let at = TimeZone::UTC.to_timestamp(made.at(0, 0, 0, 0)).context("the date lies outside the calendar")?;
     let (owner, subject) = (args.owner.trim().to_owned(), system_subject(&case.name));
@@ -123,7 +133,10 @@ pub(crate) fn declare(args: &DeclareArgs) -> anyhow::Result<Ended> {
     let mine = key::known(None).ok().flatten();
     if !case.declarers.contains(&key.verifying()) && mine.as_ref() != Some(&key.verifying()) {
         let list = "`declarers` under `[policy]`";
-        screen::line(&format!("{list} does not hold this key yet; add \"{}\" for others to take what it signs", key.verifying()));
+        screen::line(&format!(
+            "{list} does not hold this key yet; add \"{}\" for others to take what it signs",
+            key.verifying()
+        ));
     }
     Ok(Ended::Well)
 }
@@ -145,7 +158,8 @@ fn document(case: &Case, path: &Path) -> anyhow::Result<Subject> {
         (Ok(folder), Ok(path)) => path.strip_prefix(folder).ok().map(Path::to_path_buf),
         _ => None,
     };
-    let parts = inside.map(|inside| inside.iter().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join("/"));
+    let parts = inside
+        .map(|inside| inside.iter().map(|part| part.to_string_lossy().into_owned()).collect::<Vec<_>>().join("/"));
     Ok(Subject::new(parts.unwrap_or(name), digest))
 }
 
@@ -156,7 +170,9 @@ fn plain(metric: &Metric, text: &str) -> anyhow::Result<Declared> {
         Kind::Count => text.parse().ok().map(Declared::Count),
         Kind::Quantity | Kind::Proportion => text.parse().ok().map(Declared::Quantity),
         Kind::Text | Kind::Span => (!text.is_empty()).then(|| Declared::Text(text.to_owned())),
-        Kind::List => Some(Declared::List(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())),
+        Kind::List => Some(Declared::List(
+            text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
+        )),
         Kind::Moment => moment(text).map(Declared::Moment),
     };
     let expected = match metric.kind {

@@ -55,7 +55,10 @@ impl CheckExports {
 
     pub(crate) fn check(&self, is_json: bool) -> anyhow::Result<()> {
         if self.to_stdout() + usize::from(is_json) > 1 {
-            bail!("stdout can hold one document, and {} are asked for there; name files for the others", self.to_stdout() + usize::from(is_json));
+            bail!(
+                "stdout can hold one document, and {} are asked for there; name files for the others",
+                self.to_stdout() + usize::from(is_json)
+            );
         }
         Ok(())
     }
@@ -66,7 +69,12 @@ fn is_stdout(file: &Path) -> bool {
 }
 
 /// Writes what was asked for.
-pub(crate) fn results(exports: &CheckExports, path: &Path, ground: &Ground, decision: &Decision<'_>) -> anyhow::Result<()> {
+pub(crate) fn results(
+    exports: &CheckExports,
+    path: &Path,
+    ground: &Ground,
+    decision: &Decision<'_>,
+) -> anyhow::Result<()> {
     if exports.files().next().is_none() {
         return Ok(());
     }
@@ -77,7 +85,9 @@ pub(crate) fn results(exports: &CheckExports, path: &Path, ground: &Ground, deci
     };
     let base = Base::of(path);
     let places: Vec<Vec<Location>> = match &ground.case {
-        Some((case, declared)) => decision.verdicts.iter().map(|verdict| base.causes(case, declared, verdict)).collect(),
+        Some((case, declared)) => {
+            decision.verdicts.iter().map(|verdict| base.causes(case, declared, verdict)).collect()
+        }
         None => Vec::new(),
     };
     let waivers = waiver_places(&base, ground, decision);

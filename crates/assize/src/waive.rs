@@ -89,13 +89,17 @@ fn write(args: &WaiveArgs) -> anyhow::Result<Ended> {
     let case = Case::read(args.case.as_deref().unwrap_or(Path::new(".")))?;
     let rule = text(&args.rule);
     let made = args.made.unwrap_or_else(run::today);
-    let terms = Terms::new(packs::of_case(&case)?, case.system.clone(), made).map_err(|errors| packs::refuse(&errors))?;
-    let Some(version) = terms.rules.cards().find(|(_, _, card)| card.id == rule).map(|(_, _, card)| card.version) else {
+    let terms =
+        Terms::new(packs::of_case(&case)?, case.system.clone(), made).map_err(|errors| packs::refuse(&errors))?;
+    let Some(version) = terms.rules.cards().find(|(_, _, card)| card.id == rule).map(|(_, _, card)| card.version)
+    else {
         bail!("no rule `{rule}` among the packs of the case; `assize check` lists them");
     };
     let (from_version, below_version) = args.versions.unwrap_or((version, Version(version.0.saturating_add(1), 0, 0)));
     if version < from_version || version >= below_version {
-        bail!("the rule `{rule}` is of version {version}, which is not among those from {from_version} to below {below_version}");
+        bail!(
+            "the rule `{rule}` is of version {version}, which is not among those from {from_version} to below {below_version}"
+        );
     }
     let waiver = Waiver {
         rule,
@@ -119,7 +123,9 @@ fn write(args: &WaiveArgs) -> anyhow::Result<Ended> {
     screen::line(&format!("  assize waive --approve {} --key KEY", path.display()));
     if case.approvers.len() < 2 {
         let n = case.approvers.len();
-        screen::line(&format!("`approvers` under `[policy]` lists {n}; list two or more, each as `assize key` prints it"));
+        screen::line(&format!(
+            "`approvers` under `[policy]` lists {n}; list two or more, each as `assize key` prints it"
+        ));
     }
     Ok(Ended::Well)
 }
@@ -138,7 +144,8 @@ fn approve(file: &Path, case: Option<&Path>, key: Option<&Path>) -> anyhow::Resu
     durable::write_atomic(file, envelope.as_bytes())?;
     let waiver = signed::waiver(&EnvelopeFile { path: shown.clone(), text: envelope }, &case.approvers)?;
     let missing = 2_usize.saturating_sub(waiver.approvers.len());
-    let state = if missing == 0 { format!("it holds until {}", waiver.expires) } else { format!("{missing} more to go") };
+    let state =
+        if missing == 0 { format!("it holds until {}", waiver.expires) } else { format!("{missing} more to go") };
     screen::line(&format!("approved {shown} for the rule {} as {}; {state}", waiver.rule, key.verifying().name()));
     Ok(Ended::Well)
 }
@@ -148,7 +155,9 @@ fn approver(case: &Case, path: Option<&Path>) -> anyhow::Result<Key> {
     let key = key::existing(path)?;
     let line = key.verifying();
     if !case.approvers.contains(&line) {
-        bail!("the case does not list this key as an approver's; if it is to be one, add \"{line}\" to `approvers` under `[policy]`");
+        bail!(
+            "the case does not list this key as an approver's; if it is to be one, add \"{line}\" to `approvers` under `[policy]`"
+        );
     }
     Ok(key)
 }

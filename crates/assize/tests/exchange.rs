@@ -114,7 +114,10 @@ impl World {
         let lines: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
         let text = self.read("case/assize.toml");
         let (before, after) = text.split_once("packs = [\"house\"]\n").unwrap();
-        self.write("case/assize.toml", &format!("{before}packs = [\"house\"]\n{what} = [{}]\n{after}", lines.join(", ")));
+        self.write(
+            "case/assize.toml",
+            &format!("{before}packs = [\"house\"]\n{what} = [{}]\n{after}", lines.join(", ")),
+        );
     }
 
     /// Asks for a waiver of `house.documented` on the usual terms.
@@ -129,8 +132,16 @@ impl World {
 }
 
 const TERMS: [&str; 10] = [
-    "--author", "ana", "--reason", "it is being written", "--instead", "no release outside the house", "--made", "2026-11-01",
-    "--expires", "2027-01-01",
+    "--author",
+    "ana",
+    "--reason",
+    "it is being written",
+    "--instead",
+    "no release outside the house",
+    "--made",
+    "2026-11-01",
+    "--expires",
+    "2027-01-01",
 ];
 const WAIVER: &str = "case/waivers/house.documented.json";
 
@@ -146,8 +157,18 @@ fn a_signed_declaration_answers_a_rule() {
     fs::create_dir(world.path("case/docs")).unwrap();
     world.write("case/docs/annex-iv.md", "all of it");
     let words = [
-        "declare", "doc.annex_iv", "--document", "case/docs/annex-iv.md", "--owner", "release", "--made", "2026-11-20",
-        "--expires", "2027-06-01", "--case", "case",
+        "declare",
+        "doc.annex_iv",
+        "--document",
+        "case/docs/annex-iv.md",
+        "--owner",
+        "release",
+        "--made",
+        "2026-11-20",
+        "--expires",
+        "2027-06-01",
+        "--case",
+        "case",
     ];
     let (code, out, error) = world.assize(&words);
     assert_eq!(code, 0, "{error}");
@@ -173,12 +194,28 @@ fn a_declaration_by_a_stranger_counts_once_the_stranger_is_listed() {
     let world = World::new("");
     let line = world.key("legal");
     let words = [
-        "declare", "doc.annex_iv", "--value", "false", "--owner", "legal", "--made", "2026-11-20", "--expires", "2027-06-01",
-        "--case", "case", "--key", "legal.key", "--out", "case/declarations/none.json",
+        "declare",
+        "doc.annex_iv",
+        "--value",
+        "false",
+        "--owner",
+        "legal",
+        "--made",
+        "2026-11-20",
+        "--expires",
+        "2027-06-01",
+        "--case",
+        "case",
+        "--key",
+        "legal.key",
+        "--out",
+        "case/declarations/none.json",
     ];
     let (code, out, error) = world.assize(&words);
     assert_eq!(code, 0, "{error}");
-    let expected = format!("`declarers` under `[policy]` does not hold this key yet; add \"{line}\" for others to take what it signs\n");
+    let expected = format!(
+        "`declarers` under `[policy]` does not hold this key yet; add \"{line}\" for others to take what it signs\n"
+    );
     assert!(out.ends_with(&expected), "{out}");
     assert_eq!(
         world.refused(&["check", "case"]),
@@ -205,7 +242,11 @@ fn what_cannot_be_declared_is_told_whole() {
         world.refused(&words.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
     };
     let table: [(&str, &[&str], &str); 6] = [
-        ("doc.none", &["--value", "true", "--expires", "2027-01-01"], "no fact `doc.none` in the catalogue; docs/metrics.md lists the facts"),
+        (
+            "doc.none",
+            &["--value", "true", "--expires", "2027-01-01"],
+            "no fact `doc.none` in the catalogue; docs/metrics.md lists the facts",
+        ),
         (
             "doc.annex_iv",
             &["--value", "true", "--expires", "2027-01-01"],
@@ -245,11 +286,16 @@ fn a_waiver_lets_through_when_two_others_approve() {
     world.list("approvers", &[&ben, &chen]);
     let (code, out, error) = world.waive();
     assert_eq!(code, 0, "{error}");
-    assert_eq!(out, format!("wrote {WAIVER}; it holds once two others approve it:\n  assize waive --approve {WAIVER} --key KEY\n"));
+    assert_eq!(
+        out,
+        format!("wrote {WAIVER}; it holds once two others approve it:\n  assize waive --approve {WAIVER} --key KEY\n")
+    );
     let (code, out, _) = world.assize(&["check", "case"]);
     assert_eq!(code, 1);
     assert!(
-        out.contains("the waiver of house.documented does nothing: expected two approvers who are not the author, found 0\n"),
+        out.contains(
+            "the waiver of house.documented does nothing: expected two approvers who are not the author, found 0\n"
+        ),
         "{out}"
     );
     let error = format!(
@@ -309,7 +355,22 @@ fn a_waiver_ends_with_its_days_its_versions_and_its_words() {
     world.list("approvers", &[&ben, &chen]);
     let whole = world.json(WAIVER);
     let other = ["--out", "case/waivers/other.json", "--instead", "nothing at all"];
-    let words = ["waive", "house.documented", "--case", "case", "--key", "ana.key", "--author", "ana", "--reason", "r", "--expires", "2027-01-01", "--made", "2026-11-01"];
+    let words = [
+        "waive",
+        "house.documented",
+        "--case",
+        "case",
+        "--key",
+        "ana.key",
+        "--author",
+        "ana",
+        "--reason",
+        "r",
+        "--expires",
+        "2027-01-01",
+        "--made",
+        "2026-11-01",
+    ];
     assert_eq!(world.assize(&words.into_iter().chain(other).collect::<Vec<_>>()).0, 0);
     let mut forged = world.json("case/waivers/other.json");
     fs::remove_file(world.path("case/waivers/other.json")).unwrap();
@@ -326,7 +387,20 @@ fn what_cannot_be_waived_is_told_whole() {
     let world = World::new("");
     let [ana, ben, _] = ["ana", "ben", "chen"].map(|name| world.key(name));
     let refused = |rule: &str, more: &[&str]| {
-        let words = ["waive", rule, "--case", "case", "--key", "ana.key", "--reason", "r", "--instead", "i", "--made", "2026-11-01"];
+        let words = [
+            "waive",
+            rule,
+            "--case",
+            "case",
+            "--key",
+            "ana.key",
+            "--reason",
+            "r",
+            "--instead",
+            "i",
+            "--made",
+            "2026-11-01",
+        ];
         world.refused(&words.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
     };
     let table: [(&str, &[&str], &str); 5] = [
@@ -359,7 +433,10 @@ fn what_cannot_be_waived_is_told_whole() {
     // The author, listed as an approver, is still the author.
     world.list("approvers", &[&ana, &ben]);
     assert_eq!(world.waive().0, 0);
-    assert_eq!(world.approve("ana.key").2, format!("error: {WAIVER}: the author `ana` cannot approve: ask two others\n"));
+    assert_eq!(
+        world.approve("ana.key").2,
+        format!("error: {WAIVER}: the author `ana` cannot approve: ask two others\n")
+    );
     let stands = format!("error: {WAIVER} stands already and is left as it is; name another file with `--out`\n");
     assert_eq!(world.waive().2, stands);
 }
@@ -384,7 +461,8 @@ fn results_stand_in_the_formats_asked_for() {
     let declared = "\n[[declare]]\nfact = \"disclosure.first_interaction\"\nvalue = false\nowner = \"o\"\nmade = 2026-11-20\nexpires = 2027-06-01\n";
     let world = World::new(declared);
     world.write("case/house/notice.toml", NOTICE);
-    let files = ["--sarif", "out/r.sarif", "--policyreport", "out/r.yaml", "--junit", "out/r.xml", "--oscal", "out/ar.json"];
+    let files =
+        ["--sarif", "out/r.sarif", "--policyreport", "out/r.yaml", "--junit", "out/r.xml", "--oscal", "out/ar.json"];
     let (code, out, error) = world.assize(&["check", "case"].into_iter().chain(files).collect::<Vec<_>>());
     assert_eq!(code, 1, "{error}");
     assert!(out.ends_with("deny as of 2026-11-24\n"), "{out}");
@@ -392,14 +470,16 @@ fn results_stand_in_the_formats_asked_for() {
     let results = sarif["runs"][0]["results"].as_array().unwrap();
     let shown = |at: usize| {
         let place = &results[at]["locations"][0]["physicalLocation"];
-        let said = [&results[at]["ruleId"], &results[at]["kind"], &results[at]["level"], &place["artifactLocation"]["uri"]];
+        let said =
+            [&results[at]["ruleId"], &results[at]["kind"], &results[at]["level"], &place["artifactLocation"]["uri"]];
         (said.map(|value| value.as_str().unwrap()), place["region"]["startLine"].as_u64().unwrap())
     };
     // What nobody answered points at the key that made the rule apply; what was answered at the answer.
     assert_eq!(shown(0), (["house.documented", "review", "none", "case/assize.toml"], 4));
     assert_eq!(shown(1), (["house.notice", "fail", "note", "case/assize.toml"], 12));
     let related = results[1]["relatedLocations"].as_array().unwrap();
-    let lines: Vec<u64> = related.iter().map(|place| place["physicalLocation"]["region"]["startLine"].as_u64().unwrap()).collect();
+    let lines: Vec<u64> =
+        related.iter().map(|place| place["physicalLocation"]["region"]["startLine"].as_u64().unwrap()).collect();
     assert_eq!(lines, [5, 9], "the audience and the pack");
     let summary = serde_json::json!({"pass": 0, "fail": 1, "warn": 1, "error": 0, "skip": 0});
     assert_eq!(world.json("out/r.yaml")["summary"], summary);
@@ -436,7 +516,9 @@ fn packs_stand_as_an_oscal_catalog_with_its_profile() {
     // Without a name, all that ship: the profile selects every control of the catalog.
     assert_eq!(world.assize(&["policy", "export", "--oscal", "out/all.json"]).0, 0);
     let (catalog, profile) = (world.json("out/all.json"), world.json("out/all.profile.json"));
-    let controls = |group: &Value| group["controls"].as_array().unwrap().iter().map(|control| control["id"].clone()).collect::<Vec<_>>();
+    let controls = |group: &Value| {
+        group["controls"].as_array().unwrap().iter().map(|control| control["id"].clone()).collect::<Vec<_>>()
+    };
     let ids: Vec<Value> = catalog["catalog"]["groups"].as_array().unwrap().iter().flat_map(controls).collect();
     let import = &profile["profile"]["imports"][0];
     assert_eq!(import["href"], "all.json");
@@ -464,16 +546,32 @@ fn a_run_carries_its_waivers_and_signed_declarations() {
     world.list("approvers", &[&ben, &chen]);
     assert_eq!([world.waive().0, world.approve("ben.key").0, world.approve("chen.key").0], [0, 0, 0]);
     let words = [
-        "declare", "disclosure.first_interaction", "--value", "true", "--owner", "o", "--made", "2026-11-20", "--expires",
-        "2027-06-01", "--case", "case",
+        "declare",
+        "disclosure.first_interaction",
+        "--value",
+        "true",
+        "--owner",
+        "o",
+        "--made",
+        "2026-11-20",
+        "--expires",
+        "2027-06-01",
+        "--case",
+        "case",
     ];
     assert_eq!(world.assize(&words).0, 0);
     let (code, out, error) = world.assize(&["run", "case"]);
     assert_eq!(code, 0, "{out}{error}");
-    assert!(out.contains("  house.documented is waived by ana, approved by ben and chen, until 2027-01-01: it is being written"), "{out}");
+    assert!(
+        out.contains(
+            "  house.documented is waived by ana, approved by ben and chen, until 2027-01-01: it is being written"
+        ),
+        "{out}"
+    );
     let decisions = world.json("case/dossier/decisions.json");
     let verdicts = &decisions["decisions"].as_array().unwrap().last().unwrap()["verdicts"];
-    let names: Vec<&str> = verdicts.as_array().unwrap().iter().map(|verdict| verdict["verdict"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        verdicts.as_array().unwrap().iter().map(|verdict| verdict["verdict"].as_str().unwrap()).collect();
     assert_eq!(names, ["waived(awaiting-person)", "pass"]);
     let page = world.read("case/dossier/index.html");
     assert!(page.contains("Waived by <strong>ana</strong>, approved by <strong>ben and chen</strong>"));

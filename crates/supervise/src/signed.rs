@@ -73,7 +73,9 @@ pub enum FileCause {
     Evidence(#[from] EvidenceError),
     #[error("it speaks of the system `{found}`, this case is `{expected}`")]
     System { expected: String, found: String },
-    #[error("the document `{document}` has the digest {found}, the declaration says {expected}; declare it anew, or put the document back")]
+    #[error(
+        "the document `{document}` has the digest {found}, the declaration says {expected}; declare it anew, or put the document back"
+    )]
     Document { document: String, expected: Digest, found: Digest },
     #[error("it is void from {expires}, and was made on {made}")]
     Term { made: jiff::civil::Date, expires: jiff::civil::Date },
@@ -93,14 +95,22 @@ pub enum FileCause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signer {
     /// The key id is of a key that is known, the signature is not.
-    Changed { name: String },
-    Unknown { keyid: String, list: &'static str },
+    Changed {
+        name: String,
+    },
+    Unknown {
+        keyid: String,
+        list: &'static str,
+    },
 }
 
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Changed { name } => write!(f, "it was changed after `{name}` signed it, or only pretends to be signed by `{name}`; ask for it again"),
+            Self::Changed { name } => write!(
+                f,
+                "it was changed after `{name}` signed it, or only pretends to be signed by `{name}`; ask for it again"
+            ),
             Self::Unknown { keyid, list } => write!(
                 f,
                 "it is signed by a key that this case does not know (key id `{keyid}`); if you trust the signer, add the line of that key to `{list}` under `[policy]`"
@@ -114,7 +124,10 @@ impl fmt::Display for Signer {
 /// # Errors
 /// `FileError` naming what cannot be read.
 pub fn envelopes(case: &Case, folder: &str) -> Result<Vec<EnvelopeFile>, FileError> {
-    let failed = |path: &str, error: &io::Error| FileError { path: path.to_owned(), cause: FileCause::Unreadable(error.to_string()) };
+    let failed = |path: &str, error: &io::Error| FileError {
+        path: path.to_owned(),
+        cause: FileCause::Unreadable(error.to_string()),
+    };
     let entries = match fs::read_dir(case.folder.join(folder)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -199,7 +212,12 @@ fn check_declaration(declaration: &Declaration, case: &Case) -> Result<(), FileC
 }
 
 /// The first of `keys` that made the signature.
-fn signer<'a>(signature: &Signature, payload: &str, keys: &'a [VerifyingKey], list: &'static str) -> Result<&'a VerifyingKey, Signer> {
+fn signer<'a>(
+    signature: &Signature,
+    payload: &str,
+    keys: &'a [VerifyingKey],
+    list: &'static str,
+) -> Result<&'a VerifyingKey, Signer> {
     if let Some(key) = keys.iter().find(|key| signature.is_of(key, payload)) {
         return Ok(key);
     }
@@ -213,7 +231,11 @@ fn signer<'a>(signature: &Signature, payload: &str, keys: &'a [VerifyingKey], li
 fn statement(payload: &str, expected: Predicate) -> Result<Statement, FileCause> {
     let statement = Statement::parse(payload)?;
     let found = statement.predicate_type;
-    if found == expected { Ok(statement) } else { Err(FileCause::Predicate { expected: expected.uri(), found: found.uri() }) }
+    if found == expected {
+        Ok(statement)
+    } else {
+        Err(FileCause::Predicate { expected: expected.uri(), found: found.uri() })
+    }
 }
 
 /// The envelope of a waiver as its author leaves it: signed by the author, approved by nobody.
@@ -237,7 +259,8 @@ pub fn draft_waiver(waiver: &Waiver, key: &Key) -> Result<String, WaiverError> {
 /// `FileError` when the key is not of an approver, is the author's, or has approved before.
 pub fn approve_waiver(file: &EnvelopeFile, key: &Key, approvers: &[VerifyingKey]) -> Result<String, FileError> {
     waiver(file, approvers)?;
-    let text = dsse::countersign(&file.text, key).map_err(|error| FileError { path: file.path.clone(), cause: error.into() })?;
+    let text = dsse::countersign(&file.text, key)
+        .map_err(|error| FileError { path: file.path.clone(), cause: error.into() })?;
     waiver(&EnvelopeFile { path: file.path.clone(), text: text.clone() }, approvers)?;
     Ok(text)
 }

@@ -24,7 +24,10 @@ pub fn oscal_assessment_results(checked: &Checked<'_>) -> String {
     let result = Json::map([
         ("uuid", Some(context.uuid("result", effect).into())),
         ("title", Some(format!("{} as of {day}", checked.system).into())),
-        ("description", Some(format!("Every rule decided on the evidence there is; the effect is to {effect}.").into())),
+        (
+            "description",
+            Some(format!("Every rule decided on the evidence there is; the effect is to {effect}.").into()),
+        ),
         ("start", Some(at.as_str().into())),
         ("props", property("effect", effect).map(|property| Json::List(vec![property]))),
         ("reviewed-controls", Some(reviewed)),

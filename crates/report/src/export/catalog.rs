@@ -9,7 +9,8 @@ use uuid::Uuid;
 pub(super) const OSCAL: &str = "1.2.1";
 /// The namespace of our own properties.
 pub(super) const NAMESPACE: &str = "urn:assize:oscal:v0.1";
-const DISCLAIMER: &str = "Paraphrases of public texts, with our readings of them apart. Not the text of the law, and not legal advice.";
+const DISCLAIMER: &str =
+    "Paraphrases of public texts, with our readings of them apart. Not the text of the law, and not legal advice.";
 
 /// One pack as a catalog shows it.
 #[derive(Debug, Clone)]
@@ -33,7 +34,11 @@ pub fn oscal_catalog(packs: &[CatalogPack], made: &str, version: &str) -> String
     let groups: Vec<Json> = packs.iter().map(|pack| group(pack, &instruments)).collect();
     let resource = |(title, uuid): (&&str, &String)| {
         let citation = Json::map([("text", Some((*title).into()))]);
-        Json::map([("uuid", Some(uuid.as_str().into())), ("title", Some((*title).into())), ("citation", Some(citation))])
+        Json::map([
+            ("uuid", Some(uuid.as_str().into())),
+            ("title", Some((*title).into())),
+            ("citation", Some(citation)),
+        ])
     };
     let resources: Vec<Json> = instruments.iter().map(resource).collect();
     let resources = (!resources.is_empty()).then(|| Json::map([("resources", Some(Json::List(resources)))]));
@@ -90,7 +95,11 @@ pub(super) fn uuid(what: &str, content: &str) -> String {
 /// A property in our namespace. SPEC: a value has no white space at its ends and no line break.
 pub(super) fn property(name: &str, value: &str) -> Option<Json> {
     let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-    let property = Json::map([("name", Some(name.into())), ("ns", Some(NAMESPACE.into())), ("value", Some(value.as_str().into()))]);
+    let property = Json::map([
+        ("name", Some(name.into())),
+        ("ns", Some(NAMESPACE.into())),
+        ("value", Some(value.as_str().into())),
+    ]);
     (!value.is_empty()).then_some(property)
 }
 
@@ -107,7 +116,8 @@ fn group(pack: &CatalogPack, instruments: &BTreeMap<&str, String>) -> Json {
 
 /// SPEC: OSCAL token: a letter or underscore, then letters, digits, `.`, `-`, `_`.
 fn token(name: &str) -> String {
-    let letters: String = name.chars().map(|c| if c.is_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
+    let letters: String =
+        name.chars().map(|c| if c.is_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
     if letters.starts_with(|c: char| c.is_alphabetic() || c == '_') { letters } else { format!("_{letters}") }
 }
 
@@ -135,7 +145,10 @@ fn control(card: &Json, instruments: &BTreeMap<&str, String>) -> Json {
         ("parts", (!items.is_empty()).then_some(Json::List(items))),
     ]);
     let mut parts = vec![statement];
-    parts.extend((!house.is_empty()).then(|| part("gdn", "guidance", None, format!("Our reading, not the law: {}", house.join("; ")))));
+    parts.extend(
+        (!house.is_empty())
+            .then(|| part("gdn", "guidance", None, format!("Our reading, not the law: {}", house.join("; ")))),
+    );
     parts.push(part("rem", "remedy", Some(NAMESPACE), text("remedy").to_owned()));
     Json::map([
         ("id", Some(id.into())),
@@ -150,10 +163,17 @@ fn control(card: &Json, instruments: &BTreeMap<&str, String>) -> Json {
 fn item(id: &str, number: usize, cite: &Json, instruments: &BTreeMap<&str, String>) -> Json {
     let text = |key: &str| run::text(cite, &[key]).unwrap_or_default();
     let link = instruments.get(text("instrument")).map(|uuid| {
-        let link = Json::map([("href", Some(format!("#{uuid}").into())), ("rel", Some("reference".into())), ("text", Some(text("locator").into()))]);
+        let link = Json::map([
+            ("href", Some(format!("#{uuid}").into())),
+            ("rel", Some("reference".into())),
+            ("text", Some(text("locator").into())),
+        ]);
         Json::List(vec![link])
     });
-    let properties: Vec<Json> = [property("locator", text("locator")), property("confirmed", text("confirmed"))].into_iter().flatten().collect();
+    let properties: Vec<Json> = [property("locator", text("locator")), property("confirmed", text("confirmed"))]
+        .into_iter()
+        .flatten()
+        .collect();
     Json::map([
         ("id", Some(format!("{id}_smt.{number}").into())),
         ("name", Some("item".into())),

@@ -24,7 +24,11 @@ pub fn junit(checked: &Checked<'_>) -> String {
     }
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let all: Vec<&Row<'_>> = rows.iter().collect();
-    let name = format!("assize {} as of {}", checked.system, super::run::text(checked.decision, &["as_of"]).unwrap_or_default());
+    let name = format!(
+        "assize {} as of {}",
+        checked.system,
+        super::run::text(checked.decision, &["as_of"]).unwrap_or_default()
+    );
     let _ = writeln!(xml, "<testsuites name=\"{}\"{}>", escaped(&name), counts(&all));
     for pack in packs {
         let of_pack: Vec<&Row<'_>> = rows.iter().filter(|row| row.pack == pack).collect();
@@ -35,10 +39,14 @@ pub fn junit(checked: &Checked<'_>) -> String {
     let idle = idle_waivers(checked.decision);
     if !idle.is_empty() {
         let n = idle.len();
-        let _ = writeln!(xml, "  <testsuite name=\"waivers\" tests=\"{n}\" failures=\"0\" errors=\"0\" skipped=\"{n}\">");
+        let _ =
+            writeln!(xml, "  <testsuite name=\"waivers\" tests=\"{n}\" failures=\"0\" errors=\"0\" skipped=\"{n}\">");
         for (rule, sentence) in idle {
             let (rule, sentence) = (escaped(rule), escaped(&sentence));
-            let _ = writeln!(xml, "    <testcase classname=\"waivers\" name=\"{rule}\"><skipped message=\"{sentence}\"/></testcase>");
+            let _ = writeln!(
+                xml,
+                "    <testcase classname=\"waivers\" name=\"{rule}\"><skipped message=\"{sentence}\"/></testcase>"
+            );
         }
         let _ = writeln!(xml, "  </testsuite>");
     }
@@ -70,8 +78,15 @@ fn case(xml: &mut String, row: &Row<'_>) {
     let _ = match outcome(row) {
         Case::Passed => Ok(()),
         Case::Skipped => write!(xml, "<skipped message=\"{message}{}\"/>", escaped(&aside(row))),
-        Case::Failure => write!(xml, "<failure type=\"{}\" message=\"{message}\">{}</failure>", escaped(row.code), content(&body(row))),
-        Case::Error => write!(xml, "<error type=\"{}\" message=\"{message}\">{}</error>", escaped(row.code), content(&body(row))),
+        Case::Failure => write!(
+            xml,
+            "<failure type=\"{}\" message=\"{message}\">{}</failure>",
+            escaped(row.code),
+            content(&body(row))
+        ),
+        Case::Error => {
+            write!(xml, "<error type=\"{}\" message=\"{message}\">{}</error>", escaped(row.code), content(&body(row)))
+        }
     };
     xml.push_str("</testcase>\n");
 }
@@ -81,14 +96,20 @@ fn aside(row: &Row<'_>) -> String {
     match row.waiver {
         Some(waiver) => format!(" ({})", waived_by(waiver)),
         None if row.lets_through() || row.is_enforced() => String::new(),
-        None if row.text("modeReason") == "unconfirmed" => " (reported only: its clause is not confirmed in full)".to_owned(),
+        None if row.text("modeReason") == "unconfirmed" => {
+            " (reported only: its clause is not confirmed in full)".to_owned()
+        }
         None => " (reported only)".to_owned(),
     }
 }
 
 fn body(row: &Row<'_>) -> String {
     let (title, clauses, says) = (row.text("title"), row.clauses(), row.says());
-    format!("{title}\nClause: {clauses}\nSays: {says}\nConfirmation: {}\nRemedy: {}", row.confirmation(), row.text("remedy"))
+    format!(
+        "{title}\nClause: {clauses}\nSays: {says}\nConfirmation: {}\nRemedy: {}",
+        row.confirmation(),
+        row.text("remedy")
+    )
 }
 
 /// Text between tags, where a newline stays one.
@@ -122,6 +143,9 @@ mod tests {
 
     #[test]
     fn text_cannot_become_markup_and_xml_can_hold_it() {
-        assert_eq!(escaped("a<b>&\"c\"\n\u{0}\u{1b}\u{ffff}é"), "a&lt;b&gt;&amp;&quot;c&quot;&#10;\u{fffd}\u{fffd}\u{fffd}é");
+        assert_eq!(
+            escaped("a<b>&\"c\"\n\u{0}\u{1b}\u{ffff}é"),
+            "a&lt;b&gt;&amp;&quot;c&quot;&#10;\u{fffd}\u{fffd}\u{fffd}é"
+        );
     }
 }

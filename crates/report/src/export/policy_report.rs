@@ -13,10 +13,15 @@ pub fn policy_report(checked: &Checked<'_>) -> String {
     let rows = Row::all(checked);
     let mut results: Vec<Json> = rows.iter().map(result).collect();
     results.extend(idle_waivers(checked.decision).iter().map(|(rule, sentence)| idle(rule, sentence)));
-    let said = |word: &str| results.iter().filter(|result| result.get("result").and_then(Json::as_text) == Some(word)).count();
+    let said =
+        |word: &str| results.iter().filter(|result| result.get("result").and_then(Json::as_text) == Some(word)).count();
     let summary = RESULTS.into_iter().map(|word| (word.to_owned(), said(word).into())).collect();
     let annotation = |key: &str| checked.decision.get(key).cloned();
-    let annotations = Json::map([("assize/as-of", annotation("as_of")), ("assize/effect", annotation("effect")), ("assize/version", Some(checked.version.into()))]);
+    let annotations = Json::map([
+        ("assize/as-of", annotation("as_of")),
+        ("assize/effect", annotation("effect")),
+        ("assize/version", Some(checked.version.into())),
+    ]);
     let metadata = Json::map([("name", Some(object_name(checked.system).into())), ("annotations", Some(annotations))]);
     let report = Json::map([
         ("apiVersion", Some("wgpolicyk8s.io/v1alpha2".into())),

@@ -35,9 +35,11 @@ pub fn sarif(checked: &Checked<'_>, results: Results) -> String {
     let shown = rows.iter().enumerate().filter(|(_, row)| is_shown(row));
     let mut found: Vec<Json> =
         shown.map(|(at, row)| result(checked, row, index(row.rule), checked.places.get(at))).collect();
-    found.extend(idle.iter().enumerate().map(|(at, (rule, sentence))| {
-        idle_result(checked, rule, sentence, rules.len(), checked.waivers.get(at))
-    }));
+    found.extend(
+        idle.iter()
+            .enumerate()
+            .map(|(at, (rule, sentence))| idle_result(checked, rule, sentence, rules.len(), checked.waivers.get(at))),
+    );
     let mut descriptors: Vec<Json> = rules.iter().map(|row| descriptor(row)).collect();
     descriptors.extend((!idle.is_empty()).then(idle_descriptor));
     let driver = Json::map([
@@ -49,7 +51,13 @@ pub fn sarif(checked: &Checked<'_>, results: Results) -> String {
     let run = Json::map([
         ("tool", Some(Json::map([("driver", Some(driver))]))),
         ("invocations", Some(Json::List(vec![invocation(checked, &rows)]))),
-        ("originalUriBaseIds", Some(Json::map([(BASE, Some(Json::map([("description", Some(message("the folder in which assize was called")))])))]))),
+        (
+            "originalUriBaseIds",
+            Some(Json::map([(
+                BASE,
+                Some(Json::map([("description", Some(message("the folder in which assize was called")))])),
+            )])),
+        ),
         ("columnKind", Some("unicodeCodePoints".into())),
         ("results", Some(Json::List(found))),
     ]);
@@ -143,7 +151,8 @@ fn suppression(waiver: &Json) -> Json {
 
 /// Known again in the next run, whatever line the file has by then.
 fn fingerprint(checked: &Checked<'_>, pack: &str, rule: &str) -> Json {
-    let identity = Json::map([("pack", Some(pack.into())), ("rule", Some(rule.into())), ("system", Some(checked.system.into()))]);
+    let identity =
+        Json::map([("pack", Some(pack.into())), ("rule", Some(rule.into())), ("system", Some(checked.system.into()))]);
     Json::map([("assize/v1", Some(Digest::of(identity.canonical().as_bytes()).to_string().into()))])
 }
 
@@ -161,7 +170,11 @@ fn location(place: &Location, is_told: bool) -> Json {
 
 fn descriptor(row: &Row<'_>) -> Json {
     let mut help = vec![format!("Clause: {}", row.clauses()), format!("Says: {}", row.says())];
-    help.extend(row.cites().iter().filter_map(|cite| Some(format!("Our reading, not the law: {}", run::text(cite, &["house"])?))));
+    help.extend(
+        row.cites()
+            .iter()
+            .filter_map(|cite| Some(format!("Our reading, not the law: {}", run::text(cite, &["house"])?))),
+    );
     help.push(format!("Confirmation: {}", row.confirmation()));
     help.push(format!("Remedy: {}", row.text("remedy")));
     let level = Json::map([("level", Some(level_of(row.text("severity")).into()))]);
@@ -186,7 +199,12 @@ fn idle_descriptor() -> Json {
     Json::map([
         ("id", Some(IDLE_WAIVER.into())),
         ("shortDescription", Some(message("Every waiver does something"))),
-        ("help", Some(message("A waiver that matches no rule, has run out or lacks approval lets nothing through. Renew it or take it away."))),
+        (
+            "help",
+            Some(message(
+                "A waiver that matches no rule, has run out or lacks approval lets nothing through. Renew it or take it away.",
+            )),
+        ),
         ("defaultConfiguration", Some(Json::map([("level", Some("none".into()))]))),
     ])
 }
@@ -214,7 +232,10 @@ fn invocation(checked: &Checked<'_>, rows: &[Row<'_>]) -> Json {
         ])
     };
     let notifications: Vec<Json> = rows.iter().filter(is_error).map(notification).collect();
-    let said = Json::map([("effect", checked.decision.get("effect").cloned()), ("asOf", checked.decision.get("as_of").cloned())]);
+    let said = Json::map([
+        ("effect", checked.decision.get("effect").cloned()),
+        ("asOf", checked.decision.get("as_of").cloned()),
+    ]);
     Json::map([
         ("executionSuccessful", Some(true.into())),
         ("toolExecutionNotifications", (!notifications.is_empty()).then_some(Json::List(notifications))),

@@ -1,7 +1,10 @@
 //! A decision in the formats of others: the table of docs/formats.md row by row, and the documents whole.
 
 use evidence::{Digest, Json};
-use report::{CatalogPack, Checked, Location, Results, junit, oscal_assessment_results, oscal_catalog, oscal_profile, policy_report, sarif};
+use report::{
+    CatalogPack, Checked, Location, Results, junit, oscal_assessment_results, oscal_catalog, oscal_profile,
+    policy_report, sarif,
+};
 use serde_json::Value;
 
 const OUTCOMES: [&str; 7] =
@@ -62,7 +65,10 @@ fn verdict(rule: &str, severity: &str, mode: &str, outcome: &str, is_waived: boo
 
 fn decision(verdicts: Vec<Json>, effect: &str, idle: bool) -> Json {
     let idle = idle.then(|| {
-        Json::List(vec![Json::map([("waiver", Some(waiver("house.gone"))), ("finding", Some("no rule `house.gone` in the packs".into()))])])
+        Json::List(vec![Json::map([
+            ("waiver", Some(waiver("house.gone"))),
+            ("finding", Some("no rule `house.gone` in the packs".into())),
+        ])])
     });
     Json::map([
         ("as_of", Some("2026-11-23".into())),
@@ -75,7 +81,8 @@ fn decision(verdicts: Vec<Json>, effect: &str, idle: bool) -> Json {
 /// One verdict of each kind, a waived one, one that is reported, one that only informs, and a waiver that does nothing.
 fn various() -> Json {
     let severities = ["critical", "high", "medium", "low", "medium", "low", "high"];
-    let of = |(outcome, severity): (&&str, &str)| verdict(&format!("house.{outcome}"), severity, "enforce", outcome, false);
+    let of =
+        |(outcome, severity): (&&str, &str)| verdict(&format!("house.{outcome}"), severity, "enforce", outcome, false);
     let mut verdicts: Vec<Json> = OUTCOMES.iter().zip(severities).map(of).collect();
     verdicts.push(verdict("house.waived", "high", "enforce", "fail", true));
     verdicts.push(verdict("house.reported", "medium", "report", "fail", false));
@@ -97,7 +104,14 @@ fn places() -> Vec<Vec<Location>> {
 
 fn with<T>(decision: &Json, ask: impl Fn(&Checked<'_>) -> T) -> T {
     let places = places();
-    let waivers = [Location { uri: "waivers/gone.json".to_owned(), line: 1, column: 1, end_line: 1, end_column: 2, why: "the waiver lies here".to_owned() }];
+    let waivers = [Location {
+        uri: "waivers/gone.json".to_owned(),
+        line: 1,
+        column: 1,
+        end_line: 1,
+        end_column: 2,
+        why: "the waiver lies here".to_owned(),
+    }];
     ask(&Checked { decision, system: "speech writer", version: "0.1.0", places: &places, waivers: &waivers })
 }
 
@@ -109,11 +123,17 @@ fn read(document: &str) -> Value {
 fn becomes(severity: &str, mode: &str, outcome: &str, is_waived: bool) -> [String; 5] {
     let decision = decision(vec![verdict("r", severity, mode, outcome, is_waived)], "deny", false);
     let (sarif, report, xml, oscal) = with(&decision, |checked| {
-        (read(&sarif(checked, Results::All)), read(&policy_report(checked)), junit(checked), read(&oscal_assessment_results(checked)))
+        (
+            read(&sarif(checked, Results::All)),
+            read(&policy_report(checked)),
+            junit(checked),
+            read(&oscal_assessment_results(checked)),
+        )
     });
     let result = &sarif["runs"][0]["results"][0];
     assert_eq!(result.get("suppressions").is_some(), is_waived);
-    let element = ["<failure", "<error", "<skipped"].into_iter().find(|element| xml.contains(element)).unwrap_or("passed");
+    let element =
+        ["<failure", "<error", "<skipped"].into_iter().find(|element| xml.contains(element)).unwrap_or("passed");
     let status = &oscal["assessment-results"]["results"][0]["findings"][0]["target"]["status"];
     let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
     [
@@ -154,7 +174,11 @@ fn every_verdict_becomes_what_the_table_says() {
     ];
     for (severity, outcome, is_waived, ours, oscal) in table {
         let expected: Vec<&str> = ours.into_iter().chain(oscal).collect();
-        assert_eq!(becomes(severity, "enforce", outcome, is_waived).to_vec(), expected, "{severity} {outcome} {is_waived}");
+        assert_eq!(
+            becomes(severity, "enforce", outcome, is_waived).to_vec(),
+            expected,
+            "{severity} {outcome} {is_waived}"
+        );
     }
     for outcome in ["fail", "insufficient-evidence", "error", "awaiting-person"] {
         assert_eq!(becomes("high", "report", outcome, false)[2], "skipped", "reported {outcome}");
@@ -194,9 +218,16 @@ fn fingerprints_are_of_rule_and_system() {
     let print = |decision: &Json| {
         let log = read(&with(decision, |checked| sarif(checked, Results::All)));
         let results = log["runs"][0]["results"].as_array().unwrap().clone();
-        results.iter().map(|result| result["partialFingerprints"]["assize/v1"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        results
+            .iter()
+            .map(|result| result["partialFingerprints"]["assize/v1"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
-    let one = print(&decision(vec![verdict("a", "high", "enforce", "fail", false), verdict("b", "high", "enforce", "fail", false)], "deny", false));
+    let one = print(&decision(
+        vec![verdict("a", "high", "enforce", "fail", false), verdict("b", "high", "enforce", "fail", false)],
+        "deny",
+        false,
+    ));
     let two = print(&decision(vec![verdict("b", "low", "report", "error", false)], "deny", false));
     assert_ne!(one[0], one[1]);
     assert_eq!(one[1], two[0]);
@@ -204,7 +235,9 @@ fn fingerprints_are_of_rule_and_system() {
 
 #[test]
 fn the_same_packs_give_the_same_ids_and_others_give_others() {
-    let pack = |rule: &str| vec![CatalogPack { name: "house".to_owned(), digest: Digest::of(b"pack"), cards: vec![card(rule, "high")] }];
+    let pack = |rule: &str| {
+        vec![CatalogPack { name: "house".to_owned(), digest: Digest::of(b"pack"), cards: vec![card(rule, "high")] }]
+    };
     let uuid = |rule: &str, made: &str| {
         let uuid = |text: &str, kind: &str| read(text)[kind]["uuid"].as_str().unwrap().to_owned();
         let catalog = oscal_catalog(&pack(rule), made, "0.1.0");
@@ -234,7 +267,10 @@ fn every_link_and_reference_of_oscal_leads_somewhere() {
         }
     }
     let plan = &results["assessment-results"]["back-matter"]["resources"][0]["uuid"];
-    assert_eq!(results["assessment-results"]["import-ap"]["href"].as_str().unwrap(), format!("#{}", plan.as_str().unwrap()));
+    assert_eq!(
+        results["assessment-results"]["import-ap"]["href"].as_str().unwrap(),
+        format!("#{}", plan.as_str().unwrap())
+    );
 }
 
 #[test]
@@ -244,7 +280,11 @@ fn documents_are_these() {
     insta::assert_snapshot!("policy_report", with(&decision, policy_report));
     insta::assert_snapshot!("junit", with(&decision, junit));
     insta::assert_snapshot!("oscal_assessment_results", with(&decision, oscal_assessment_results));
-    let packs = [CatalogPack { name: "house".to_owned(), digest: Digest::of(b"pack"), cards: vec![card("house.leak", "high")] }];
+    let packs = [CatalogPack {
+        name: "house".to_owned(),
+        digest: Digest::of(b"pack"),
+        cards: vec![card("house.leak", "high")],
+    }];
     insta::assert_snapshot!("oscal_catalog", oscal_catalog(&packs, "2026-11-23T00:00:00Z", "0.1.0"));
     insta::assert_snapshot!("oscal_profile", oscal_profile(&packs, "2026-11-23T00:00:00Z", "0.1.0", "catalog.json"));
 }

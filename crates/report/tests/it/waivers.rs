@@ -10,7 +10,8 @@ fn waived() -> Vec<Record> {
         "reason": "the template is <b>on order</b>", "compensating": "no publication until then", "author": "ana",
         "approvers": ["ben", "chen"], "granted": "2026-11-01", "expires": "2027-01-01"}"#;
     let waiver = Json::parse(waiver).unwrap();
-    let idle = Json::map([("waiver", Some(waiver.clone())), ("finding", Some("no rule `cn.gone` in the packs".into()))]);
+    let idle =
+        Json::map([("waiver", Some(waiver.clone())), ("finding", Some("no rule `cn.gone` in the packs".into()))]);
     let mut records = fixture::denied();
     let decision = records.iter_mut().rfind(|record| record.statement.predicate_type == Predicate::Decision).unwrap();
     let Json::Map(members) = &mut decision.statement.predicate else { panic!("a decision is a map") };

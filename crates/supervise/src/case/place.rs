@@ -28,7 +28,8 @@ impl Case {
         declares.iter().find_map(|declare| {
             let DeValue::Table(table) = declare.get_ref() else { return None };
             let (_, said) = table.iter().find(|(key, _)| key.get_ref().as_ref() == "fact")?;
-            matches!(said.get_ref(), DeValue::String(said) if said.as_ref() == fact).then(|| key_place(table, "fact"))?
+            matches!(said.get_ref(), DeValue::String(said) if said.as_ref() == fact)
+                .then(|| key_place(table, "fact"))?
         })
     }
 

@@ -17,7 +17,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [ana, ben, chen, stranger] = ["ana-key", "ben", "chen", "stranger"].map(|name| Key::generate(name).unwrap());
+        let [ana, ben, chen, stranger] =
+            ["ana-key", "ben", "chen", "stranger"].map(|name| Key::generate(name).unwrap());
         Self { folder, ana, ben, chen, stranger }
     }
 
@@ -111,7 +112,10 @@ fn the_wrong_people_cannot_approve() {
     let world = World::new();
     let named_ana = Key::generate("ana").unwrap();
     let table: [(&[&Key], String); 4] = [
-        (&[&world.ben, &world.ben], "waivers/house.refuse.json: `ben` approved it twice: ask another, two are needed".to_owned()),
+        (
+            &[&world.ben, &world.ben],
+            "waivers/house.refuse.json: `ben` approved it twice: ask another, two are needed".to_owned(),
+        ),
         (&[&world.ana], "waivers/house.refuse.json: the author `ana` cannot approve: ask two others".to_owned()),
         (
             &[&world.ben, &world.stranger],
@@ -173,8 +177,14 @@ fn terms_that_no_approval_makes_good_are_refused() {
             Waiver { expires: date(2027, 11, 2), ..terms() },
             "expected an expiry from 1 to 365 days after 2026-11-01, found 2027-11-02",
         ),
-        (Waiver { expires: date(2026, 11, 1), ..terms() }, "expected an expiry from 1 to 365 days after 2026-11-01, found 2026-11-01"),
-        (Waiver { below_version: Version(1, 0, 0), ..terms() }, "expected a version range that holds a version, found 1.0.0 to 1.0.0"),
+        (
+            Waiver { expires: date(2026, 11, 1), ..terms() },
+            "expected an expiry from 1 to 365 days after 2026-11-01, found 2026-11-01",
+        ),
+        (
+            Waiver { below_version: Version(1, 0, 0), ..terms() },
+            "expected a version range that holds a version, found 1.0.0 to 1.0.0",
+        ),
         (Waiver { compensating: " ".to_owned(), ..terms() }, "expected a compensating control, found nothing"),
     ];
     for (terms, expected) in table {
@@ -182,7 +192,11 @@ fn terms_that_no_approval_makes_good_are_refused() {
         // Nor are they taken from a file that somebody made without us.
         let mut members = terms.to_json().members().unwrap().clone();
         members.insert("authorKey".to_owned(), world.ana.verifying().to_string().into());
-        let statement = Statement { subjects: vec![system_subject("first-case")], predicate_type: Predicate::Waiver, predicate: Json::Map(members) };
+        let statement = Statement {
+            subjects: vec![system_subject("first-case")],
+            predicate_type: Predicate::Waiver,
+            predicate: Json::Map(members),
+        };
         let sealed = dsse::seal(&statement.canonical(), &world.ana);
         assert_eq!(world.refusal(&waiver_file(sealed)), format!("waivers/house.refuse.json: {expected}"));
     }
@@ -192,9 +206,11 @@ fn terms_that_no_approval_makes_good_are_refused() {
 #[test]
 fn names_written_into_a_waiver_approve_nothing() {
     let world = World::new();
-    let mut members = Waiver { approvers: vec!["ben".to_owned(), "chen".to_owned()], ..terms() }.to_json().members().unwrap().clone();
+    let mut members =
+        Waiver { approvers: vec!["ben".to_owned(), "chen".to_owned()], ..terms() }.to_json().members().unwrap().clone();
     members.insert("authorKey".to_owned(), world.ana.verifying().to_string().into());
-    let statement = Statement { subjects: Vec::new(), predicate_type: Predicate::Waiver, predicate: Json::Map(members) };
+    let statement =
+        Statement { subjects: Vec::new(), predicate_type: Predicate::Waiver, predicate: Json::Map(members) };
     let read = waiver(&waiver_file(dsse::seal(&statement.canonical(), &world.ana)), &world.approvers()).unwrap();
     assert_eq!(read.approvers, Vec::<String>::new());
 }
@@ -228,12 +244,16 @@ fn a_declaration_of_a_stranger_or_changed_is_refused() {
             tampered(&good, "legal", "board"),
             "it was changed after `ben` signed it, or only pretends to be signed by `ben`; ask for it again".to_owned(),
         ),
-        (sign_declaration(&elsewhere, &world.ben), "it speaks of the system `second-case`, this case is `first-case`".to_owned()),
+        (
+            sign_declaration(&elsewhere, &world.ben),
+            "it speaks of the system `second-case`, this case is `first-case`".to_owned(),
+        ),
         (sign_declaration(&void, &world.ben), "it is void from 2026-11-20, and was made on 2026-11-20".to_owned()),
         (dsse::countersign(&good, &world.chen).unwrap(), "expected one signature, found 2".to_owned()),
         (
             draft_waiver(&terms(), &world.ben).unwrap(),
-            "expected a statement of the type `urn:assize:declarations:v0.1`, found `urn:assize:waiver:v0.1`".to_owned(),
+            "expected a statement of the type `urn:assize:declarations:v0.1`, found `urn:assize:waiver:v0.1`"
+                .to_owned(),
         ),
         ("{".to_owned(), "is not a signed file of ours: the envelope is not JSON of the profile".to_owned()),
     ];
