@@ -22,8 +22,10 @@ pub(crate) struct Ground {
     pub(crate) as_of: Date,
     /// The waivers of `rules`, in their order, as they lie beside the case.
     pub(crate) waivers: Vec<EnvelopeFile>,
-    /// Where in a case file findings about its packs point, and what the case declares.
-    pub(crate) case: Option<(Case, Declarations)>,
+    /// What a case declares, today and whether or not a run has recorded it.
+    pub(crate) declared: Declarations,
+    /// Where in a case file findings about its packs point.
+    pub(crate) case: Option<Case>,
 }
 
 /// The ground of a case or of a dossier. A case without a dossier has its declarations for evidence, and nothing else.
@@ -48,7 +50,7 @@ pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -
     let packs = if other_packs.is_empty() { packs::of_case(&case)? } else { named(&case.folder, other_packs)? };
     let terms = Terms::new(packs, case.system.clone(), day).map_err(|errors| packs::refuse(&errors))?;
     let Terms { rules, system, waivers, .. } = waive::over(terms, &case)?;
-    Ok(Ground { rules, system, facts, as_of: day, waivers, case: Some((case, declared)) })
+    Ok(Ground { rules, system, facts, as_of: day, waivers, declared, case: Some(case) })
 }
 
 fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
@@ -65,7 +67,7 @@ fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> an
     let terms = Terms::new(packs, system, as_of).map_err(|errors| packs::refuse(&errors))?;
     let Terms { rules, system, waivers, .. } = terms.with_waivers(waivers, approvers)?;
     let (facts, _) = facts_of(&entries)?;
-    Ok(Ground { rules, system, facts, as_of, waivers, case: None })
+    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None })
 }
 
 /// The entries of the run that wrote last.
@@ -125,7 +127,8 @@ pub(crate) fn explain(rule: &str, path: Option<&Path>, as_of: Option<Date>, is_j
             let packs = shipped.iter().filter_map(|name| packs::shipped(name, Mode::Report)).collect();
             let as_of = as_of.unwrap_or_else(run::today);
             let terms = Terms::new(packs, System::new(), as_of).map_err(|errors| packs::refuse(&errors))?;
-            Ground { rules: terms.rules, system: terms.system, facts: Facts::new(), as_of, waivers: Vec::new(), case: None }
+            let Terms { rules, system, waivers, .. } = terms;
+            Ground { rules, system, facts: Facts::new(), as_of, waivers, declared: Declarations::default(), case: None }
         }
     };
     let explained = policy::explain(&ground.rules, rule, &ground.system, &ground.facts, ground.as_of);

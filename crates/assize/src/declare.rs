@@ -46,7 +46,7 @@ pub(crate) struct DeclareArgs {
 }
 
 /// Everything that is declared of a case.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Declarations {
     /// Those of the case file, in its order.
     pub(crate) written: Vec<Declaration>,

@@ -85,8 +85,9 @@ pub(crate) fn results(
     };
     let base = Base::of(path);
     let places: Vec<Vec<Location>> = match &ground.case {
-        Some((case, declared)) => {
-            decision.verdicts.iter().map(|verdict| base.causes(case, declared, verdict)).collect()
+        Some(case) => {
+            let causes = |verdict| base.causes(case, &ground.declared, verdict);
+            decision.verdicts.iter().map(causes).collect()
         }
         None => Vec::new(),
     };
