@@ -97,8 +97,9 @@ fn digest_of(path: &Path) -> anyhow::Result<Digest> {
 
 /// Where the path of a signed file starts.
 pub(crate) fn in_case(case: &Case) -> String {
-    let folder = case.folder.as_os_str();
-    format!("in the case {}", if folder.is_empty() { Path::new(".").display() } else { case.folder.display() })
+    let here = Path::new(".");
+    let folder = if case.folder.as_os_str().is_empty() { here } else { &case.folder };
+    format!("in the case `{}`", folder.display())
 }
 
 /// Writes one signed declaration; a file that stands is left as it is.

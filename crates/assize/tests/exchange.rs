@@ -184,7 +184,7 @@ fn a_signed_declaration_answers_a_rule() {
     // The document must stay the one that was declared.
     world.write("case/docs/annex-iv.md", "half of it");
     let error = world.refused(&["check", "case"]);
-    let expected = "error: in the case case: declarations/doc.annex_iv-2026-11-20.json: the document `docs/annex-iv.md` has the digest ";
+    let expected = "error: in the case `case`: declarations/doc.annex_iv-2026-11-20.json: the document `docs/annex-iv.md` has the digest ";
     assert!(error.starts_with(expected), "{error}");
     assert!(error.ends_with("; declare it anew, or put the document back\n"), "{error}");
 }
@@ -220,7 +220,7 @@ fn a_declaration_by_a_stranger_counts_once_the_stranger_is_listed() {
     assert_eq!(
         world.refused(&["check", "case"]),
         format!(
-            "error: in the case case: declarations/none.json: it is signed by a key that this case does not know (key id `{}`); if you trust the signer, add the line of that key to `declarers` under `[policy]`\n",
+            "error: in the case `case`: declarations/none.json: it is signed by a key that this case does not know (key id `{}`); if you trust the signer, add the line of that key to `declarers` under `[policy]`\n",
             key_id(&line)
         )
     );
@@ -346,7 +346,7 @@ fn a_waiver_ends_with_its_days_its_versions_and_its_words() {
     world.write("case/assize.toml", CASE);
     world.list("approvers", &[&ben]);
     let expected = format!(
-        "error: in the case case: waivers/house.documented.json: it is signed by a key that this case does not know (key id `{}`); if you trust the signer, add the line of that key to `approvers` under `[policy]`\n",
+        "error: in the case `case`: waivers/house.documented.json: it is signed by a key that this case does not know (key id `{}`); if you trust the signer, add the line of that key to `approvers` under `[policy]`\n",
         key_id(&chen)
     );
     assert_eq!(world.refused(&["check", "case"]), expected);
@@ -378,7 +378,7 @@ fn a_waiver_ends_with_its_days_its_versions_and_its_words() {
     world.write(WAIVER, &forged.to_string());
     assert_eq!(
         world.refused(&["check", "case"]),
-        "error: in the case case: waivers/house.documented.json: it was changed after its author `ana` signed it; waive anew\n"
+        "error: in the case `case`: waivers/house.documented.json: it was changed after its author `ana` signed it; waive anew\n"
     );
 }
 
