@@ -228,6 +228,12 @@ fn a_declaration_by_a_stranger_counts_once_the_stranger_is_listed() {
     let (code, out, error) = world.assize(&["check", "case"]);
     assert_eq!(code, 1, "{error}");
     assert!(out.contains("answered-no"), "{out}");
+    // What fails by it points at it.
+    let (_, out, _) = world.assize(&["check", "case", "--sarif", "-"]);
+    let log: Value = serde_json::from_str(&out).unwrap();
+    let result = &log["runs"][0]["results"][0];
+    let uri = &result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+    assert_eq!((&result["kind"], uri), (&"fail".into(), &"case/declarations/none.json".into()));
     // From its last day on it is void, and says so.
     let (code, out, _) = world.assize(&["check", "case", "--as-of", "2027-06-01"]);
     assert_eq!(code, 1);
