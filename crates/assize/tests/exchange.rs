@@ -319,7 +319,7 @@ fn a_waiver_lets_through_when_two_others_approve() {
     assert_eq!(code, 0, "{out}");
     let indent = " ".repeat(45);
     let expected = format!(
-        "{:45}waived(awaiting-person)\n{indent}no-answer: there is no evidence of doc.annex_iv\n\
+        "{:45}waived(awaiting-person)\n{indent}no-answer: nobody has declared doc.annex_iv\n\
          {indent}house.documented is waived by ana, approved by ben and chen, until 2027-01-01: it is being written; instead: no release outside the house\n\
          allow as of 2026-11-24\n",
         "house.documented"
