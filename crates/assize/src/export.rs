@@ -12,6 +12,7 @@ use policy::{
 };
 use report::{CatalogPack, Checked, Location, Results};
 use std::{
+    collections::BTreeMap,
     env,
     path::{Component, Path, PathBuf},
 };
@@ -91,8 +92,10 @@ pub(crate) fn results(
         }
         None => Vec::new(),
     };
+    let files = base.evidence(ground);
     let waivers = waiver_places(&base, ground, decision);
-    let checked = Checked { decision: &json, system, version: VERSION, places: &places, waivers: &waivers };
+    let checked =
+        Checked { decision: &json, system, version: VERSION, places: &places, files: &files, waivers: &waivers };
     let shown = if exports.sarif_all { Results::All } else { Results::Findings };
     write(exports.sarif.as_deref(), || report::sarif(&checked, shown))?;
     write(exports.policyreport.as_deref(), || report::policy_report(&checked))?;
@@ -158,6 +161,14 @@ impl Base {
     fn whole(&self, path: &str, why: &str) -> Location {
         let uri = format!("{}{}", self.folder, path.split('/').map(encoded).collect::<Vec<_>>().join("/"));
         Location { uri, line: 1, column: 1, end_line: 1, end_column: 2, why: why.to_owned() }
+    }
+
+    /// The files beside a case that hold what is declared, by digest.
+    fn evidence(&self, ground: &Ground) -> BTreeMap<Digest, String> {
+        let signed = ground.declared.signed.iter().map(|file| (file.envelope, self.whole(&file.path, "").uri));
+        let written =
+            ground.case.iter().map(|case| (Digest::of(case.text.as_bytes()), format!("{}{}", self.folder, self.file)));
+        written.chain(signed).collect()
     }
 
     /// Where a verdict comes from: the declarations that answered, the keys that decide whether it applies, its pack.

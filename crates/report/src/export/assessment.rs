@@ -3,7 +3,8 @@
 use super::catalog::{identified, metadata, property, uuid};
 use super::{Checked, Row, idle_waivers, waived_by};
 use crate::run;
-use evidence::Json;
+use evidence::{Digest, Json};
+use std::collections::BTreeMap;
 
 /// The decision as assessment results over the controls of [`super::oscal_catalog`].
 ///
@@ -15,7 +16,7 @@ pub fn oscal_assessment_results(checked: &Checked<'_>) -> String {
     let day = run::text(checked.decision, &["as_of"]).unwrap_or_default();
     let at = format!("{day}T00:00:00Z");
     let (found, aside): (Vec<&Row<'_>>, Vec<&Row<'_>>) = rows.iter().partition(|row| is_finding(row));
-    let context = Context { system: checked.system, day, at: &at };
+    let context = Context { files: checked.files, system: checked.system, day, at: &at };
     let list = |items: Vec<Json>| (!items.is_empty()).then_some(Json::List(items));
     let control = |row: &Row<'_>| Json::map([("control-id", Some(row.rule.into()))]);
     let selection = Json::map([("include-controls", list(rows.iter().map(control).collect()))]);
@@ -63,6 +64,7 @@ fn remarks(checked: &Checked<'_>, aside: &[&Row<'_>]) -> Option<String> {
 }
 
 struct Context<'a> {
+    files: &'a BTreeMap<Digest, String>,
     system: &'a str,
     day: &'a str,
     /// The day as an OSCAL time.
@@ -83,10 +85,8 @@ impl Context<'_> {
         let evidence = run::list(row.json, &["evidence"]).iter().filter_map(|used| {
             let source = used.get("source").and_then(run::digest)?;
             let fact = run::text(used, &["fact"])?;
-            Some(Json::map([
-                ("href", Some(format!("envelopes/{source}.json").into())),
-                ("description", Some(fact.into())),
-            ]))
+            let file = self.files.get(&source).cloned().unwrap_or_else(|| format!("envelopes/{source}.json"));
+            Some(Json::map([("href", Some(file.into())), ("description", Some(fact.into()))]))
         });
         let evidence: Vec<Json> = evidence.collect();
         Json::map([

@@ -15,7 +15,8 @@ pub use policy_report::policy_report;
 pub use sarif::{Results, sarif};
 
 use crate::run;
-use evidence::Json;
+use evidence::{Digest, Json};
+use std::collections::BTreeMap;
 
 /// A decision, and what the formats want to know besides.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,8 @@ pub struct Checked<'a> {
     pub version: &'a str,
     /// Where each verdict comes from, the nearest cause first; in the order of the verdicts, shorter where nothing is known.
     pub places: &'a [Vec<Location>],
+    /// Files, by digest, that evidence stands in; all other evidence stands in envelopes of the dossier.
+    pub files: &'a BTreeMap<Digest, String>,
     /// Where each idle waiver lies, in the order of `idleWaivers`.
     pub waivers: &'a [Location],
 }

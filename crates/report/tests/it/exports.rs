@@ -6,6 +6,7 @@ use report::{
     policy_report, sarif,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 const OUTCOMES: [&str; 7] =
     ["pass", "fail", "insufficient-evidence", "error", "not-applicable", "not-in-force", "awaiting-person"];
@@ -112,7 +113,15 @@ fn with<T>(decision: &Json, ask: impl Fn(&Checked<'_>) -> T) -> T {
         end_column: 2,
         why: "the waiver lies here".to_owned(),
     }];
-    ask(&Checked { decision, system: "speech writer", version: "0.1.0", places: &places, waivers: &waivers })
+    let files = BTreeMap::from([(Digest::of(b"a file beside the case"), "case/assize.toml".to_owned())]);
+    ask(&Checked {
+        files: &files,
+        decision,
+        system: "speech writer",
+        version: "0.1.0",
+        places: &places,
+        waivers: &waivers,
+    })
 }
 
 fn read(document: &str) -> Value {
