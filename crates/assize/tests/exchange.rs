@@ -491,7 +491,9 @@ fn results_stand_in_the_formats_asked_for() {
     assert_eq!(world.json("out/r.yaml")["summary"], summary);
     let suite = "<testsuite name=\"house\" tests=\"2\" failures=\"1\" errors=\"1\" skipped=\"0\">";
     assert!(world.read("out/r.xml").contains(suite), "{}", world.read("out/r.xml"));
-    assert_eq!(world.json("out/ar.json")["assessment-results"]["results"][0]["findings"].as_array().unwrap().len(), 2);
+    let assessed = &world.json("out/ar.json")["assessment-results"]["results"][0];
+    assert_eq!(assessed["findings"].as_array().unwrap().len(), 2);
+    assert_eq!(assessed["observations"][1]["relevant-evidence"][0]["href"], "case/assize.toml");
     // The same evidence gives the same bytes, and an absolute path the same addresses.
     let absolute = world.path("case").canonicalize().unwrap();
     let (_, out, _) = world.assize(&["check", absolute.to_str().unwrap(), "--sarif", "-"]);
