@@ -81,9 +81,13 @@ pub(super) fn metadata(title: &str, made: &str, version: &str, remarks: Option<&
 /// The body with a `uuid` that follows from it.
 pub(super) fn identified(what: &str, body: Json) -> Json {
     let uuid = uuid(what, &body.canonical());
-    let mut members = body.members().cloned().unwrap_or_default();
-    members.insert("uuid".to_owned(), uuid.into());
-    Json::Map(members)
+    match body {
+        Json::Map(mut members) => {
+            members.insert("uuid".to_owned(), uuid.into());
+            Json::Map(members)
+        }
+        other => other,
+    }
 }
 
 /// SPEC: RFC 9562, version 5, in the namespace of `urn:assize:oscal:v0.1` under that of URLs.
