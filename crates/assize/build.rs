@@ -1,5 +1,5 @@
-//! Puts the packs of the repository into the program, so that it needs no folder beside it: the cards of each, and the classes
-//! of scenarios that stand in its folder `scenario`.
+//! Puts the packs of the repository into the program, so that it needs no folder beside it: the cards of each, the classes
+//! of scenarios that stand in its folder `scenario`, and its `pack.toml`.
 
 use std::{
     env,
@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let owners = scenarios.iter().map(|folder| folder.parent().map(name).unwrap_or_default());
     let mut text = table("PACKS", packs.iter().map(|pack| (name(pack), pack)))?;
     text.push_str(&table("SCENARIOS", owners.zip(&scenarios))?);
+    text.push_str(&manifests(&packs)?);
     fs::write(Path::new(&env::var("OUT_DIR")?).join("packs.rs"), text)?;
     Ok(())
 }
@@ -41,11 +42,17 @@ fn table<'a>(constant: &str, folders: impl Iterator<Item = (String, &'a PathBuf)
         }
         table.push_str("    ]),\n");
     }
-    table.push_str("];\n\npub(crate) const MANIFESTS: &[(&str, &str)] = &[\n");
-    for folder in sorted(&root)?.into_iter().filter(|path| path.join("pack.toml").is_file()) {
+    table.push_str("];\n");
+    Ok(table)
+}
+
+/// A constant that holds the `pack.toml` of each pack that has one.
+fn manifests(packs: &[PathBuf]) -> Result<String, Box<dyn Error>> {
+    let mut table = String::from("pub(crate) const MANIFESTS: &[(&str, &str)] = &[\n");
+    for folder in packs.iter().filter(|folder| folder.join("pack.toml").is_file()) {
         let manifest = folder.join("pack.toml");
         println!("cargo::rerun-if-changed={}", manifest.display());
-        writeln!(table, "    ({:?}, include_str!({:?})),", name(&folder), manifest.canonicalize()?.display().to_string())?;
+        writeln!(table, "    ({:?}, include_str!({:?})),", name(folder), manifest.canonicalize()?.display().to_string())?;
     }
     table.push_str("];\n");
     Ok(table)

@@ -23,3 +23,10 @@ ASSIZE_KEY="$dossier/key" cargo run --release --quiet -- run examples/first-case
 
 echo "The quantised weights, read by the gguf package:"
 "$venv/bin/python" tests/referees/gguf_read.py "$dossier/dossier/weights/model-q8_0.gguf" "$dossier/dossier/weights/pruned.safetensors"
+
+echo "Results and packs in the formats of others, held against their schemas and readers:"
+"$venv/bin/pip" install --quiet --disable-pip-version-check jsonschema==4.26.0 compliance-trestle==5.2.0 junitparser==5.0.3
+assize="cargo run --release --quiet --"
+$assize check examples/first-case --sarif "$dossier/r.sarif" --sarif-all --policyreport "$dossier/r.yaml" --junit "$dossier/r.xml" --oscal "$dossier/ar.json" > /dev/null || [ $? -eq 1 ]
+$assize policy export --oscal "$dossier/rules.json" > /dev/null
+"$venv/bin/python" tests/referees/exports.py "$dossier"

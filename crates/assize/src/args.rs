@@ -1,5 +1,6 @@
 //! What was typed.
 
+use crate::{declare::DeclareArgs, export::CheckExports, waive::WaiveArgs};
 use clap::{Parser, Subcommand};
 use jiff::civil::Date;
 use std::path::PathBuf;
@@ -42,6 +43,21 @@ pub(crate) enum Verb {
         packs: Vec<String>,
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        exports: CheckExports,
+    },
+    /// Sign an answer that no instrument can measure, as a file beside the case
+    Declare(DeclareArgs),
+    /// Leave a rule unmet on purpose, for at most a year, with two others' approval
+    Waive(WaiveArgs),
+    /// Print the public half of a signing key, made when absent
+    Key {
+        /// The key file [default: as for `run`]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// The name of a key that is made [default: assize]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
     },
     /// Show how a rule came to its verdict, and what would change it
     Explain {
@@ -161,6 +177,17 @@ pub(crate) enum PolicyVerb {
     },
     /// Print the JSON Schema of a card, for an editor
     Schema,
+    /// Write packs in the formats of others
+    Export {
+        /// Pack names or folders [default: all shipped]
+        packs: Vec<String>,
+        /// An OSCAL catalog of the rules; beside it goes a profile, FILE with `.profile.json`
+        #[arg(long, value_name = "FILE")]
+        oscal: Option<PathBuf>,
+        /// The day that the documents bear [default: today]
+        #[arg(long, value_name = "DATE")]
+        made: Option<Date>,
+    },
     /// What the calendar changes between two days
     Diff {
         #[arg(long, value_name = "DATE")]

@@ -3,6 +3,8 @@
 mod args;
 mod authoring;
 mod check;
+mod declare;
+mod export;
 mod init;
 mod key;
 mod packs;
@@ -11,6 +13,7 @@ mod run;
 mod scenario;
 mod screen;
 mod verify;
+mod waive;
 
 use args::{Args, PolicyVerb, Verb};
 use clap::{CommandFactory as _, Parser as _};
@@ -47,7 +50,10 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Train(args) => run::run(&args, Upto::Train),
         Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
-        Verb::Check { path, as_of, packs, json } => check::check(&path, as_of, &packs, json),
+        Verb::Check { path, as_of, packs, json, exports } => check::check(&path, as_of, &packs, json, &exports),
+        Verb::Declare(args) => declare::declare(&args),
+        Verb::Waive(args) => waive::waive(&args),
+        Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
@@ -60,6 +66,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             PolicyVerb::Mutate { packs, suggest, json } => authoring::mutate(&policy_verbs::chosen(&packs)?, suggest, json),
             PolicyVerb::New { id, fact, pack } => authoring::new(&id, &fact, &pack, run::today()),
             PolicyVerb::Schema => Ok(authoring::schema()),
+            PolicyVerb::Export { packs, oscal, made } => export::packs(&packs, oscal.as_deref(), made),
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {

@@ -88,6 +88,8 @@ pub(crate) fn manifest(name: &str) -> anyhow::Result<Option<(String, String)>> {
     }
     let shipped = MANIFESTS.iter().find(|(known, _)| *known == name);
     Ok(shipped.map(|(name, text)| (format!("{name}/pack.toml"), (*text).to_owned())))
+}
+
 fn is_toml(path: &Path) -> bool {
     path.is_file() && path.extension().is_some_and(|extension| extension == "toml")
 }

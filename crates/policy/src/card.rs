@@ -341,6 +341,24 @@ impl Card {
         }
     }
 
+    /// What a reader needs to know of the rule, without its conditions and tests. Every verdict begins with these members.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        Json::map([
+            ("rule", Some(self.id.as_str().into())),
+            ("version", Some(self.version.to_string().into())),
+            ("card", Some(self.digest.into())),
+            ("title", Some(self.title.as_str().into())),
+            ("kind", Some(self.kind.name().into())),
+            ("severity", Some(self.severity.name().into())),
+            ("owner", Some(self.owner.as_str().into())),
+            ("remedy", Some(self.remedy.as_str().into())),
+            ("gates", Some(Json::list(self.gates.iter().map(|stage| stage.name())))),
+            ("confirmed", Some(self.confirmed().name().into())),
+            ("cite", Some(Json::List(self.cites.iter().map(Cite::to_json).collect()))),
+        ])
+    }
+
     /// The weakest mark among the card's cites.
     #[must_use]
     pub fn confirmed(&self) -> Confirmed {

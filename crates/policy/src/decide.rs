@@ -43,7 +43,7 @@ pub fn decide<'a>(rules: &'a Rules, stage: Option<Stage>, system: &System, facts
         asked.into_iter().map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)));
     let mut verdicts: Vec<Verdict<'a>> = decided.collect();
     let idle_waivers = rules.waivers.iter().filter_map(|waiver| {
-        let why = lay(waiver, rules, &mut verdicts, system, as_of)?;
+        let why = lay(waiver, rules, &mut verdicts, (system, facts), as_of)?;
         Some((waiver, why))
     });
     let idle_waivers = idle_waivers.collect();
@@ -69,7 +69,7 @@ fn lay<'a>(
     waiver: &'a Waiver,
     rules: &Rules,
     verdicts: &mut [Verdict<'a>],
-    system: &System,
+    (system, facts): (&System, &Facts),
     as_of: Date,
 ) -> Option<String> {
     if !rules.cards().any(|(_, _, card)| card.id == waiver.rule) {
@@ -79,7 +79,7 @@ fn lay<'a>(
     let mut is_used = false;
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.card.id == waiver.rule) {
         let outcome = verdict.finding.outcome;
-        match waiver.refusal(verdict.card, system, as_of) {
+        match waiver.refusal(verdict.card, system, facts, as_of) {
             Some(why) => idle = Some(why),
             None if outcome.lets_through() => idle = Some(format!("the rule came to {}", outcome.name())),
             None => {

@@ -141,6 +141,8 @@ pub struct Fact {
     pub(crate) metric: &'static Metric,
     /// Digest of the envelope or file that the fact comes from.
     pub(crate) source: Digest,
+    /// The artefact or the system that it is about.
+    pub(crate) subject: Option<Digest>,
     pub(crate) provenance: Provenance,
     pub(crate) at: Timestamp,
     /// First day on which a declaration is void; `None` for a measurement.
@@ -166,6 +168,7 @@ impl Fact {
         Self {
             metric: measurement.metric,
             source,
+            subject: Some(measurement.subject.digest),
             provenance: measurement.provenance,
             at: measurement.at,
             expires: None,
@@ -181,6 +184,7 @@ impl Fact {
         Self {
             metric: declaration.metric,
             source,
+            subject: Some(declaration.subject.digest),
             provenance: Provenance::Declared,
             at: declaration.at,
             expires: Some(declaration.expires),
@@ -315,6 +319,12 @@ impl Facts {
 
     pub(crate) fn get(&self, id: &str) -> Option<&Fact> {
         self.0.get(id)
+    }
+
+    /// Whether any fact held is about that artefact.
+    #[must_use]
+    pub fn speak_of(&self, subject: Digest) -> bool {
+        self.0.values().any(|fact| fact.subject == Some(subject))
     }
 
     /// The ids of the facts held, sorted.

@@ -527,6 +527,7 @@ fn given_fact(
     Some(Fact {
         metric,
         source: Digest::of(metric.id.as_bytes()),
+        subject: None,
         provenance,
         at: midnight(at)?,
         expires: if is_declared { Some(days_after(as_of, i64::try_from(expires).ok()?)?) } else { None },

@@ -1,6 +1,6 @@
 //! One run under supervision: what it has recorded so far, and the ways to add to it.
 
-use crate::terms::{PolicyError, Terms, packs_to_json};
+use crate::terms::{PolicyError, Terms, packs_to_json, waivers_to_json};
 use evidence::{Declaration, DerivedFrom, Digest, EvidenceError, Json, Measurement, Predicate, Statement, Subject};
 use jiff::Timestamp;
 use ledger::{Entry, Ledger, LedgerError};
@@ -104,17 +104,20 @@ impl Run {
         Ok((run, found))
     }
 
-    /// Records the packs unless the last policy statement of the run already holds just these.
+    /// Records packs and waivers unless the last policy statement of the run already holds just these.
     fn ensure_policy(&mut self) -> Result<Digest, RunError> {
-        let packs = packs_to_json(&self.terms.packs, &self.terms.rules);
-        let held = self.last(Predicate::Policy).filter(|entry| entry.statement.predicate.get("packs") == Some(&packs));
-        if let Some(entry) = held {
+        let [waivers, approvers] = waivers_to_json(&self.terms);
+        let members = [("packs", Some(packs_to_json(&self.terms.packs, &self.terms.rules))), waivers, approvers];
+        let is_same = |entry: &&Entry| members.iter().all(|(name, value)| entry.statement.predicate.get(name) == value.as_ref());
+        if let Some(entry) = self.last(Predicate::Policy).filter(is_same) {
             return Ok(entry.envelope);
         }
         let mut record = Record::new(Predicate::Policy, "policy");
         record.subjects =
             self.terms.rules.packs.iter().map(|(pack, _)| Subject::new(pack.name(), pack.digest())).collect();
-        record.members.push(("packs", packs));
+        let waivers = self.terms.waivers.iter();
+        record.subjects.extend(waivers.map(|file| Subject::new(file.path.as_str(), Digest::of(file.text.as_bytes()))));
+        record.members.extend(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
         Ok(self.record(record)?.envelope)
     }
 

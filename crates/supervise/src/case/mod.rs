@@ -3,13 +3,16 @@
 //! Every complaint names file, line and column, shows the line, and says what was expected.
 
 mod excerpt;
+mod place;
 mod read;
 mod wire;
 
 pub use excerpt::CaseError;
+pub use place::Position;
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
+use ledger::VerifyingKey;
 use std::path::{Path, PathBuf};
 
 /// A case, checked.
@@ -26,6 +29,10 @@ pub struct Case {
     pub country: Option<String>,
     pub packs: Vec<PackChoice>,
     pub as_of: Option<Date>,
+    /// Whose signatures on waivers count: no key and no name twice.
+    pub approvers: Vec<VerifyingKey>,
+    /// Whose signed declarations are taken, besides those of the key that signs the run.
+    pub declarers: Vec<VerifyingKey>,
     pub data: Vec<DataSource>,
     pub model: Option<ModelShape>,
     pub train: Option<TrainPlan>,

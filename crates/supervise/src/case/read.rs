@@ -32,6 +32,8 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         country: wire.site.map(|site| reader.country(&site.country)).transpose()?,
         as_of: wire.policy.as_of.as_ref().map(|date| reader.date(date)).transpose()?,
         packs: wire.policy.packs.into_iter().map(pack).collect(),
+        approvers: reader.keys("approver", &wire.policy.approvers)?,
+        declarers: reader.keys("declarer", &wire.policy.declarers)?,
         data: wire.data.into_iter().map(|data| reader.data(&folder, data)).collect::<Result<_, _>>()?,
         model: wire.model.map(|model| reader.model(model)).transpose()?,
         train: wire.train.map(|train| reader.train(train)).transpose()?,
@@ -149,6 +151,25 @@ impl Reader<'_> {
             texts.collect::<Result<Vec<_>, _>>().map(Value::List)
         };
         list.map(read).transpose()
+    }
+
+    /// Public keys as `name+hash+base64`, no two of one name and no key under two names.
+    fn keys(&self, what: &str, lines: &[Spanned<String>]) -> Result<Vec<VerifyingKey>, CaseError> {
+        let mut keys: Vec<VerifyingKey> = Vec::new();
+        for line in lines {
+            let hint = "`assize key` prints the line of a key";
+            let key = VerifyingKey::parse(line.get_ref()).map_err(|error| self.complain(line.span(), error.to_string(), hint))?;
+            if let Some(held) = keys.iter().find(|held| held.bytes() == key.bytes()) {
+                let message = format!("the key of the {what} `{}` is already that of `{}`", key.name(), held.name());
+                return Err(self.complain(line.span(), message, "two names do not make two people of one key"));
+            }
+            if keys.iter().any(|held| held.name() == key.name()) {
+                let message = format!("two keys have the name `{}`", key.name());
+                return Err(self.complain(line.span(), message, "make a key of another name with `assize key --name NAME --key FILE`"));
+            }
+            keys.push(key);
+        }
+        Ok(keys)
     }
 
     fn country(&self, code: &Spanned<String>) -> Result<String, CaseError> {

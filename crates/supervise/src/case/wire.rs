@@ -61,6 +61,10 @@ pub(super) struct Site {
 pub(super) struct Policy {
     pub(super) packs: Vec<Spanned<Pack>>,
     pub(super) as_of: Option<Spanned<Datetime>>,
+    #[serde(default)]
+    pub(super) approvers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) declarers: Vec<Spanned<String>>,
 }
 
 /// A bare name is an enforced pack; the table form says otherwise.
