@@ -161,16 +161,10 @@ struct Tally {
 
 impl Tally {
     /// Runs one input and notes how it went; the answer of `run` is whether it was accepted.
-    fn take(&mut self, input: &str, run: impl Fn() -> Result<bool, String>) -> bool {
+    fn take(&mut self, input: &str, run: impl FnOnce() -> Result<bool, String>) -> bool {
         let start = Instant::now();
-        let answer = catch_unwind(AssertUnwindSafe(&run));
-        let mut took = start.elapsed();
-        if took > SLOW {
-            // A machine that does something else meanwhile is not the input's fault.
-            let again = Instant::now();
-            let _ = catch_unwind(AssertUnwindSafe(&run));
-            took = took.min(again.elapsed());
-        }
+        let answer = catch_unwind(AssertUnwindSafe(run));
+        let took = start.elapsed();
         self.n += 1;
         self.total += took;
         self.longest = self.longest.max(took);
