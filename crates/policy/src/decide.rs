@@ -94,8 +94,7 @@ fn lay<'a>(
 /// The answers of one card's conditions, given the facts that meet its needs.
 pub(crate) struct View<'a> {
     pub(crate) card: &'a Card,
-    /// The facts that the card names, each looked up once.
-    found: Vec<(&'static str, Option<&'a Fact>)>,
+    facts: &'a Facts,
     as_of: Date,
     /// By slot: missing where the fact is absent, void, or fails a need.
     values: Vec<Operand<'a>>,
@@ -107,36 +106,18 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(card: &'a Card, system: &'a System, facts: &'a Facts, as_of: Date) -> Self {
-        let mut found: Vec<(&'static str, Option<&'a Fact>)> = Vec::with_capacity(card.needs.len() + 1);
-        for need in &card.needs {
-            found.push((need.metric.id, facts.get(need.metric.id)));
-        }
-        let mut unmet: Vec<Unmet> = Vec::new();
-        for (need, (_, fact)) in card.needs.iter().zip(&found) {
-            unmet.extend(lacks(card.kind, need, *fact, as_of));
-        }
-        let mut values = Vec::with_capacity(card.leaves.len());
-        for leaf in &card.leaves {
-            values.push(match leaf.source {
-                Source::System(name) => system.operand(name),
-                Source::Variable => Operand::Missing,
-                Source::Fact(metric, field) => {
-                    if !found.iter().any(|(id, _)| *id == metric.id) {
-                        found.push((metric.id, facts.get(metric.id)));
-                    }
-                    let fact = found.iter().find(|(id, _)| *id == metric.id).and_then(|(_, fact)| *fact);
-                    let is_unmet = unmet.iter().any(|unmet| unmet.fact == metric.id);
-                    let fact = fact.filter(|fact| !is_unmet && !is_void(fact, as_of));
-                    fact.map_or(Operand::Missing, |fact| fact.operand(field))
-                }
-            });
-        }
-        Self { card, found, as_of, values, answers: Default::default(), unmet }
-    }
-
-    /// A fact that a need or a path of the card names.
-    fn fact(&self, id: &str) -> Option<&'a Fact> {
-        self.found.iter().find(|(known, _)| *known == id).and_then(|(_, fact)| *fact)
+        let unmet: Vec<Unmet> = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
+        let value = |leaf: &Leaf| match leaf.source {
+            Source::System(name) => system.operand(name),
+            Source::Variable => Operand::Missing,
+            Source::Fact(metric, field) => {
+                let is_unmet = unmet.iter().any(|unmet| unmet.fact == metric.id);
+                let fact = facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, as_of));
+                fact.map_or(Operand::Missing, |fact| fact.operand(field))
+            }
+        };
+        let values = card.leaves.iter().map(value).collect();
+        Self { card, facts, as_of, values, answers: Default::default(), unmet }
     }
 
     /// The value of a path of the card.
@@ -246,14 +227,14 @@ fn is_void(fact: &Fact, as_of: Date) -> bool {
 }
 
 /// Everything a fact lacks of what a need asks.
-fn lacks(kind: CardKind, need: &Need, fact: Option<&Fact>, as_of: Date) -> Vec<Unmet> {
+fn unmet(kind: CardKind, need: &Need, facts: &Facts, as_of: Date) -> Vec<Unmet> {
     let id = need.metric.id;
     let unmet = |code, sentence| Unmet { fact: id, code, sentence };
     let codes = match kind {
         CardKind::Assess => ["evidence-missing", "evidence-expired", "evidence-too-old"],
         CardKind::Attest => ["no-answer", "answer-expired", "answer-too-old"],
     };
-    let Some(fact) = fact else {
+    let Some(fact) = facts.get(id) else {
         let what = if kind == CardKind::Attest { "nobody has declared" } else { "there is no evidence of" };
         return vec![unmet(codes[0], format!("{what} {id}"))];
     };
@@ -348,7 +329,7 @@ fn used(view: &View<'_>, conditions: &[Condition]) -> Vec<Used> {
         }
     }
     read.sort_unstable_by_key(|(id, _)| *id);
-    read.into_iter().filter_map(|(id, read)| Some(used_fact(view.fact(id)?, view.card.need(id), &read))).collect()
+    read.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
 }
 
 fn used_fact(fact: &Fact, need: Option<&Need>, read: &[&'static str]) -> Used {
