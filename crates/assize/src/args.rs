@@ -41,6 +41,9 @@ pub(crate) enum Verb {
         /// Decide under these packs instead (repeatable)
         #[arg(long = "pack", value_name = "PACK")]
         packs: Vec<String>,
+        /// Decide under every pack there is, as a matrix, with what is nearest to changing each rule that does not hold
+        #[arg(long, conflicts_with_all = ["packs", "sarif", "policyreport", "junit", "oscal"])]
+        all_regimes: bool,
         #[arg(long)]
         json: bool,
         #[command(flatten)]

@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod packs;
 mod policy_verbs;
+mod regimes;
 mod run;
 mod scenario;
 mod screen;
@@ -50,7 +51,8 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Train(args) => run::run(&args, Upto::Train),
         Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
-        Verb::Check { path, as_of, packs, json, exports } => check::check(&path, as_of, &packs, json, &exports),
+        Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
+        Verb::Check { path, as_of, packs, json, exports, .. } => check::check(&path, as_of, &packs, json, &exports),
         Verb::Declare(args) => declare::declare(&args),
         Verb::Waive(args) => waive::waive(&args),
         Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),

@@ -190,6 +190,7 @@ fn waiver(dice: &mut Dice) -> Waiver {
         from_version: Version(1, 0, 0),
         below_version: Version(2, 0, 0),
         scope: "play-writer".to_owned(),
+        subject: None,
         reason: "r".to_owned(),
         compensating: "c".to_owned(),
         author: "ana".to_owned(),
