@@ -5,6 +5,7 @@ mod budget;
 mod check;
 mod init;
 mod key;
+mod model_verb;
 mod packs;
 mod policy_verbs;
 mod run;
@@ -50,6 +51,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
+        Verb::Model(args) => model_verb::model(&args),
         Verb::Policy { verb } => match verb {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),

@@ -1,12 +1,16 @@
 //! Weights in safetensors files, f32.
 
-use crate::file::{WriteError, write_atomic};
+use crate::{
+    file::{WriteError, write_atomic},
+    hub::Kind,
+};
 use candle_core::{DType, Device, Tensor};
 use evidence::Digest;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -139,6 +143,30 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Weights
         tensors.insert(name, Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
     }
     Ok(tensors)
+}
+
+/// Type, shape and place of every tensor of a file that stays where it is.
+pub(crate) fn mapped_entries(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, (Kind, Vec<usize>, Range<usize>)>, WeightsError> {
+    let damaged = |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
+    let data_start = LENGTH_BYTES + header_bytes(bytes).map_err(|(at, expected, found)| damaged(at, expected, found))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
+        let (at, expected, found) = explain(&error, bytes, data_start);
+        damaged(at, expected, found)
+    })?;
+    let mut entries = BTreeMap::new();
+    for name in metadata.offset_keys() {
+        let Some(entry) = metadata.info(&name) else { continue };
+        let kind = match entry.dtype {
+            Dtype::F64 => Kind::F64,
+            Dtype::F32 => Kind::F32,
+            Dtype::F16 => Kind::F16,
+            Dtype::BF16 => Kind::BF16,
+            _ => Kind::Whole,
+        };
+        let (start, end) = entry.data_offsets;
+        entries.insert(name, (kind, entry.shape.clone(), data_start + start..data_start + end));
+    }
+    Ok(entries)
 }
 
 /// Length of the header, when the file is long enough for it.

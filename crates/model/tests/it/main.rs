@@ -2,10 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod config;
+mod decoder;
+mod families;
 mod gguf;
 mod llama;
+mod open;
+mod profile;
+mod smollm;
 mod threads;
 mod tokenizer;
+mod vectors;
 mod weights;
 
 use candle_core::{Device, Tensor};
