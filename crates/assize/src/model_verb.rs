@@ -31,7 +31,11 @@ pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Ended> {
     let ranked = ranks(&opened.decoder, args.ranks.depth(), &|| bar.inc(1))?;
     bar.finish_and_clear();
     let document = document(&opened, &contexts, &ranked)?;
-    if args.json { screen::json(&document) } else { show(&opened, &contexts, &ranked, &document) }
+    if args.json {
+        screen::json(&document)
+    } else {
+        show(&opened, &contexts, &ranked, &document)
+    }
     Ok(Ended::Well)
 }
 
@@ -52,7 +56,11 @@ fn document(opened: &Model, contexts: &[usize], ranked: &[Ranked]) -> anyhow::Re
     let members = card_of(opened)?;
     let manifest = opened.manifest()?;
     let file = |(name, bytes, digest): &(String, u64, Digest)| {
-        Json::map([("name", Some(name.as_str().into())), ("bytes", Some((*bytes).into())), ("sha256", Some(digest.to_string().into()))])
+        Json::map([
+            ("name", Some(name.as_str().into())),
+            ("bytes", Some((*bytes).into())),
+            ("sha256", Some(digest.to_string().into())),
+        ])
     };
     let id = |id: Option<u32>| id.map(Json::from);
     let tokenizer = Json::map([
@@ -62,7 +70,9 @@ fn document(opened: &Model, contexts: &[usize], ranked: &[Ranked]) -> anyhow::Re
         ("addsBos", Some(opened.tokenizer.adds_bos().into())),
         ("hasChatTemplate", Some(opened.tokenizer.chat_template().is_some().into())),
     ]);
-    let card = Json::Map(members.iter().map(|(key, values)| (key.clone(), Json::list(values.iter().map(String::as_str)))).collect());
+    let card = Json::Map(
+        members.iter().map(|(key, values)| (key.clone(), Json::list(values.iter().map(String::as_str)))).collect(),
+    );
     let flop = Json::map([
         ("convention", Some(format!("{}; {}", meter::flop::CONVENTION, meter::flop::BLOCKS_CONVENTION).into())),
         ("byContext", Some(Json::List(contexts.iter().map(|&context| flop_at(opened, context)).collect()))),
@@ -182,7 +192,10 @@ fn memory(opened: &Model, contexts: &[usize]) -> Json {
                 ("batch", Some(batch.into())),
                 ("context", Some(longest.into())),
                 // A cache is kept in two bytes a number, or four beside weights of four.
-                ("bytes", Some(Json::from((total as f64 * each).ceil() as u64 + cache * if each > 2.0 { 4 } else { 2 }))),
+                (
+                    "bytes",
+                    Some(Json::from((total as f64 * each).ceil() as u64 + cache * if each > 2.0 { 4 } else { 2 })),
+                ),
             ])
         };
         Json::map([
@@ -230,7 +243,8 @@ fn matrix(one: &Ranked) -> anyhow::Result<Json> {
 
 /// The front matter of the read-me, and what a GGUF file says of itself.
 fn card_of(opened: &Model) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
-    let mut members: BTreeMap<String, Vec<String>> = opened.card.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect();
+    let mut members: BTreeMap<String, Vec<String>> =
+        opened.card.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect();
     let readme = opened.files().iter().find(|file| file.file_name() == Some("README.md".as_ref()));
     if let Some(readme) = readme {
         members.extend(card::front_matter(&read_card(readme)?));
@@ -241,7 +255,11 @@ fn card_of(opened: &Model) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
 fn read_card(path: &Path) -> anyhow::Result<String> {
     let context = || format!("cannot read `{}`", path.display());
     let bytes = fs::metadata(path).with_context(context)?.len();
-    anyhow::ensure!(bytes <= README_BYTES_MAX, "`{}`: expected at most {README_BYTES_MAX} bytes, found {bytes}", path.display());
+    anyhow::ensure!(
+        bytes <= README_BYTES_MAX,
+        "`{}`: expected at most {README_BYTES_MAX} bytes, found {bytes}",
+        path.display()
+    );
     Ok(String::from_utf8_lossy(&fs::read(path).with_context(context)?).into_owned())
 }
 
@@ -278,7 +296,8 @@ fn show(opened: &Model, contexts: &[usize], ranked: &[Ranked], document: &Json) 
     screen::line("FLOP a token              prefill       decode     training");
     for &context in contexts {
         let n = context as u64;
-        let each = [blocks.forward(1, n) / u128::from(n), blocks.decode(1, n - 1), blocks.training(1, n) / u128::from(n)];
+        let each =
+            [blocks.forward(1, n) / u128::from(n), blocks.decode(1, n - 1), blocks.training(1, n) / u128::from(n)];
         let each: Vec<String> = each.iter().map(|flop| format!("{:>12.4e}", *flop as f64)).collect();
         line(&format!("  context {context}"), each.join(" "));
     }
@@ -297,9 +316,14 @@ fn show_ranks(ranked: &[Ranked]) {
     let mut parts: BTreeMap<&str, Vec<(f64, f64, Option<f64>)>> = BTreeMap::new();
     for one in ranked {
         let Some(spectrum) = one.spectrum else { continue };
-        let part = one.name.split_once('.').filter(|(layer, _)| layer.parse::<usize>().is_ok()).map_or(one.name.as_str(), |(_, part)| part);
+        let part = one
+            .name
+            .split_once('.')
+            .filter(|(layer, _)| layer.parse::<usize>().is_ok())
+            .map_or(one.name.as_str(), |(_, part)| part);
         let side = one.shape.iter().min().copied().unwrap_or(1).max(1) as f64;
-        let shares = (spectrum.stable_rank / side, spectrum.participation / side, spectrum.entropy_rank.map(|rank| rank / side));
+        let shares =
+            (spectrum.stable_rank / side, spectrum.participation / side, spectrum.entropy_rank.map(|rank| rank / side));
         parts.entry(part).or_default().push(shares);
     }
     if !parts.is_empty() {

@@ -30,7 +30,8 @@ impl Architecture {
     #[must_use]
     pub fn forward(&self, sequences: u64, positions: u64) -> u128 {
         let [layers, width, heads, kv_heads, head, hidden, vocabulary] =
-            [self.layers, self.width, self.heads, self.kv_heads, self.head_width, self.hidden, self.vocabulary].map(u128::from);
+            [self.layers, self.width, self.heads, self.kv_heads, self.head_width, self.hidden, self.vocabulary]
+                .map(u128::from);
         let (b, t) = (u128::from(sequences), u128::from(positions));
         let product = |m: u128, k: u128, n: u128| 2_u128.saturating_mul(m).saturating_mul(k).saturating_mul(n);
         let tokens = b.saturating_mul(t);
@@ -40,7 +41,8 @@ impl Architecture {
         let scores_and_mix = product(tokens, t, all_heads.saturating_mul(2));
         let output = product(tokens, all_heads, width);
         let feed_forward = product(tokens, width, hidden).saturating_mul(if self.is_gated { 3 } else { 2 });
-        let layer = [queries, keys_and_values, scores_and_mix, output, feed_forward].into_iter().fold(0, u128::saturating_add);
+        let layer =
+            [queries, keys_and_values, scores_and_mix, output, feed_forward].into_iter().fold(0, u128::saturating_add);
         layer.saturating_mul(layers).saturating_add(product(tokens, width, vocabulary))
     }
 
@@ -123,7 +125,8 @@ impl Blocks {
             let all_heads = heads.saturating_mul(head);
             let keys = u128::from(block.window.map_or(keys, |window| window.min(keys)));
             let projections = all_heads.saturating_add(kv_heads.saturating_mul(head)).saturating_mul(2);
-            let passed = [block.matrices, block.hidden, block.active].map(u128::from).into_iter().fold(1, u128::saturating_mul);
+            let passed =
+                [block.matrices, block.hidden, block.active].map(u128::from).into_iter().fold(1, u128::saturating_mul);
             [
                 times([tokens, width, projections]),
                 times([tokens, keys, all_heads.saturating_mul(2)]),
@@ -190,7 +193,10 @@ pub fn megatron_parameters(positions: f64, layers: f64, width: f64, vocabulary: 
 /// its authors, quoted by nanoGPT.
 #[must_use]
 pub fn chinchilla(architecture: &Architecture, positions: u64) -> u128 {
-    let softmax = [architecture.layers, architecture.heads, positions, positions].map(u128::from).into_iter().fold(3, u128::saturating_mul);
+    let softmax = [architecture.layers, architecture.heads, positions, positions]
+        .map(u128::from)
+        .into_iter()
+        .fold(3, u128::saturating_mul);
     let inside = Architecture { vocabulary: 0, ..*architecture };
     inside.forward(1, positions).saturating_add(softmax).saturating_mul(3)
 }
@@ -210,8 +216,16 @@ mod tests {
             vocabulary: 49152,
             is_gated: true,
         };
-        let block =
-            Block { heads: 9, kv_heads: 3, head_width: 64, window: None, matrices: 3, hidden: 1536, active: 1, routed: 0 };
+        let block = Block {
+            heads: 9,
+            kv_heads: 3,
+            head_width: 64,
+            window: None,
+            matrices: 3,
+            hidden: 1536,
+            active: 1,
+            routed: 0,
+        };
         (architecture, Blocks { width: 576, vocabulary: 49152, blocks: vec![block; 30] })
     }
 

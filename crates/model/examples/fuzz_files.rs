@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -84,13 +84,17 @@ fn seeds(folder: &Path) -> Vec<Seed> {
     weights::save(&path, &llama.tensors(), &BTreeMap::new()).unwrap();
     let weights = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    let names: Vec<String> = llama.tensors().into_keys().map(|name| format!("\"{name}\":\"shard.safetensors\"")).collect();
+    let names: Vec<String> =
+        llama.tensors().into_keys().map(|name| format!("\"{name}\":\"shard.safetensors\"")).collect();
     let index = format!("{{\"metadata\":{{}},\"weight_map\":{{{}}}}}", names.join(","));
     let side = |weights: Vec<(&'static str, Vec<u8>)>| {
         let mut files = vec![
             ("config.json", config.to_json().into_bytes()),
             ("tokenizer.json", tokenizer.to_json().unwrap().into_bytes()),
-            ("tokenizer_config.json", br#"{"bos_token":"<|endoftext|>","eos_token":{"content":"<|endoftext|>"}}"#.to_vec()),
+            (
+                "tokenizer_config.json",
+                br#"{"bos_token":"<|endoftext|>","eos_token":{"content":"<|endoftext|>"}}"#.to_vec(),
+            ),
             ("generation_config.json", br#"{"bos_token_id":0,"eos_token_id":[0,5]}"#.to_vec()),
         ];
         files.extend(weights);
@@ -98,7 +102,10 @@ fn seeds(folder: &Path) -> Vec<Seed> {
     };
     vec![
         Seed { open: ".", files: side(vec![("model.safetensors", weights.clone())]) },
-        Seed { open: ".", files: side(vec![("model.safetensors.index.json", index.into_bytes()), ("shard.safetensors", weights)]) },
+        Seed {
+            open: ".",
+            files: side(vec![("model.safetensors.index.json", index.into_bytes()), ("shard.safetensors", weights)]),
+        },
         Seed { open: "model.gguf", files: vec![("model.gguf", gguf)] },
     ]
 }
@@ -111,8 +118,18 @@ fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
 /// One to eight changes; most of them near the beginning, where the headers are.
 fn changed(random: &mut ChaCha8Rng, bytes: &[u8]) -> Vec<u8> {
     const WORDS: [&[u8]; 12] = [
-        b"null", b"-1", b"1e308", b"18446744073709551615", b"{}", b"[[[[[[[[", b"\"\"", b"true", b"\xff\xff\xff\xff\xff\xff\xff\x7f",
-        b"\x00\x00\x00\x00\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"9999999999",
+        b"null",
+        b"-1",
+        b"1e308",
+        b"18446744073709551615",
+        b"{}",
+        b"[[[[[[[[",
+        b"\"\"",
+        b"true",
+        b"\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b"\x00\x00\x00\x00\x00\x00\x00\x00",
+        b"\xff\xff\xff\xff",
+        b"9999999999",
     ];
     let mut bytes = bytes.to_vec();
     for _ in 0..=below(random, 8) {
@@ -194,7 +211,7 @@ fn main() -> ExitCode {
         };
         if let Some(finding) = finding {
             findings += 1;
-            let kept = PathBuf::from(std::env::temp_dir()).join(format!("fuzz_files-{findings}"));
+            let kept = std::env::temp_dir().join(format!("fuzz_files-{findings}"));
             let _ = fs::remove_dir_all(&kept);
             fs::rename(&place, &kept).unwrap();
             println!("{finding}: {} in {}", seed.files[victim].0, kept.display());

@@ -17,8 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("opened in {:.2} s", start.elapsed().as_secs_f64());
     let decoder = &model.decoder;
     let vocab = decoder.vocab();
-    let tokens: Vec<Vec<u32>> =
-        (0..SEQUENCES).map(|row| (0..POSITIONS).map(|at| ((row * 7919 + at * at * 31 + at) % vocab) as u32).collect()).collect();
+    let tokens: Vec<Vec<u32>> = (0..SEQUENCES)
+        .map(|row| (0..POSITIONS).map(|at| ((row * 7919 + at * at * 31 + at) % vocab) as u32).collect())
+        .collect();
     let targets: Vec<Vec<Target>> = tokens
         .iter()
         .map(|row| (0..POSITIONS - 1).map(|position| Target { position, token: row[position + 1] }).collect())
@@ -39,7 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         sum -= one.log_prob;
         n += 1;
     }
-    println!("scoring {SEQUENCES} x {POSITIONS}: {:.0} tokens/s; mean nll {:.6}", (SEQUENCES * POSITIONS) as f64 / seconds, sum / f64::from(n));
+    println!(
+        "scoring {SEQUENCES} x {POSITIONS}: {:.0} tokens/s; mean nll {:.6}",
+        (SEQUENCES * POSITIONS) as f64 / seconds,
+        sum / f64::from(n)
+    );
 
     // Four answers of eight tokens behind one prefix, as many rows as an exam has.
     let start = Instant::now();

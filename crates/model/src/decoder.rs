@@ -63,7 +63,9 @@ pub enum DecoderError {
         "row {row} grows past the length at which the model turns its positions otherwise; compute it again without a cache"
     )]
     Turned { row: usize },
-    #[error("expected a finite logit, found {found} in row {row} at position {position}; the weights or the input overflow")]
+    #[error(
+        "expected a finite logit, found {found} in row {row} at position {position}; the weights or the input overflow"
+    )]
     NotFinite { found: f32, row: usize, position: usize },
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
@@ -83,9 +85,18 @@ pub(crate) struct Layer {
 /// The feed-forward part.
 pub(crate) enum Mlp {
     /// down(act(gate(x)) · up(x)). Source: Shazeer 2020.
-    Gated { gate: Linear, up: Linear, down: Linear, act: Act },
+    Gated {
+        gate: Linear,
+        up: Linear,
+        down: Linear,
+        act: Act,
+    },
     /// down(act(up(x))).
-    Plain { up: Linear, down: Linear, act: Act },
+    Plain {
+        up: Linear,
+        down: Linear,
+        act: Act,
+    },
     Experts(Experts),
 }
 
@@ -311,7 +322,8 @@ impl Act {
                 x / (1.0 + rows::exp(-2.0 * y))
             }),
             Self::GeluErf => rows::each(inner, |x| {
-                (0.5 * f64::from(x) * (1.0 + candle_core::cpu::erf::erf_f64(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)))
+                (0.5 * f64::from(x)
+                    * (1.0 + candle_core::cpu::erf::erf_f64(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)))
                     as f32
             }),
             Self::Relu => rows::each(inner, |x| x.max(0.0)),

@@ -82,7 +82,11 @@ struct Says {
 }
 
 impl FileTokenizer {
-    pub(crate) fn of_folder(folder: &Path, config: &HubConfig, options: &OpenOptions) -> Result<Self, FileTokenizerError> {
+    pub(crate) fn of_folder(
+        folder: &Path,
+        config: &HubConfig,
+        options: &OpenOptions,
+    ) -> Result<Self, FileTokenizerError> {
         let path = folder.join("tokenizer.json");
         let inner = parse(&path, read(&path, FILE_BYTES_MAX)?)?;
         let mut files = Vec::new();
@@ -116,13 +120,18 @@ impl FileTokenizer {
         let mut tokenizer = Self::with(path, inner, &bos, &eos, options)?;
         tokenizer.chat_template = chat_template;
         let stated = files.iter().find_map(|(file, document)| Some((file, document.get("add_bos_token")?.as_bool()?)));
-        if let Some((file, stated)) = stated.filter(|(_, stated)| *stated != tokenizer.adds_bos && tokenizer.bos.is_some()) {
+        if let Some((file, stated)) =
+            stated.filter(|(_, stated)| *stated != tokenizer.adds_bos && tokenizer.bos.is_some())
+        {
             if options.bos.is_none() {
                 return Err(FileTokenizerError::Disagree {
                     one: file.clone(),
                     one_says: format!("`add_bos_token` is {stated}"),
                     other: tokenizer.path.clone(),
-                    other_says: format!("a text gets {} at its beginning", if stated { "no such token" } else { "one" }),
+                    other_says: format!(
+                        "a text gets {} at its beginning",
+                        if stated { "no such token" } else { "one" }
+                    ),
                     option: "--bos",
                 });
             }
@@ -141,7 +150,8 @@ impl FileTokenizer {
             let words = |id: u32| format!("`tokenizer.ggml.{key}_token_id` is {id}");
             id.map(|id| Says { file: path.to_owned(), words: words(id), ids: vec![id] }).into_iter().collect()
         };
-        let mut tokenizer = Self::with(path.to_owned(), inner, &says("bos", words.bos), &says("eos", words.eos), options)?;
+        let mut tokenizer =
+            Self::with(path.to_owned(), inner, &says("bos", words.bos), &says("eos", words.eos), options)?;
         tokenizer.chat_template.clone_from(&words.chat_template);
         Ok(tokenizer)
     }
@@ -161,9 +171,9 @@ impl FileTokenizer {
         let mut all: Vec<u32> = Vec::new();
         match &options.eos {
             Some(text) => all.push(named(text)?),
-            // A generation may end at more tokens than the tokenizer's own.
+            // A generation may end at more tokens than the tokenizer's own, or than the configuration's.
             None => {
-                if let Some(first) = agreed(eos, "--eos", |one, other| one.iter().all(|id| other.contains(id)))? {
+                if let Some(first) = agreed(eos, "--eos", |one, other| one.iter().any(|id| other.contains(id)))? {
                     all.extend(&first.ids);
                 }
             }
@@ -190,7 +200,8 @@ impl FileTokenizer {
     /// # Errors
     /// `Encode` from the tokenizer of the file.
     pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, FileTokenizerError> {
-        let encoding = self.inner.encode_fast(text, specials == Specials::AsFile).map_err(FileTokenizerError::Encode)?;
+        let encoding =
+            self.inner.encode_fast(text, specials == Specials::AsFile).map_err(FileTokenizerError::Encode)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -262,7 +273,8 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileTokenizerError> {
 }
 
 fn parse(path: &Path, bytes: Vec<u8>) -> Result<tokenizers::Tokenizer, FileTokenizerError> {
-    tokenizers::Tokenizer::from_bytes(bytes).map_err(|source| FileTokenizerError::Parse { path: path.to_owned(), source })
+    tokenizers::Tokenizer::from_bytes(bytes)
+        .map_err(|source| FileTokenizerError::Parse { path: path.to_owned(), source })
 }
 
 /// The first that says something, when the others agree with it.
@@ -296,7 +308,12 @@ fn by_text(
     let Some(token) = token else { return Ok(None) };
     let Some(id) = inner.token_to_id(token) else {
         let (path, tokenizer) = (file.to_owned(), tokenizer.to_owned());
-        return Err(FileTokenizerError::NoSuchToken { path, member: format!("`{member}`"), token: token.to_owned(), tokenizer });
+        return Err(FileTokenizerError::NoSuchToken {
+            path,
+            member: format!("`{member}`"),
+            token: token.to_owned(),
+            tokenizer,
+        });
     };
     let words = format!("`{member}` is `{token}`, token {id}");
     Ok(Some(Says { file: file.to_owned(), words, ids: vec![id] }))

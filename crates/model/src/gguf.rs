@@ -128,7 +128,8 @@ pub fn read(path: &Path) -> Result<(Config, BTreeMap<String, Tensor>), GgufError
     for ((hub_name, name), shape) in names(&config).into_iter().zip(config.shapes().into_values()) {
         let stored = header.tensor(&name, &shape).map_err(damaged)?;
         if !matches!(parse::ggml(stored.kind), Some(GgmlDType::F32 | GgmlDType::Q8_0)) {
-            let (expected, found) = (format!("the tensor `{name}` in F32 or Q8_0"), format!("ggml type {}", stored.kind));
+            let (expected, found) =
+                (format!("the tensor `{name}` in F32 or Q8_0"), format!("ggml type {}", stored.kind));
             return Err(damaged(parse::Fault { at: stored.at, expected, found }));
         }
         let (kind, place) = parse::place(bytes.len(), &header, &name, stored).map_err(damaged)?;

@@ -68,5 +68,5 @@ pub use file_tokenizer::{FileTokenizer, FileTokenizerError, Specials};
 pub use hub::{HubConfig, TensorError};
 pub use llama::{Llama, LlamaError};
 pub use open::{Layout, Model, OpenError, OpenOptions, decoder, gguf_tokenizer, open, open_with};
-pub use write::{WriteFolderError, write_folder};
 pub use tokenizer::{END_OF_TEXT, Tokenizer, TokenizerError};
+pub use write::{WriteFolderError, write_folder};

@@ -97,8 +97,10 @@ impl Decoder {
             ..Parameters::default()
         };
         for Layer { attention, attention_norms, mlp, mlp_norms, .. } in &self.layers {
-            all.attention +=
-                [&attention.query, &attention.key, &attention.value, &attention.output].into_iter().map(linear).sum::<u64>();
+            all.attention += [&attention.query, &attention.key, &attention.value, &attention.output]
+                .into_iter()
+                .map(linear)
+                .sum::<u64>();
             all.norms += norms(attention_norms) + norms(mlp_norms);
             if let Some((query, key)) = &attention.head_norms {
                 all.norms += (query.norm().n_parameters() + key.norm().n_parameters()) as u64;
@@ -153,7 +155,8 @@ impl Decoder {
     /// Keys and values of a sequence of `positions` whose layers with windows keep no more than they see.
     #[must_use]
     pub fn cache_numbers(&self, positions: usize) -> usize {
-        let layer = |layer: &Layer| 2 * layer.attention.kv_width() * layer.attention.window.unwrap_or(positions).min(positions);
+        let layer =
+            |layer: &Layer| 2 * layer.attention.kv_width() * layer.attention.window.unwrap_or(positions).min(positions);
         self.layers.iter().map(layer).sum()
     }
 
@@ -163,22 +166,36 @@ impl Decoder {
         let mut all = vec![Matrix { name: "embedding".to_owned(), tensor: &self.embedding }];
         all.extend(self.positions.iter().map(|tensor| Matrix { name: "positions".to_owned(), tensor }));
         for (at, Layer { attention, mlp, .. }) in self.layers.iter().enumerate() {
-            let attention =
-                [("query", &attention.query), ("key", &attention.key), ("value", &attention.value), ("output", &attention.output)];
-            all.extend(attention.map(|(part, linear)| Matrix { name: format!("{at}.attention.{part}"), tensor: &linear.weight }));
+            let attention = [
+                ("query", &attention.query),
+                ("key", &attention.key),
+                ("value", &attention.value),
+                ("output", &attention.output),
+            ];
+            all.extend(
+                attention
+                    .map(|(part, linear)| Matrix { name: format!("{at}.attention.{part}"), tensor: &linear.weight }),
+            );
             let parts: Vec<(String, &Linear)> = match mlp {
                 Mlp::Gated { gate, up, down, .. } => {
                     [("gate", gate), ("up", up), ("down", down)].map(|(part, linear)| (part.to_owned(), linear)).into()
                 }
-                Mlp::Plain { up, down, .. } => [("up", up), ("down", down)].map(|(part, linear)| (part.to_owned(), linear)).into(),
+                Mlp::Plain { up, down, .. } => {
+                    [("up", up), ("down", down)].map(|(part, linear)| (part.to_owned(), linear)).into()
+                }
                 Mlp::Experts(experts) => {
                     let each = experts.experts.iter().enumerate().flat_map(|(expert, [gate, up, down])| {
-                        [("gate", gate), ("up", up), ("down", down)].map(|(part, linear)| (format!("expert.{expert}.{part}"), linear))
+                        [("gate", gate), ("up", up), ("down", down)]
+                            .map(|(part, linear)| (format!("expert.{expert}.{part}"), linear))
                     });
                     std::iter::once(("router".to_owned(), &experts.router)).chain(each).collect()
                 }
             };
-            all.extend(parts.into_iter().map(|(part, linear)| Matrix { name: format!("{at}.mlp.{part}"), tensor: &linear.weight }));
+            all.extend(
+                parts
+                    .into_iter()
+                    .map(|(part, linear)| Matrix { name: format!("{at}.mlp.{part}"), tensor: &linear.weight }),
+            );
         }
         if !self.is_tied {
             all.push(Matrix { name: "head".to_owned(), tensor: &self.head.weight });

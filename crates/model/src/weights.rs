@@ -61,10 +61,7 @@ pub fn save(
     Ok(write_atomic(path, &encode(tensors, metadata)?)?)
 }
 
-fn encode(
-    tensors: &BTreeMap<String, Tensor>,
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>, WeightsError> {
+fn encode(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, WeightsError> {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut members = Vec::new();
     if !metadata.is_empty() {
@@ -126,7 +123,8 @@ fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsError> {
-    let damaged = |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
+    let damaged =
+        |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
     let header_bytes = header_bytes(bytes).map_err(|(at, expected, found)| damaged(at, expected, found))?;
     let data_start = LENGTH_BYTES + header_bytes;
     let file = SafeTensors::deserialize(bytes).map_err(|error| {
@@ -146,9 +144,14 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Weights
 }
 
 /// Type, shape and place of every tensor of a file that stays where it is.
-pub(crate) fn mapped_entries(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, (Kind, Vec<usize>, Range<usize>)>, WeightsError> {
-    let damaged = |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
-    let data_start = LENGTH_BYTES + header_bytes(bytes).map_err(|(at, expected, found)| damaged(at, expected, found))?;
+pub(crate) fn mapped_entries(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<BTreeMap<String, (Kind, Vec<usize>, Range<usize>)>, WeightsError> {
+    let damaged =
+        |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
+    let data_start =
+        LENGTH_BYTES + header_bytes(bytes).map_err(|(at, expected, found)| damaged(at, expected, found))?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
         let (at, expected, found) = explain(&error, bytes, data_start);
         damaged(at, expected, found)
@@ -213,7 +216,8 @@ fn explain(error: &SafeTensorError, bytes: &[u8], data_start: usize) -> (usize, 
 
 /// Byte offset of a line and column (both from 1) within `header`.
 fn offset(header: &[u8], line: usize, column: usize) -> usize {
-    let before: usize = header.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    let before: usize =
+        header.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
     (before + column.saturating_sub(1)).min(header.len())
 }
 

@@ -84,7 +84,11 @@ fn write_weights(path: &Path, tensors: &Tensors) -> Result<(), WriteFolderError>
     let beside = path.with_extension("safetensors.part");
     let written = stream(&beside, tensors).and_then(|()| {
         let renamed = fs::rename(&beside, path);
-        Ok(renamed.map_err(|source| WriteError { path: path.to_owned(), doing: "renaming the finished file", source })?)
+        Ok(renamed.map_err(|source| WriteError {
+            path: path.to_owned(),
+            doing: "renaming the finished file",
+            source,
+        })?)
     });
     if written.is_err() {
         // The first error is the one to tell.
@@ -112,9 +116,13 @@ fn stream(path: &Path, tensors: &Tensors) -> Result<(), WriteFolderError> {
     put(&(header.len() as u64).to_le_bytes())?;
     put(header.as_bytes())?;
     for (name, stored) in &tensors.stored {
-        put(&bytes(&tensors.read(name, stored).map_err(OpenError::from)?).map_err(|error| OpenError::from(TensorError::from(error)))?)?;
+        put(&bytes(&tensors.read(name, stored).map_err(OpenError::from)?)
+            .map_err(|error| OpenError::from(TensorError::from(error)))?)?;
     }
-    file.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all()).map_err(error("flushing to the disk"))?;
+    file.into_inner()
+        .map_err(|error| error.into_error())
+        .and_then(|file| file.sync_all())
+        .map_err(error("flushing to the disk"))?;
     Ok(())
 }
 

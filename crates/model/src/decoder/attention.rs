@@ -144,7 +144,13 @@ impl Attention {
     }
 
     /// The mixes of the queries of one key-value head: (share · tokens, D), rows of zeros behind them.
-    fn mix_group(&self, queries: &[f32], row: &Seen, group: usize, tokens: Range<usize>) -> candle_core::Result<Vec<f32>> {
+    fn mix_group(
+        &self,
+        queries: &[f32],
+        row: &Seen,
+        group: usize,
+        tokens: Range<usize>,
+    ) -> candle_core::Result<Vec<f32>> {
         let (d, kv, share) = (self.head_width, self.kv_width(), self.heads / self.kv_heads);
         let first = row.first + tokens.start - row.span.start;
         let end = first + tokens.len();
@@ -187,7 +193,13 @@ impl Attention {
     }
 
     /// Soft-max over what each query sees, cut into blocks of keys: (rows, up to BLOCK) each, zero where nothing is seen.
-    fn shares(&self, scores: &Tensor, start: usize, first: usize, n_tokens: usize) -> candle_core::Result<Vec<Vec<f32>>> {
+    fn shares(
+        &self,
+        scores: &Tensor,
+        start: usize,
+        first: usize,
+        n_tokens: usize,
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
         let (n_rows, n_keys) = scores.dims2()?;
         let n_queries = self.heads / self.kv_heads * n_tokens;
         let widths: Vec<usize> = (0..n_keys).step_by(BLOCK).map(|from| BLOCK.min(n_keys - from)).collect();

@@ -54,7 +54,8 @@ impl Experts {
                 order.sort_by(|&a, &b| powers[b].total_cmp(&powers[a]).then(a.cmp(&b)));
                 order.truncate(self.n_active);
                 let over = if self.is_normalized { &order[..] } else { &[] };
-                let sum: f64 = if over.is_empty() { powers.iter().sum() } else { over.iter().map(|&e| powers[e]).sum() };
+                let sum: f64 =
+                    if over.is_empty() { powers.iter().sum() } else { over.iter().map(|&e| powers[e]).sum() };
                 chosen.extend(order.iter().map(|&expert| (token, expert, (powers[expert] / sum) as f32)));
             }
             chosen

@@ -12,15 +12,37 @@ use std::{f64::consts::TAU, ops::Range};
 pub(crate) enum Scaling {
     None,
     /// Source: Chen et al. 2023 (position interpolation).
-    Linear { factor: f64 },
+    Linear {
+        factor: f64,
+    },
     /// A longer row turns by a larger base. Source: `dynamic` of the hub's `modeling_rope_utils`.
-    Dynamic { factor: f64, original: usize },
+    Dynamic {
+        factor: f64,
+        original: usize,
+    },
     /// Source: Peng et al. 2023 (YaRN), equations 17 to 23.
-    Yarn { factor: f64, original: usize, fast: f64, slow: f64, is_whole: bool, attention: f64 },
+    Yarn {
+        factor: f64,
+        original: usize,
+        fast: f64,
+        slow: f64,
+        is_whole: bool,
+        attention: f64,
+    },
     /// Source: Dubey et al. 2024 (Llama 3.1); the hub's `llama3`.
-    Llama3 { factor: f64, low: f64, high: f64, original: usize },
+    Llama3 {
+        factor: f64,
+        low: f64,
+        high: f64,
+        original: usize,
+    },
     /// A divisor for each pair; one set for rows within `original`, one for longer rows. Source: Ding et al. 2024.
-    Long { short: Vec<f64>, long: Vec<f64>, original: usize, attention: f64 },
+    Long {
+        short: Vec<f64>,
+        long: Vec<f64>,
+        original: usize,
+        attention: f64,
+    },
 }
 
 /// One table of angles.
@@ -136,8 +158,11 @@ impl Turns {
         }
         let turn = |(at, table): (usize, &Rotary)| {
             let half = table.width / 2;
-            let mut turn =
-                Turn { width: table.width, cosines: vec![0.0; positions.len() * half], sines: vec![0.0; positions.len() * half] };
+            let mut turn = Turn {
+                width: table.width,
+                cosines: vec![0.0; positions.len() * half],
+                sines: vec![0.0; positions.len() * half],
+            };
             for (span, variants) in spans.iter().zip(&variants) {
                 let frequencies = table.frequencies(variants[at]);
                 for token in span.clone() {

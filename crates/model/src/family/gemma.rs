@@ -15,19 +15,23 @@ const GEMMA3_PATTERN: usize = 6;
 
 pub(super) fn build(parts: &mut Parts, is_third: bool) -> Result<Decoder, BuildError> {
     if let Some(found) = parts.config.get("text_config") {
-        let (expected, found) = ("no such member: a text-only model".to_owned(), found.to_string().chars().take(40).collect());
+        let (expected, found) =
+            ("no such member: a text-only model".to_owned(), found.to_string().chars().take(40).collect());
         return Err(ConfigError::Member { member: "text_config", expected, found }.into());
     }
     let mut shape = parts.shape()?;
     shape.act = parts.act("hidden_activation", "gelu_pytorch_tanh")?;
     let scale = parts.config.positive_or("query_pre_attn_scalar", 256.0)?.sqrt().recip() as f32;
-    let cap = |member| Ok::<_, ConfigError>(match parts.config.get(member) {
-        Some(_) => Some(parts.config.positive(member)? as f32),
-        None => None,
-    });
+    let cap = |member| {
+        Ok::<_, ConfigError>(match parts.config.get(member) {
+            Some(_) => Some(parts.config.positive(member)? as f32),
+            None => None,
+        })
+    };
     let (score_cap, logit_cap) = (cap("attn_logit_softcapping")?, cap("final_logit_softcapping")?);
     let is_biased = parts.config.flag_or("attention_bias", false)?;
-    let pattern = parts.config.count_or("sliding_window_pattern", 1 << 10, if is_third { GEMMA3_PATTERN } else { 2 })?;
+    let pattern =
+        parts.config.count_or("sliding_window_pattern", 1 << 10, if is_third { GEMMA3_PATTERN } else { 2 })?;
     let far = parts.rotary_of(&shape, is_third.then_some("full_attention"), if is_third { 1e6 } else { 1e4 })?;
     let near = if is_third { near(parts, &shape)? } else { far };
     let mut layers = Vec::new();
@@ -46,7 +50,13 @@ pub(super) fn build(parts: &mut Parts, is_third: bool) -> Result<Decoder, BuildE
             let norms = parts.head_norms(&names.prefix, [shape.head_width; 2], shape.eps)?;
             attention.head_norms = each_head(norms.map(one_more));
         }
-        let mut norm = |part: &str| Ok::<_, BuildError>(Some(one_more(parts.rms(&format!("{prefix}.{part}_layernorm"), shape.width, shape.eps)?)));
+        let mut norm = |part: &str| {
+            Ok::<_, BuildError>(Some(one_more(parts.rms(
+                &format!("{prefix}.{part}_layernorm"),
+                shape.width,
+                shape.eps,
+            )?)))
+        };
         layers.push(Layer {
             attention,
             attention_norms: (norm("input")?, norm("post_attention")?),

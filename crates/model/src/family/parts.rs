@@ -85,7 +85,9 @@ impl<'a> Parts<'a> {
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Act::GeluTanh,
             "gelu" => Act::GeluErf,
             "relu" => Act::Relu,
-            _ => return Err(self.config.unexpected(member, "`silu`, `gelu`, `gelu_new`, `gelu_pytorch_tanh` or `relu`")),
+            _ => {
+                return Err(self.config.unexpected(member, "`silu`, `gelu`, `gelu_new`, `gelu_pytorch_tanh` or `relu`"));
+            }
         })
     }
 
@@ -107,7 +109,13 @@ impl<'a> Parts<'a> {
     }
 
     /// `NAME.weight` (out, in) and, where there is one, `NAME.bias`.
-    pub(super) fn linear(&mut self, name: &str, out: usize, inputs: usize, is_biased: bool) -> Result<Linear, TensorError> {
+    pub(super) fn linear(
+        &mut self,
+        name: &str,
+        out: usize,
+        inputs: usize,
+        is_biased: bool,
+    ) -> Result<Linear, TensorError> {
         let weight = self.tensor(&format!("{name}.weight"), &[out, inputs])?;
         let bias = is_biased.then(|| self.vector(&format!("{name}.bias"), out)).transpose()?;
         Ok(Linear { weight, bias })
@@ -123,7 +131,12 @@ impl<'a> Parts<'a> {
     }
 
     /// Attention with four projections, scores scaled by 1/√D, positions turned by `rotary`.
-    pub(super) fn attention(&mut self, shape: &Shape, names: &AttentionNames, rotary: usize) -> Result<Attention, TensorError> {
+    pub(super) fn attention(
+        &mut self,
+        shape: &Shape,
+        names: &AttentionNames,
+        rotary: usize,
+    ) -> Result<Attention, TensorError> {
         let Shape { width, heads, kv_heads, head_width, .. } = *shape;
         let part = |part: &str| format!("{}.{part}", names.prefix);
         Ok(Attention {
@@ -144,10 +157,7 @@ impl<'a> Parts<'a> {
 
     /// Norms of each head's queries and keys.
     pub(super) fn head_norms(&mut self, prefix: &str, n: [usize; 2], eps: f32) -> Result<[Norm; 2], TensorError> {
-        Ok([
-            self.rms(&format!("{prefix}.q_norm"), n[0], eps)?,
-            self.rms(&format!("{prefix}.k_norm"), n[1], eps)?,
-        ])
+        Ok([self.rms(&format!("{prefix}.q_norm"), n[0], eps)?, self.rms(&format!("{prefix}.k_norm"), n[1], eps)?])
     }
 
     pub(super) fn gated(&mut self, prefix: &str, shape: &Shape, is_biased: bool) -> Result<Mlp, TensorError> {
@@ -273,7 +283,13 @@ impl<'a> Parts<'a> {
         self.table(shape, &given, theta, width)
     }
 
-    pub(super) fn table(&mut self, shape: &Shape, given: &HubConfig, theta: f64, width: usize) -> Result<usize, ConfigError> {
+    pub(super) fn table(
+        &mut self,
+        shape: &Shape,
+        given: &HubConfig,
+        theta: f64,
+        width: usize,
+    ) -> Result<usize, ConfigError> {
         if width < 2 || width > shape.head_width || !width.is_multiple_of(2) {
             return Err(ConfigError::OddHead(width));
         }
@@ -336,7 +352,9 @@ fn scaling(config: &HubConfig, given: &HubConfig, context: usize, width: usize) 
                 attention: given.positive_or("attention_factor", usual)?,
             }
         }
-        _ => return Err(given.unexpected("rope_type", "`default`, `linear`, `dynamic`, `yarn`, `llama3` or `longrope`")),
+        _ => {
+            return Err(given.unexpected("rope_type", "`default`, `linear`, `dynamic`, `yarn`, `llama3` or `longrope`"));
+        }
     })
 }
 

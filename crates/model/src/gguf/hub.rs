@@ -61,7 +61,8 @@ pub(crate) struct Opened {
 
 pub(crate) fn open(path: &Path) -> Result<Opened, GgufError> {
     let mapped = Mapped::open(path).map_err(|source| GgufError::Read { path: path.to_owned(), source })?;
-    let damaged = |Fault { at, expected, found }: Fault| GgufError::Damaged { path: path.to_owned(), at, expected, found };
+    let damaged =
+        |Fault { at, expected, found }: Fault| GgufError::Damaged { path: path.to_owned(), at, expected, found };
     let header = parse::header(&mapped).map_err(damaged)?;
     let architecture = text(&header, "general.architecture").unwrap_or_default();
     let Some(&(name, model_type, class)) = ARCHITECTURES.iter().find(|(name, _, _)| *name == architecture) else {
@@ -85,8 +86,12 @@ pub(crate) fn open(path: &Path) -> Result<Opened, GgufError> {
 /// The tokenizer of a file that may hold nothing else.
 pub(crate) fn words_of(path: &Path) -> Result<Words, GgufError> {
     let mapped = Mapped::open(path).map_err(|source| GgufError::Read { path: path.to_owned(), source })?;
-    let header = parse::header(&mapped)
-        .map_err(|Fault { at, expected, found }| GgufError::Damaged { path: path.to_owned(), at, expected, found })?;
+    let header = parse::header(&mapped).map_err(|Fault { at, expected, found }| GgufError::Damaged {
+        path: path.to_owned(),
+        at,
+        expected,
+        found,
+    })?;
     Ok(words(&header))
 }
 
@@ -220,7 +225,8 @@ impl Source<'_> {
                 set("num_experts_per_tok", json!(self.count("expert_used_count")?));
                 set("moe_intermediate_size", json!(self.count("expert_feed_forward_length")?));
                 set("norm_topk_prob", json!(true));
-                let is_dense = |layer: &usize| self.header.tensors.contains_key(&format!("blk.{layer}.ffn_gate.weight"));
+                let is_dense =
+                    |layer: &usize| self.header.tensors.contains_key(&format!("blk.{layer}.ffn_gate.weight"));
                 let layers = self.count("block_count")?.min(self.header.tensors.len());
                 set("mlp_only_layers", json!((0..layers).filter(is_dense).collect::<Vec<usize>>()));
             }

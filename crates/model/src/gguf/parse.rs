@@ -1,6 +1,9 @@
 //! The bytes of a GGUF file, bounded: nothing is allocated on the word of a length that the file cannot hold.
 
-use candle_core::{Device, quantized::{GgmlDType, ggml_file::qtensor_from_ggml}};
+use candle_core::{
+    Device,
+    quantized::{GgmlDType, ggml_file::qtensor_from_ggml},
+};
 use std::{collections::BTreeMap, ops::Range};
 
 const ALIGNMENT: usize = 32;
@@ -291,7 +294,11 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Fault> {
         let at = reader.at;
         let (name, entry) = entry(&mut reader)?;
         if tensors.insert(name.clone(), entry).is_some() {
-            return Err(Fault { at, expected: format!("the tensor `{name}` once"), found: "it a second time".to_owned() });
+            return Err(Fault {
+                at,
+                expected: format!("the tensor `{name}` once"),
+                found: "it a second time".to_owned(),
+            });
         }
     }
     let alignment = match fields.get("general.alignment") {
@@ -323,7 +330,12 @@ fn entry(reader: &mut Reader) -> Result<(String, Entry), Fault> {
 }
 
 /// Where the bytes of one tensor stand in the file, and its type.
-pub(super) fn place(n_bytes_of_file: usize, header: &Header, name: &str, entry: &Entry) -> Result<(GgmlDType, Range<usize>), Fault> {
+pub(super) fn place(
+    n_bytes_of_file: usize,
+    header: &Header,
+    name: &str,
+    entry: &Entry,
+) -> Result<(GgmlDType, Range<usize>), Fault> {
     let fault = |expected: String, found: String| Fault { at: entry.at, expected, found };
     let Some(kind) = ggml(entry.kind) else {
         let expected = format!("the tensor `{name}` in F32, F16, BF16, Q4_0 to Q8_0 or Q2_K to Q6_K");
@@ -421,7 +433,10 @@ mod tests {
             let found = numbers(kind, &bytes).unwrap();
             assert_eq!(found.len(), expected.len(), "{name}");
             for (found, expected) in found.into_iter().zip(expected) {
-                assert!((f64::from(found) - expected).abs() <= 1e-6 * largest, "{name}: expected {expected}, found {found}");
+                assert!(
+                    (f64::from(found) - expected).abs() <= 1e-6 * largest,
+                    "{name}: expected {expected}, found {found}"
+                );
             }
         }
     }

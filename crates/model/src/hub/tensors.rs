@@ -78,12 +78,12 @@ pub(crate) enum Kind {
 pub(crate) enum Change {
     None,
     /// llama.cpp interleaves the halves of each of this many heads' rotary rows.
-    Separate { heads: usize },
+    Separate {
+        heads: usize,
+    },
     /// llama.cpp keeps the gain of Gemma's norms with 1 added.
     LessOne,
     Transpose,
-    /// llama.cpp puts all queries before all keys before all values; GPT-NeoX's files do so within each head.
-    ByHead { heads: usize },
 }
 
 /// Where one tensor stands.
@@ -149,7 +149,8 @@ impl Tensors {
             let mut found = tensors.add(&place)?;
             for name in names {
                 let stored = found.remove(name);
-                let stored = stored.ok_or_else(|| TensorError::NotInShard { path: place.clone(), tensor: name.clone() })?;
+                let stored =
+                    stored.ok_or_else(|| TensorError::NotInShard { path: place.clone(), tensor: name.clone() })?;
                 tensors.stored.insert(name.clone(), stored);
             }
         }
@@ -204,7 +205,12 @@ impl Tensors {
             Kind::Whole => {
                 let (path, name) = (path.clone(), name.to_owned());
                 let expected = "F64, F32, F16 or BF16";
-                return Err(TensorError::Type { path, name, expected, found: "whole numbers or another type".to_owned() });
+                return Err(TensorError::Type {
+                    path,
+                    name,
+                    expected,
+                    found: "whole numbers or another type".to_owned(),
+                });
             }
         };
         if let Some(at) = numbers.par_iter().position_first(|number| !number.is_finite()) {
@@ -249,19 +255,15 @@ fn changed(tensor: Tensor, change: Change) -> candle_core::Result<Tensor> {
     let rows = tensor.dims().first().copied().unwrap_or(0);
     let rest: usize = tensor.dims().iter().skip(1).product();
     let shape = tensor.dims().to_vec();
-    let by = |a: usize, b: usize| tensor.reshape((a, b, rows / a / b, rest))?.transpose(1, 2)?.reshape(shape.as_slice());
+    let by =
+        |a: usize, b: usize| tensor.reshape((a, b, rows / a / b, rest))?.transpose(1, 2)?.reshape(shape.as_slice());
     match change {
         Change::None => Ok(tensor),
         Change::LessOne => tensor.affine(1.0, -1.0),
         Change::Transpose => tensor.t()?.contiguous(),
-        Change::Separate { heads } if heads > 0 && rows.is_multiple_of(2 * heads) => by(heads, rows / heads / 2),
-        // (3, heads, D) to (heads, 3, D).
-        Change::ByHead { heads } if heads > 0 && rows.is_multiple_of(3 * heads) => {
-            let parts = tensor.reshape((3, heads, rows / 3 / heads, rest))?;
-            parts.transpose(0, 1)?.reshape(shape.as_slice())
+        Change::Separate { heads } if heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) && rows > 0 => {
+            by(heads, rows / heads / 2)
         }
-        Change::Separate { heads } | Change::ByHead { heads } => {
-            candle_core::bail!("expected rows of {heads} heads, found {rows}")
-        }
+        Change::Separate { heads } => candle_core::bail!("expected rows of {heads} heads, found {rows}"),
     }
 }

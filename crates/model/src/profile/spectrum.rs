@@ -5,9 +5,9 @@
 use candle_core::{DType, Tensor};
 
 /// Larger Gram matrices are refused.
-pub const SIDE_MAX: usize = 8192;
+const SIDE_MAX: usize = 8192;
 /// Sides up to which all eigenvalues are computed when they are asked for; the work grows with the third power.
-pub const FULL_SIDE_MAX: usize = 2048;
+const FULL_SIDE_MAX: usize = 2048;
 const POWER_STEPS_MAX: usize = 10_000;
 const POWER_TOLERANCE: f64 = 1e-10;
 const QL_STEPS_MAX: usize = 60;
@@ -74,7 +74,8 @@ fn largest(gram: &[f64], n: usize) -> f64 {
     for _ in 0..POWER_STEPS_MAX {
         let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
         vector.iter_mut().for_each(|x| *x /= length);
-        let next: Vec<f64> = gram.chunks_exact(n).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
+        let next: Vec<f64> =
+            gram.chunks_exact(n).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
         let rayleigh: f64 = next.iter().zip(&vector).map(|(a, b)| a * b).sum();
         let is_at_rest = (rayleigh - value).abs() <= POWER_TOLERANCE * rayleigh.abs();
         (value, vector) = (rayleigh, next);
@@ -124,7 +125,9 @@ fn tridiagonal(matrix: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
         let size = v.len();
         let below = |row: usize| (row + k + 1) * n + k + 1;
         let mut p: Vec<f64> = (0..size)
-            .map(|row| matrix[below(row)..below(row) + size].iter().zip(&v).map(|(a, b)| a * b).sum::<f64>() * 2.0 / norm)
+            .map(|row| {
+                matrix[below(row)..below(row) + size].iter().zip(&v).map(|(a, b)| a * b).sum::<f64>() * 2.0 / norm
+            })
             .collect();
         let share = p.iter().zip(&v).map(|(a, b)| a * b).sum::<f64>() / norm;
         p.iter_mut().zip(&v).for_each(|(p, v)| *p -= share * v);

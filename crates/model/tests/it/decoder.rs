@@ -4,7 +4,6 @@ use crate::{bits, families, small, values};
 use candle_core::{Device, Tensor};
 use model::{Cache, Decoder, HubConfig, Llama, Row, Target};
 
-
 /// Wide and deep enough to reach the blocked kernels of the matrix product, odd sizes included; rows longer than a block
 /// of keys.
 fn decoder() -> Decoder {
@@ -88,7 +87,9 @@ fn a_cached_prefix_changes_no_bit() {
 /// Each family's own parts as well: windows, caps, experts, head norms.
 #[test]
 fn every_family_holds_its_bits_behind_a_prefix_and_in_company() {
-    for name in ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma2", "gemma3", "phi3", "olmo2", "qwen3_moe", "mixtral"] {
+    for name in
+        ["mistral", "qwen2", "qwen3", "gpt2", "gpt_neox", "gemma2", "gemma3", "phi3", "olmo2", "qwen3_moe", "mixtral"]
+    {
         let fixture = families::fixture(name);
         let (_, decoder) = families::decoder(&fixture);
         let together = logits(&decoder, &fixture.rows);
@@ -176,7 +177,7 @@ fn rows_without_an_answer_are_refused_and_caches_kept() {
     let mut cache = decoder.cache();
     decoder.prefill(&mut [Row { tokens: &good, cache: Some(&mut cache), targets: &[] }]).unwrap();
     let target = [Target { position: 5, token: 0 }];
-    let mut verdict = |tokens: &[u32], cache: Option<&mut Cache>, targets: &[Target]| {
+    let verdict = |tokens: &[u32], cache: Option<&mut Cache>, targets: &[Target]| {
         decoder.log_probs(&mut [Row::alone(&good), Row { tokens, cache, targets }]).unwrap_err().to_string()
     };
     assert_eq!(verdict(&[], None, &[]), "expected row 1 to hold tokens, found none");
@@ -189,5 +190,4 @@ fn rows_without_an_answer_are_refused_and_caches_kept() {
         "expected a cache of this model, of 2 layers, found one of 3 in row 1"
     );
     assert_eq!(cache.len(), 5);
-
 }

@@ -22,7 +22,10 @@ impl Folder {
         weights::save(&folder.path("model.safetensors"), &llama.tensors(), &BTreeMap::new()).unwrap();
         fs::write(folder.path("config.json"), llama.config().to_json()).unwrap();
         small_tokenizer().save(&folder.path("tokenizer.json")).unwrap();
-        folder.put("tokenizer_config.json", &json!({"bos_token": "<|endoftext|>", "eos_token": {"content": "<|endoftext|>"}}));
+        folder.put(
+            "tokenizer_config.json",
+            &json!({"bos_token": "<|endoftext|>", "eos_token": {"content": "<|endoftext|>"}}),
+        );
         folder.put("generation_config.json", &json!({"bos_token_id": 0, "eos_token_id": [0, 7]}));
         folder
     }
@@ -44,7 +47,9 @@ impl Folder {
     /// What `open` says, with the folder taken out.
     fn verdict(&self) -> String {
         let message = chain(&open(self.0.path()).map(|_| ()).unwrap_err());
-        message.replace(&format!("{}/", self.0.path().display()), "").replace(&self.0.path().display().to_string(), "FOLDER")
+        message
+            .replace(&format!("{}/", self.0.path().display()), "")
+            .replace(&self.0.path().display().to_string(), "FOLDER")
     }
 
     fn tensors(&self) -> BTreeMap<String, Tensor> {
@@ -61,9 +66,12 @@ impl Folder {
         fs::remove_file(self.path("model.safetensors")).unwrap();
         let mut map = serde_json::Map::new();
         let middle = tensors.len() / 2;
-        for (at, half) in [tensors.iter().take(middle).collect::<Vec<_>>(), tensors.iter().skip(middle).collect()].iter().enumerate() {
+        for (at, half) in
+            [tensors.iter().take(middle).collect::<Vec<_>>(), tensors.iter().skip(middle).collect()].iter().enumerate()
+        {
             let name = format!("model-{:05}-of-00002.safetensors", at + 1);
-            let half: BTreeMap<String, Tensor> = half.iter().map(|(name, tensor)| ((*name).clone(), (*tensor).clone())).collect();
+            let half: BTreeMap<String, Tensor> =
+                half.iter().map(|(name, tensor)| ((*name).clone(), (*tensor).clone())).collect();
             weights::save(&self.path(&name), &half, &BTreeMap::new()).unwrap();
             map.extend(half.into_keys().map(|tensor| (tensor, json!(name))));
         }
@@ -82,7 +90,10 @@ fn a_folder_opens_whole_or_in_shards() {
     let folder = Folder::new();
     let model = open(folder.0.path()).unwrap();
     assert_eq!((model.layout, model.family.to_string().as_str()), (Layout::Folder, "llama"));
-    assert_eq!((model.tokenizer.bos(), model.tokenizer.eos(), model.tokenizer.adds_bos()), (Some(0), &[0, 7][..], false));
+    assert_eq!(
+        (model.tokenizer.bos(), model.tokenizer.eos(), model.tokenizer.adds_bos()),
+        (Some(0), &[0, 7][..], false)
+    );
     assert_eq!((model.decoder.vocab(), model.decoder.context(), model.decoder.layers()), (300, 16, 2));
     let text = "We the People";
     assert_eq!(model.tokenizer.encode(text, Specials::AsFile).unwrap(), small_tokenizer().encode(text));
@@ -118,17 +129,27 @@ fn a_gguf_file_is_the_same_model_as_the_folder_written_from_it() {
     let written = open(&out).unwrap();
     assert_eq!(written.layout, Layout::Folder);
     assert_eq!(logits(&out), logits(&path));
-    assert_eq!(written.tokenizer.encode(prose, Specials::AsFile).unwrap(), model.tokenizer.encode(prose, Specials::AsFile).unwrap());
+    assert_eq!(
+        written.tokenizer.encode(prose, Specials::AsFile).unwrap(),
+        model.tokenizer.encode(prose, Specials::AsFile).unwrap()
+    );
     assert_eq!((written.tokenizer.bos(), written.tokenizer.eos()), (model.tokenizer.bos(), model.tokenizer.eos()));
     let error = write_folder(&path, &out, &OpenOptions::default()).unwrap_err().to_string();
-    assert!(error.ends_with("expected a folder that is empty or not there yet, found files in it; name another"), "{error}");
+    assert!(
+        error.ends_with("expected a folder that is empty or not there yet, found files in it; name another"),
+        "{error}"
+    );
 }
 
 #[test]
 fn what_is_no_model_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let say = |path: &Path| chain(&open(path).map(|_| ()).unwrap_err()).replace(&format!("{}", folder.path().display()), "F");
-    assert_eq!(say(folder.path()), "`F`: expected a folder with `config.json` and weights, or a `.gguf` file, found a folder without `config.json`");
+    let say =
+        |path: &Path| chain(&open(path).map(|_| ()).unwrap_err()).replace(&format!("{}", folder.path().display()), "F");
+    assert_eq!(
+        say(folder.path()),
+        "`F`: expected a folder with `config.json` and weights, or a `.gguf` file, found a folder without `config.json`"
+    );
     assert_eq!(say(&folder.path().join("absent")), "cannot read `F/absent`: No such file or directory (os error 2)");
     fs::write(folder.path().join("weights.bin"), b"x").unwrap();
     assert_eq!(
@@ -152,7 +173,8 @@ fn shards_that_are_missing_or_of_another_model_are_named() {
     fs::rename(folder.path("model-00002-of-00002.safetensors"), folder.path("kept")).unwrap();
     let verdict = folder.verdict();
     assert!(
-        verdict.starts_with("`model.safetensors.index.json`: the shard `model-00002-of-00002.safetensors` with `model."),
+        verdict
+            .starts_with("`model.safetensors.index.json`: the shard `model-00002-of-00002.safetensors` with `model."),
         "{verdict}"
     );
     assert!(verdict.ends_with("is missing; take it from where the other files came"), "{verdict}");
@@ -204,7 +226,8 @@ fn weights_that_contradict_the_configuration_are_named() {
         folder.verdict()
     };
     let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
-    let verdict = with(&|tensors| drop(tensors.insert("model.layers.1.mlp.up_proj.weight".to_owned(), zeros(&[63, 32]))));
+    let verdict =
+        with(&|tensors| drop(tensors.insert("model.layers.1.mlp.up_proj.weight".to_owned(), zeros(&[63, 32]))));
     assert_eq!(
         verdict,
         "`model.safetensors`: expected `model.layers.1.mlp.up_proj.weight` of shape [64, 32] by the configuration, found [63, 32]; \
@@ -216,7 +239,8 @@ fn weights_that_contradict_the_configuration_are_named() {
         "`model.safetensors`: expected a tensor `model.norm.weight` of shape [32], found none; the configuration is of another \
          model, or a shard is missing"
     );
-    let verdict = with(&|tensors| drop(tensors.insert("model.layers.2.mlp.up_proj.weight".to_owned(), zeros(&[64, 32]))));
+    let verdict =
+        with(&|tensors| drop(tensors.insert("model.layers.2.mlp.up_proj.weight".to_owned(), zeros(&[64, 32]))));
     assert_eq!(
         verdict,
         "`model.safetensors`: expected only tensors that the configuration names, found `model.layers.2.mlp.up_proj.weight` of \
@@ -270,7 +294,11 @@ fn configurations_that_cannot_be_computed_are_named() {
             "`config.json`: the configuration cannot be computed: expected `hidden_act` to be `silu`, `gelu`, `gelu_new`, \
              `gelu_pytorch_tanh` or `relu`, found `\"mish\"`",
         ),
-        ("\"vocab_size\"", "vocab", "`config.json`: the configuration cannot be computed: 22:3: expected JSON, key must be a string"),
+        (
+            "\"vocab_size\"",
+            "vocab",
+            "`config.json`: the configuration cannot be computed: 22:3: expected JSON, key must be a string",
+        ),
     ] {
         let folder = Folder::new();
         folder.change("config.json", from, to);
@@ -295,7 +323,11 @@ fn a_tokenizer_of_another_model_is_named() {
         "`tokenizer_config.json`: `eos_token` is `</s>`, which `tokenizer.json` does not have; the tokenizer is of another model"
     );
     fs::write(folder.path("tokenizer.json"), "{").unwrap();
-    assert!(folder.verdict().starts_with("`tokenizer.json`: expected a tokenizer; take the file again from where it came: "));
+    assert!(
+        folder
+            .verdict()
+            .starts_with("`tokenizer.json`: expected a tokenizer; take the file again from where it came: ")
+    );
 }
 
 #[test]

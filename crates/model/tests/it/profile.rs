@@ -39,7 +39,10 @@ fn ranks_of_an_uneven_matrix_are_those_of_lapack() {
         for (found, expected) in
             [(found.stable_rank, stable), (found.participation, participation), (found.entropy_rank.unwrap(), entropy)]
         {
-            assert!((found - expected).abs() < 1e-6 * expected, "({rows}, {columns}): expected {expected}, found {found}");
+            assert!(
+                (found - expected).abs() < 1e-6 * expected,
+                "({rows}, {columns}): expected {expected}, found {found}"
+            );
         }
     }
 }

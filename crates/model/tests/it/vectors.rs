@@ -21,7 +21,7 @@ fn tokenizers_in_gguf_files_agree_with_llama_cpps_vectors() {
         let texts = fs::read_to_string(file(".inp")).unwrap();
         let numbers = fs::read_to_string(file(".out")).unwrap();
         let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
-        let numbers: Vec<&str> = numbers.split('\n').collect();
+        let numbers: Vec<&str> = numbers.lines().collect();
         let mut wrong = Vec::new();
         for (text, line) in texts.iter().zip(&numbers) {
             let expected: Vec<u32> = line.split_whitespace().map(|number| number.parse().unwrap()).collect();
