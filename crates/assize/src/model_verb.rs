@@ -6,7 +6,7 @@ use evidence::{Decimal, Digest, Json, Round};
 use meter::flop::{Block, Blocks};
 use model::{
     Model, OpenOptions, card,
-    profile::{Depth, PRECISIONS, Parameters, Ranked, ranks},
+    profile::{PRECISIONS, Parameters, Ranked, ranks},
 };
 use std::{collections::BTreeMap, fs, path::Path};
 

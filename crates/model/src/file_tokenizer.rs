@@ -120,21 +120,19 @@ impl FileTokenizer {
         let mut tokenizer = Self::with(path, inner, &bos, &eos, options)?;
         tokenizer.chat_template = chat_template;
         let stated = files.iter().find_map(|(file, document)| Some((file, document.get("add_bos_token")?.as_bool()?)));
-        if let Some((file, stated)) =
-            stated.filter(|(_, stated)| *stated != tokenizer.adds_bos && tokenizer.bos.is_some())
+        // Whoever names the token knows that the files disagree.
+        if let Some((file, stated)) = stated
+            && stated != tokenizer.adds_bos
+            && tokenizer.bos.is_some()
+            && options.bos.is_none()
         {
-            if options.bos.is_none() {
-                return Err(FileTokenizerError::Disagree {
-                    one: file.clone(),
-                    one_says: format!("`add_bos_token` is {stated}"),
-                    other: tokenizer.path.clone(),
-                    other_says: format!(
-                        "a text gets {} at its beginning",
-                        if stated { "no such token" } else { "one" }
-                    ),
-                    option: "--bos",
-                });
-            }
+            return Err(FileTokenizerError::Disagree {
+                one: file.clone(),
+                one_says: format!("`add_bos_token` is {stated}"),
+                other: tokenizer.path.clone(),
+                other_says: format!("a text gets {} at its beginning", if stated { "no such token" } else { "one" }),
+                option: "--bos",
+            });
         }
         Ok(tokenizer)
     }

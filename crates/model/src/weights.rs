@@ -143,11 +143,11 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Weights
     Ok(tensors)
 }
 
+/// Type, shape and place of each tensor, by its name.
+type Entries = BTreeMap<String, (Kind, Vec<usize>, Range<usize>)>;
+
 /// Type, shape and place of every tensor of a file that stays where it is.
-pub(crate) fn mapped_entries(
-    path: &Path,
-    bytes: &[u8],
-) -> Result<BTreeMap<String, (Kind, Vec<usize>, Range<usize>)>, WeightsError> {
+pub(crate) fn mapped_entries(path: &Path, bytes: &[u8]) -> Result<Entries, WeightsError> {
     let damaged =
         |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
     let data_start =

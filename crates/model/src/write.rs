@@ -17,11 +17,17 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum WriteFolderError {
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(Box<OpenError>),
     #[error("`{}`: expected a folder that is empty or not there yet, found {found}; name another", path.display())]
     Occupied { path: PathBuf, found: String },
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl From<OpenError> for WriteFolderError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
 }
 
 /// Writes the model at `path` into `folder` as the hub lays it out: weights in f32, one file; `config.json`,
