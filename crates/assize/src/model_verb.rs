@@ -82,7 +82,7 @@ fn document(opened: &Model, contexts: &[usize], ranked: &[Ranked]) -> anyhow::Re
         ("family", Some(opened.family.to_string().into())),
         ("licence", licence(&members).map(Json::from)),
         ("card", Some(card)),
-        ("digest", Some(format!("sha256:{}", digest(&manifest)).into())),
+        ("digest", Some(digest(&manifest).into())),
         ("files", Some(Json::List(manifest.iter().map(file).collect()))),
         ("context", Some(decoder.context().into())),
         ("width", Some(decoder.width().into())),
@@ -275,7 +275,9 @@ fn show(opened: &Model, contexts: &[usize], ranked: &[Ranked], document: &Json) 
     let line = |name: &str, value: String| screen::line(&format!("{name:20} {value}"));
     let text = |key: &str| document.get(key).and_then(Json::as_text).unwrap_or("not stated").to_owned();
     line("model", format!("{} ({})", opened.path.display(), opened.family));
-    line("digest", format!("sha256:{}", text("digest").trim_start_matches("sha256:")));
+    let digest =
+        document.get("digest").and_then(|digest| digest.get("sha256")).and_then(Json::as_text).unwrap_or_default();
+    line("digest", format!("sha256:{digest}"));
     line("licence", text("licence"));
     let shape = (decoder.layers(), decoder.width(), decoder.vocab(), decoder.context());
     line("shape", format!("{} layers, width {}, vocabulary {}, context {}", shape.0, shape.1, shape.2, shape.3));
