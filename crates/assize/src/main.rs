@@ -7,6 +7,7 @@ mod declare;
 mod export;
 mod init;
 mod key;
+mod model_verb;
 mod packs;
 mod policy_verbs;
 mod regimes;
@@ -60,6 +61,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
         Verb::Scenario { path, sets, as_of, json } => scenario::scenario(&path, &sets, as_of, json),
+        Verb::Model(args) => model_verb::model(&args),
         Verb::Policy { verb } => match verb {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
