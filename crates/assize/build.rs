@@ -52,7 +52,12 @@ fn manifests(packs: &[PathBuf]) -> Result<String, Box<dyn Error>> {
     for folder in packs.iter().filter(|folder| folder.join("pack.toml").is_file()) {
         let manifest = folder.join("pack.toml");
         println!("cargo::rerun-if-changed={}", manifest.display());
-        writeln!(table, "    ({:?}, include_str!({:?})),", name(folder), manifest.canonicalize()?.display().to_string())?;
+        writeln!(
+            table,
+            "    ({:?}, include_str!({:?})),",
+            name(folder),
+            manifest.canonicalize()?.display().to_string()
+        )?;
     }
     table.push_str("];\n");
     Ok(table)

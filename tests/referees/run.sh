@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 venv=${ASSIZE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/assize/venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.25.1
+"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.26.0
 
 echo "CEL, the official C++ engine, on generated expressions:"
 cargo run --release --quiet -p assize-policy --example cel_cases -- 20000 | "$venv/bin/python" tests/referees/cel.py
@@ -25,7 +25,7 @@ echo "The quantised weights, read by the gguf package:"
 "$venv/bin/python" tests/referees/gguf_read.py "$dossier/dossier/weights/model-q8_0.gguf" "$dossier/dossier/weights/pruned.safetensors"
 
 echo "Results and packs in the formats of others, held against their schemas and readers:"
-"$venv/bin/pip" install --quiet --disable-pip-version-check jsonschema==4.26.0 compliance-trestle==5.2.0 junitparser==5.0.3
+"$venv/bin/pip" install --quiet --disable-pip-version-check compliance-trestle==5.2.0 junitparser==5.0.3
 assize="cargo run --release --quiet --"
 $assize check examples/first-case --sarif "$dossier/r.sarif" --sarif-all --policyreport "$dossier/r.yaml" --junit "$dossier/r.xml" --oscal "$dossier/ar.json" > /dev/null || [ $? -eq 1 ]
 $assize policy export --oscal "$dossier/rules.json" > /dev/null

@@ -52,12 +52,14 @@ fn edges(root: &Path) -> Vec<String> {
         return vec!["ARCHITECTURE.md: cannot be read".to_owned()];
     };
     let mut stated = BTreeMap::new();
-    for line in page.lines().skip_while(|line| !line.starts_with("```edges")).skip(1).take_while(|line| *line != "```") {
+    for line in page.lines().skip_while(|line| !line.starts_with("```edges")).skip(1).take_while(|line| *line != "```")
+    {
         let (from, to) = line.split_once(':').unwrap_or((line, ""));
         let targets: BTreeSet<String> = to.split_whitespace().map(str::to_owned).collect();
         stated.insert(from.trim().to_owned(), targets);
     }
-    let output = Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(root).output();
+    let output =
+        Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(root).output();
     let Ok(output) = output else {
         return vec!["cargo metadata: cannot be run".to_owned()];
     };
@@ -81,12 +83,14 @@ fn edges(root: &Path) -> Vec<String> {
 /// Reading the manifests' `[dependencies]` keeps this free of a JSON parser; cargo's answer supplies the list of packages.
 fn declared_edges(root: &Path, metadata: &str) -> BTreeMap<String, BTreeSet<String>> {
     let short = |name: &str| name.strip_prefix("assize-").unwrap_or(name).to_owned();
-    let mut folders: Vec<PathBuf> = fs::read_dir(root.join("crates")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(root.join("crates")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     folders.push(root.join("xtask"));
     let mut edges = BTreeMap::new();
     for folder in folders {
         let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
-        let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")).and_then(|rest| rest.strip_suffix('"'));
+        let name =
+            manifest.lines().find_map(|line| line.strip_prefix("name = \"")).and_then(|rest| rest.strip_suffix('"'));
         let Some(name) = name.filter(|name| metadata.contains(&format!("\"name\":\"{name}\""))) else { continue };
         let names: BTreeSet<String> = fs::read_dir(root.join("crates"))
             .into_iter()
@@ -141,7 +145,11 @@ fn long_functions(text: &str, limit: usize) -> Vec<(usize, String, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let body = line.trim_start();
-        let head = body.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ").trim_start_matches("const ");
+        let head = body
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ")
+            .trim_start_matches("pub ")
+            .trim_start_matches("const ");
         let Some(rest) = head.strip_prefix("fn ") else { continue };
         let indent = &line[..line.len() - body.len()];
         let closing = format!("{indent}}}");

@@ -57,7 +57,9 @@ const HEAD: &str = "# Rules\n\nEvery rule of the shipped packs. Generated from `
 fn section(pack: &str, manifest: &str, rules: &[Rule], missing: &[(String, String)]) -> String {
     let title = plain(manifest, "title").unwrap_or_default();
     let status = manifest.lines().find_map(|line| value(line, "status_date")).unwrap_or_default();
-    let mut out = format!("\n## {pack}\n\n{title}. As of {status}.\n\n| rule | kind | confirmed | in force from | title |\n|---|---|---|---|---|\n");
+    let mut out = format!(
+        "\n## {pack}\n\n{title}. As of {status}.\n\n| rule | kind | confirmed | in force from | title |\n|---|---|---|---|---|\n"
+    );
     for rule in rules {
         let Rule { id, kind, confirmed, from, title, .. } = rule;
         out.push_str(&format!("| `{id}` | {kind} | {confirmed} | {from} | {} |\n", title.replace('|', "\\|")));
@@ -77,7 +79,9 @@ fn rule(text: &str) -> Option<Rule> {
     let marks: Vec<&str> = all(text, "confirmed").into_iter().filter_map(quoted).collect();
     let is_above = all(text, "min_provenance").into_iter().filter_map(quoted).any(|least| least != "declared");
     let dates = all(text, "from").into_iter().filter_map(|rest| rest.get(..10));
-    let is_date = |day: &&str| day.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
+    let is_date = |day: &&str| {
+        day.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
+    };
     Some(Rule {
         id: plain(text, "id")?,
         is_measured: kind == "assess" && is_above,

@@ -36,7 +36,10 @@ pub(crate) fn coverage(texts: &[PackText], is_json: bool) -> anyhow::Result<Ende
         let rows = all.iter().map(policy::Coverage::to_json).collect();
         screen::json(&Json::map([("packs", Some(Json::List(rows)))]));
     } else {
-        screen::line(&format!("{:16} {:>6} {:>9} {:>9} {:>16}", "pack", "rules", "measured", "declared", "not implemented"));
+        screen::line(&format!(
+            "{:16} {:>6} {:>9} {:>9} {:>16}",
+            "pack", "rules", "measured", "declared", "not implemented"
+        ));
         for one in &all {
             let (measured, declared, not) = (one.measured.len(), one.declared.len(), one.not_implemented.len());
             screen::line(&format!("{:16} {:>6} {measured:>9} {declared:>9} {not:>16}", one.pack, one.rules));
@@ -84,7 +87,9 @@ fn of_cards(cards: &[Card], is_suggesting: bool) -> Vec<Mutated> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((at, card)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, cards.get(at)?))) {
+        while let Some((at, card)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, cards.get(at)?)))
+        {
             done.push((at, policy::mutate(card, is_suggesting)));
         }
         done
@@ -106,7 +111,10 @@ fn tell(pack: &str, mutated: &Mutated) {
     }
     mutated.idle.iter().for_each(|line| screen::line(&format!("{pack}/pack.toml: {line}")));
     let (n, killed, equal) = (mutated.mutants(), mutated.killed, mutated.equivalent.len());
-    screen::line(&format!("{pack}: {killed} of {n} changes noticed, {} survive, {equal} say the same", mutated.survived.len()));
+    screen::line(&format!(
+        "{pack}: {killed} of {n} changes noticed, {} survive, {equal} say the same",
+        mutated.survived.len()
+    ));
 }
 
 /// Writes a first card about a fact into a folder, and never over another file.
@@ -119,7 +127,9 @@ pub(crate) fn new(id: &str, fact: &str, folder: &Path, today: Date) -> anyhow::R
     let path = folder.join(format!("{id}.toml"));
     fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-        Ok(mut file) => file.write_all(card.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?,
+        Ok(mut file) => {
+            file.write_all(card.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} exists and is left as it is; take another id, or remove the file first", path.display());
         }
@@ -128,7 +138,9 @@ pub(crate) fn new(id: &str, fact: &str, folder: &Path, today: Date) -> anyhow::R
     screen::line(&format!("wrote {}", path.display()));
     screen::line("put the clause, the dates and the numbers in, then:");
     let pack = folder.display();
-    screen::line(&format!("  assize policy test {pack} && assize policy lint {pack} && assize policy mutate {pack} --suggest"));
+    screen::line(&format!(
+        "  assize policy test {pack} && assize policy lint {pack} && assize policy mutate {pack} --suggest"
+    ));
     Ok(Ended::Well)
 }
 

@@ -81,7 +81,9 @@ fn named(base: &Path, names: &[String]) -> anyhow::Result<Vec<PackText>> {
     let find = |name: &String| {
         let found = packs::find(base, name, Mode::Enforce)?;
         let found = found.or(packs::find(Path::new(""), name, Mode::Enforce)?);
-        found.with_context(|| format!("no pack `{name}`; the shipped ones are `{}`", packs::shipped_names().join("`, `")))
+        found.with_context(|| {
+            format!("no pack `{name}`; the shipped ones are `{}`", packs::shipped_names().join("`, `"))
+        })
     };
     names.iter().map(find).collect()
 }
@@ -133,7 +135,10 @@ pub(crate) fn explain(rule: &str, path: Option<&Path>, as_of: Option<Date>, is_j
     };
     let explained = policy::explain(&ground.rules, rule, &ground.system, &ground.facts, ground.as_of);
     let Some(explained) = explained else {
-        let hint = ground.case.as_ref().map_or("`assize policy list` names the packs", |_| "the packs are those under `[policy]`");
+        let hint = ground
+            .case
+            .as_ref()
+            .map_or("`assize policy list` names the packs", |_| "the packs are those under `[policy]`");
         bail!("no rule `{rule}` among the packs; {hint}");
     };
     if is_json {

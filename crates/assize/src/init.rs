@@ -24,7 +24,9 @@ fn corpora(folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("the folder {} cannot be read", folder.display()))? {
         let path = entry?.path();
-        let holds_text = || fs::read_dir(&path).is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| is_text(&file.path()))));
+        let holds_text = || {
+            fs::read_dir(&path).is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| is_text(&file.path()))))
+        };
         if is_text(&path) || (path.is_dir() && holds_text()) {
             found.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }

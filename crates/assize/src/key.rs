@@ -58,7 +58,8 @@ fn default_path() -> anyhow::Result<PathBuf> {
     }
     let folder = env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let folder = folder.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".config")));
-    let folder = folder.context("there is no home folder for the signing key; name a file with `--key` or ASSIZE_KEY")?;
+    let folder =
+        folder.context("there is no home folder for the signing key; name a file with `--key` or ASSIZE_KEY")?;
     if folder.as_os_str().is_empty() {
         bail!("the configuration folder has no name; name a file with `--key` or ASSIZE_KEY");
     }

@@ -58,7 +58,9 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Waive(args) => waive::waive(&args),
         Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
-        Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
+        Verb::Verify { dossier, key, uncovered, json } => {
+            verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json)
+        }
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
         Verb::Scenario { path, sets, as_of, json } => scenario::scenario(&path, &sets, as_of, json),
         Verb::Model(args) => model_verb::model(&args),
@@ -67,7 +69,9 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
             PolicyVerb::Lint { packs, json } => policy_verbs::lint(&packs, json),
             PolicyVerb::Coverage { packs, json } => authoring::coverage(&policy_verbs::chosen(&packs)?, json),
-            PolicyVerb::Mutate { packs, suggest, json } => authoring::mutate(&policy_verbs::chosen(&packs)?, suggest, json),
+            PolicyVerb::Mutate { packs, suggest, json } => {
+                authoring::mutate(&policy_verbs::chosen(&packs)?, suggest, json)
+            }
             PolicyVerb::New { id, fact, pack } => authoring::new(&id, &fact, &pack, run::today()),
             PolicyVerb::Schema => Ok(authoring::schema()),
             PolicyVerb::Export { packs, oscal, made } => export::packs(&packs, oscal.as_deref(), made),

@@ -15,7 +15,10 @@ pub(crate) fn of_case(case: &Case) -> anyhow::Result<Vec<PackText>> {
         match find(&case.folder, &choice.name, mode)? {
             Some(pack) => packs.push(pack),
             None => {
-                let message = format!("no pack `{}`, neither as a folder beside the case nor among the shipped ones", choice.name);
+                let message = format!(
+                    "no pack `{}`, neither as a folder beside the case nor among the shipped ones",
+                    choice.name
+                );
                 let hint = format!("the shipped ones are `{}`", shipped_names().join("`, `"));
                 bail!(case.complain(choice.place, &message, &hint));
             }
@@ -46,7 +49,8 @@ pub(crate) fn shipped_names() -> Vec<&'static str> {
 /// The cards of a folder: every `*.toml` but `pack.toml`, sorted by name.
 pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<PackText> {
     let mut cards = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("the pack folder {} cannot be read", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("the pack folder {} cannot be read", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -15,7 +15,9 @@ pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<PackText>> {
     }
     let find = |name: &String| {
         let found = packs::find(Path::new(""), name, Mode::Enforce)?;
-        found.with_context(|| format!("no pack `{name}`, neither a folder nor one of `{}`", packs::shipped_names().join("`, `")))
+        found.with_context(|| {
+            format!("no pack `{name}`, neither a folder nor one of `{}`", packs::shipped_names().join("`, `"))
+        })
     };
     names.iter().map(find).collect()
 }
@@ -46,7 +48,9 @@ pub(crate) fn list(pack: Option<&str>, is_json: bool) -> anyhow::Result<Ended> {
     }
     let text = |row: &Json, key: &str| row.get(key).and_then(Json::as_text).unwrap_or_default().to_owned();
     if pack.is_some() {
-        rows.iter().for_each(|row| screen::line(&format!("{:40} {:7} {}", text(row, "rule"), text(row, "kind"), text(row, "title"))));
+        rows.iter().for_each(|row| {
+            screen::line(&format!("{:40} {:7} {}", text(row, "rule"), text(row, "kind"), text(row, "title")))
+        });
     } else {
         for name in packs::shipped_names() {
             let n = rows.iter().filter(|row| text(row, "pack") == name).count();
@@ -105,7 +109,8 @@ pub(crate) fn diff(from: Date, to: Date, path: Option<&Path>, is_json: bool) -> 
             (ground.rules, ground.system, ground.facts)
         }
         None => {
-            let packs = chosen(&[])?.iter().map(|text| Ok((compiled(text)?, Mode::Enforce))).collect::<anyhow::Result<_>>()?;
+            let packs =
+                chosen(&[])?.iter().map(|text| Ok((compiled(text)?, Mode::Enforce))).collect::<anyhow::Result<_>>()?;
             (Rules::new(packs), System::new(), Facts::new())
         }
     };

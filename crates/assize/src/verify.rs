@@ -29,11 +29,20 @@ impl Check {
 
     fn to_json(&self) -> Json {
         let reason = self.problem.as_deref().unwrap_or(&self.found);
-        Json::map([("name", Some(self.name.into())), ("ok", Some(self.problem.is_none().into())), ("reason", Some(reason.into()))])
+        Json::map([
+            ("name", Some(self.name.into())),
+            ("ok", Some(self.problem.is_none().into())),
+            ("reason", Some(reason.into())),
+        ])
     }
 }
 
-pub(crate) fn verify(dossier: Option<&Path>, key: Option<&Path>, uncovered: bool, is_json: bool) -> anyhow::Result<Ended> {
+pub(crate) fn verify(
+    dossier: Option<&Path>,
+    key: Option<&Path>,
+    uncovered: bool,
+    is_json: bool,
+) -> anyhow::Result<Ended> {
     if uncovered {
         return Ok(show_uncovered(is_json));
     }
@@ -63,7 +72,8 @@ pub(crate) fn verify(dossier: Option<&Path>, key: Option<&Path>, uncovered: bool
 
 fn show_uncovered(is_json: bool) -> Ended {
     if is_json {
-        let row = |(path, reason): (&str, &str)| Json::map([("path", Some(path.into())), ("reason", Some(reason.into()))]);
+        let row =
+            |(path, reason): (&str, &str)| Json::map([("path", Some(path.into())), ("reason", Some(reason.into()))]);
         screen::json(&Json::map([("uncovered", Some(Json::List(UNCOVERED[2..].iter().copied().map(row).collect())))]));
     } else {
         UNCOVERED[2..].iter().for_each(|(path, reason)| screen::line(&format!("{path:8} {reason}")));
@@ -91,7 +101,8 @@ fn checks(dossier: &Path, pinned: Option<VerifyingKey>) -> Vec<Check> {
             vec![pinned]
         }
         Some(pinned) => {
-            checks.push(Check::new("keys", Err(format!("the dossier carries {shown}, not the key you gave, {pinned}"))));
+            checks
+                .push(Check::new("keys", Err(format!("the dossier carries {shown}, not the key you gave, {pinned}"))));
             return checks;
         }
         None => {
@@ -107,9 +118,15 @@ fn checks(dossier: &Path, pinned: Option<VerifyingKey>) -> Vec<Check> {
         }
     };
     let size = read.checkpoint.size;
-    checks.push(Check::new("log", Ok(format!("{size} entries, signatures, tiles and root of {}", read.checkpoint.origin))));
+    checks.push(Check::new(
+        "log",
+        Ok(format!("{size} entries, signatures, tiles and root of {}", read.checkpoint.origin)),
+    ));
     let unexpected = ledger::unexpected(dossier, &read).map_err(|error| chain(&error));
-    checks.push(Check::new("extras", unexpected.map(|()| "no file in log/ and envelopes/ beyond the entries".to_owned())));
+    checks.push(Check::new(
+        "extras",
+        unexpected.map(|()| "no file in log/ and envelopes/ beyond the entries".to_owned()),
+    ));
     checks.push(Check::new("seal", sealed(dossier, &read.entries)));
     checks.push(Check::new("decisions", decisions(&read.entries)));
     checks.push(Check::new("documents", same_documents(dossier, &read.entries)));
@@ -119,10 +136,13 @@ fn checks(dossier: &Path, pinned: Option<VerifyingKey>) -> Vec<Check> {
 /// The files of the seal against those that lie there.
 fn sealed(dossier: &Path, entries: &[Entry]) -> Result<String, String> {
     let last = entries.last().filter(|entry| entry.statement.predicate_type == Predicate::Seal);
-    let last = last.ok_or("the last entry is not a seal: a run is under way or was broken off; run it again to its end")?;
+    let last =
+        last.ok_or("the last entry is not a seal: a run is under way or was broken off; run it again to its end")?;
     let files = last.statement.predicate.get("files").map_or(&[][..], Json::items);
-    let files: Vec<Sealed> = files.iter().map(Sealed::from_json).collect::<Option<_>>().ok_or("the seal's list is malformed")?;
-    let differences = ledger::differences(dossier, &files, &UNCOVERED.map(|(path, _)| path)).map_err(|error| chain(&error))?;
+    let files: Vec<Sealed> =
+        files.iter().map(Sealed::from_json).collect::<Option<_>>().ok_or("the seal's list is malformed")?;
+    let differences =
+        ledger::differences(dossier, &files, &UNCOVERED.map(|(path, _)| path)).map_err(|error| chain(&error))?;
     if differences.is_empty() { Ok(format!("{} files as sealed", files.len())) } else { Err(differences.join("; ")) }
 }
 
@@ -175,6 +195,7 @@ pub(crate) fn report(dossier: &Path, out: &Path) -> anyhow::Result<Ended> {
 pub(crate) fn entries(dossier: &Path) -> anyhow::Result<Vec<Entry>> {
     let shown = dossier.display();
     let keys = ledger::keys_in(dossier).with_context(|| format!("{shown} is not a dossier"))?;
-    let read = ledger::read(dossier, &keys).with_context(|| format!("the dossier {shown} does not verify; run `assize verify {shown}`"))?;
+    let read = ledger::read(dossier, &keys)
+        .with_context(|| format!("the dossier {shown} does not verify; run `assize verify {shown}`"))?;
     Ok(read.entries)
 }

@@ -95,7 +95,8 @@ fn zero_smallest(lists: &mut [&mut Vec<f32>], sparsity: f64) {
     }
     // The magnitude of the last weight to go, and how many of exactly that magnitude go. The bits of a finite f32 without
     // its sign are in the order of its magnitude.
-    let mut magnitudes: Vec<u32> = lists.iter().flat_map(|list| list.iter().map(|weight| weight.abs().to_bits())).collect();
+    let mut magnitudes: Vec<u32> =
+        lists.iter().flat_map(|list| list.iter().map(|weight| weight.abs().to_bits())).collect();
     let (smaller, &mut threshold, _) = magnitudes.select_nth_unstable(n_zero - 1);
     let mut n_equal = n_zero - smaller.iter().filter(|magnitude| **magnitude < threshold).count();
     for weight in lists.iter_mut().flat_map(|list| list.iter_mut()) {

@@ -33,7 +33,9 @@ pub struct Findings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
-    #[error("expected weights up to 8.3e6 in magnitude, the range of an f16 scale, found {value} in `{name}` at index {index}")]
+    #[error(
+        "expected weights up to 8.3e6 in magnitude, the range of an f16 scale, found {value} in `{name}` at index {index}"
+    )]
     Range { name: String, index: usize, value: f32 },
     #[error("expected matrices, found none")]
     NothingToQuantize,

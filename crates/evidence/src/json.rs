@@ -131,7 +131,11 @@ impl Json {
     /// # Errors
     /// `JsonError` with line and column.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
-        serde_json::from_str(text).map_err(|source| JsonError { line: source.line(), column: source.column(), cause: cause(&source) })
+        serde_json::from_str(text).map_err(|source| JsonError {
+            line: source.line(),
+            column: source.column(),
+            cause: cause(&source),
+        })
     }
 
     #[must_use]
@@ -376,11 +380,18 @@ mod tests {
             (Json::Int(-7), "-7"),
             (Json::Decimal("0.10".parse().unwrap()), "\"0.1\""),
             (Json::Text("€$\u{f}\nA'B\"\\\\\"/".into()), "\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\""),
-            (Json::map([("b", Some(1_u64.into())), ("a", Some(Json::list([true, false]))), ("none", None)]), "{\"a\":[true,false],\"b\":1}"),
+            (
+                Json::map([("b", Some(1_u64.into())), ("a", Some(Json::list([true, false]))), ("none", None)]),
+                "{\"a\":[true,false],\"b\":1}",
+            ),
             (
                 Json::map([
-                    ("\u{20ac}", Some("Euro Sign".into())), ("\r", Some("Carriage Return".into())), ("\u{fb33}", Some("Hebrew Letter Dalet With Dagesh".into())),
-                    ("1", Some("One".into())), ("\u{1f600}", Some("Emoji: Grinning Face".into())), ("\u{80}", Some("Control".into())),
+                    ("\u{20ac}", Some("Euro Sign".into())),
+                    ("\r", Some("Carriage Return".into())),
+                    ("\u{fb33}", Some("Hebrew Letter Dalet With Dagesh".into())),
+                    ("1", Some("One".into())),
+                    ("\u{1f600}", Some("Emoji: Grinning Face".into())),
+                    ("\u{80}", Some("Control".into())),
                     ("\u{f6}", Some("Latin Small Letter O With Diaeresis".into())),
                 ]),
                 "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u{80}\":\"Control\",\"ö\":\"Latin Small Letter O With Diaeresis\",\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\u{fb33}\":\"Hebrew Letter Dalet With Dagesh\"}",
@@ -400,7 +411,10 @@ mod tests {
     #[test]
     fn what_is_outside_the_profile_is_refused_with_its_place() {
         for (text, cause) in [
-            ("{\"a\": 1.5}", "invalid type: floating point `1.5`, expected a JSON value without floats and without `null`"),
+            (
+                "{\"a\": 1.5}",
+                "invalid type: floating point `1.5`, expected a JSON value without floats and without `null`",
+            ),
             ("{\"a\": null}", "invalid type: null, expected a JSON value without floats and without `null`"),
             ("{\"a\": 1, \"a\": 2}", "the key `a` stands twice"),
             ("9007199254740992", "an integer beyond 2^53 - 1 must be written as text"),
@@ -412,7 +426,11 @@ mod tests {
 
     fn any_json() -> impl proptest::strategy::Strategy<Value = Json> {
         use proptest::prelude::*;
-        let leaf = prop_oneof![any::<bool>().prop_map(Json::Bool), (-INT_MAX..=INT_MAX).prop_map(Json::Int), any::<String>().prop_map(Json::Text)];
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Json::Bool),
+            (-INT_MAX..=INT_MAX).prop_map(Json::Int),
+            any::<String>().prop_map(Json::Text)
+        ];
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(Json::List),

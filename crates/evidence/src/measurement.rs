@@ -126,7 +126,11 @@ impl Measurement {
         let metric = metric::find(id).ok_or_else(|| EvidenceError::UnknownMetric(id.to_owned()))?;
         let unit = text(json, "unit")?;
         if Unit::from_symbol(unit) != Some(metric.unit) {
-            return Err(EvidenceError::Unit { metric: metric.id, expected: metric.unit.symbol(), found: unit.to_owned() });
+            return Err(EvidenceError::Unit {
+                metric: metric.id,
+                expected: metric.unit.symbol(),
+                found: unit.to_owned(),
+            });
         }
         let interval = match (json.get("lower"), json.get("upper")) {
             (Some(_), Some(_)) => Some(Interval {
@@ -148,7 +152,12 @@ impl Measurement {
             k: optional_count(json, "k")?,
             method: text(json, "method")?.to_owned(),
             convention: json.get("convention").and_then(Json::as_text).map(str::to_owned),
-            inputs: json.get("inputs").map_or(&[][..], Json::items).iter().map(|item| digest(Some(item))).collect::<Result<_, _>>()?,
+            inputs: json
+                .get("inputs")
+                .map_or(&[][..], Json::items)
+                .iter()
+                .map(|item| digest(Some(item)))
+                .collect::<Result<_, _>>()?,
             instrument: text(json, "instrument")?.to_owned(),
             provenance: provenance(json)?,
             at: timestamp(json, "at")?,
@@ -232,7 +241,9 @@ fn declared(metric: &Metric, value: &Json) -> Option<Declared> {
         Kind::Count => Declared::Count(value.as_int()?),
         Kind::Quantity | Kind::Proportion => Declared::Quantity(value.as_decimal()?),
         Kind::Text | Kind::Span => Declared::Text(value.as_text()?.to_owned()),
-        Kind::List => Declared::List(value.items().iter().map(|item| item.as_text().map(str::to_owned)).collect::<Option<_>>()?),
+        Kind::List => {
+            Declared::List(value.items().iter().map(|item| item.as_text().map(str::to_owned)).collect::<Option<_>>()?)
+        }
         Kind::Moment => Declared::Moment(value.as_text()?.parse().ok()?),
         Kind::Document if value.as_bool() == Some(false) => Declared::Flag(false),
         Kind::Document => Declared::Document(Subject::from_json(value).ok()?),

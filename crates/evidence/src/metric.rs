@@ -69,7 +69,9 @@ impl Kind {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         use Kind::*;
-        [Count, Quantity, Proportion, Flag, Text, List, Moment, Span, Document].into_iter().find(|kind| kind.name() == name)
+        [Count, Quantity, Proportion, Flag, Text, List, Moment, Span, Document]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -113,7 +115,11 @@ pub const SYSTEM: &[(&str, SystemKind, &str)] = &[
     ("on_market", SystemKind::Moment, "first day on the market or in service"),
     ("risk_class", SystemKind::Text, "EU class the provider claims: prohibited, high, limited or minimal"),
     ("risk_route", SystemKind::Text, "for a high-risk system: annex-i or annex-iii"),
-    ("general_purpose", SystemKind::Flag, "whether the model is general-purpose (EU Art. 3(63)) as its provider sees it"),
+    (
+        "general_purpose",
+        SystemKind::Flag,
+        "whether the model is general-purpose (EU Art. 3(63)) as its provider sees it",
+    ),
     ("systemic_risk", SystemKind::Flag, "whether the model was designated or presumed to be of systemic risk"),
     ("open_source", SystemKind::Flag, "free and open licence with public weights, architecture and usage information"),
     ("modalities", SystemKind::List, "what it puts out: text, image, audio, video, code"),
@@ -124,7 +130,11 @@ pub const SYSTEM: &[(&str, SystemKind, &str)] = &[
     ("redesigned", SystemKind::Flag, "whether its design changed significantly since on_market (EU Art. 111(2))"),
     ("public_authority", SystemKind::Flag, "whether it is meant for use by public authorities (EU Art. 111(2))"),
     ("law_enforcement", SystemKind::Flag, "whether it is used by law enforcement or on its behalf"),
-    ("biometric_identification", SystemKind::Flag, "whether it identifies people by biometrics, remotely (EU Annex III)"),
+    (
+        "biometric_identification",
+        SystemKind::Flag,
+        "whether it identifies people by biometrics, remotely (EU Annex III)",
+    ),
     ("code_of_practice", SystemKind::List, "EU code, chapters signed: transparency, copyright, safety"),
 ];
 

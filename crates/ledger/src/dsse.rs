@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn pre_authentication_encoding_is_the_specifications() {
-        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
     }
 
     #[test]
@@ -145,7 +148,9 @@ mod tests {
         let twice = countersign(&seal("{\"a\":1}", &keys[0]), &keys[1]).unwrap();
         let Signed { payload, signatures } = look(&twice).unwrap();
         assert_eq!(payload, "{\"a\":1}");
-        let signed = |key: &Key| signatures.iter().map(|signature| signature.is_of(&key.verifying(), &payload)).collect::<Vec<_>>();
+        let signed = |key: &Key| {
+            signatures.iter().map(|signature| signature.is_of(&key.verifying(), &payload)).collect::<Vec<_>>()
+        };
         assert_eq!(keys.each_ref().map(signed), [vec![true, false], vec![false, true], vec![false, false]]);
         assert!(!signatures[0].is_of(&keys[0].verifying(), "{\"a\":2}"));
         // What goes into a log has one.
@@ -160,7 +165,10 @@ mod tests {
         assert_eq!(open(&envelope, &[other.verifying()]), Err(DsseError::BadSignature));
         let twice = envelope.replace("\"signatures\":[", "\"signatures\":[{\"keyid\":\"\",\"sig\":\"AAAA\"},");
         assert_eq!(open(&twice, &[key.verifying()]), Err(DsseError::Signatures));
-        let url_safe = envelope.replace('+', "-").replace('/', "_").replace("application_vnd.in-toto-json", "application/vnd.in-toto+json");
+        let url_safe = envelope
+            .replace('+', "-")
+            .replace('/', "_")
+            .replace("application_vnd.in-toto-json", "application/vnd.in-toto+json");
         assert_eq!(open(&url_safe, &[key.verifying()]).unwrap(), "{}");
     }
 }

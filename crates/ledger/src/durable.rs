@@ -21,7 +21,9 @@ fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Durable
     let path = path.to_path_buf();
     move |source| match source.kind() {
         // A quota or a file-size limit leaves as little room as a full device.
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => DurableError::Full { path, source },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            DurableError::Full { path, source }
+        }
         _ => DurableError::Io { path, doing, source },
     }
 }
@@ -95,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_full_device_is_named_with_the_way_out() {
-        let error = File::options().write(true).open("/dev/full").and_then(|mut file| file.write_all(b"x")).unwrap_err();
+        let error =
+            File::options().write(true).open("/dev/full").and_then(|mut file| file.write_all(b"x")).unwrap_err();
         assert_eq!(
             failed(Path::new("log/checkpoint"), "written")(error).to_string(),
             "no room left on the device while writing log/checkpoint; free some space and run again: what was recorded before is intact"

@@ -4,7 +4,10 @@ use crate::durable::{self, DurableError};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use evidence::Digest;
-use std::{fmt, fs, io, path::{Path, PathBuf}};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 /// SPEC: C2SP signed-note, signature type of Ed25519.
 const ED25519: u8 = 0x01;
@@ -67,7 +70,8 @@ impl VerifyingKey {
             return Err(wrong("expected an Ed25519 key, type 1"));
         };
         let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| wrong("expected 32 bytes of key"))?;
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| wrong("the key is not a point of the curve"))?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes)
+            .map_err(|_| wrong("the key is not a point of the curve"))?;
         let key = Self { name: checked_name(name)?, key };
         if key.id_hex() == hash { Ok(key) } else { Err(wrong("the hash does not belong to name and key")) }
     }

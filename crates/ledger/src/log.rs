@@ -96,12 +96,13 @@ impl Ledger {
     /// Reads what the checkpoint acknowledges, with every check of a verifier.
     fn take_up(&mut self) -> Result<(), LedgerError> {
         let keys = [self.key.verifying()];
-        let Read { checkpoint, raw, leaves, entries } = verify::read(&self.dir, &keys).map_err(|source| match source {
-            VerifyError::Checkpoint(crate::note::NoteError::UnknownKeys) => {
-                LedgerError::OtherKey { dir: self.dir.clone(), key: self.key.verifying().to_string() }
-            }
-            source => LedgerError::Broken { dir: self.dir.clone(), source },
-        })?;
+        let Read { checkpoint, raw, leaves, entries } =
+            verify::read(&self.dir, &keys).map_err(|source| match source {
+                VerifyError::Checkpoint(crate::note::NoteError::UnknownKeys) => {
+                    LedgerError::OtherKey { dir: self.dir.clone(), key: self.key.verifying().to_string() }
+                }
+                source => LedgerError::Broken { dir: self.dir.clone(), source },
+            })?;
         self.origin = checkpoint.origin;
         (self.raw, self.leaves, self.entries) = (raw, leaves, entries);
         self.clean(&self.demanded())?;
@@ -208,8 +209,7 @@ impl Ledger {
     }
 
     fn write_checkpoint(&self) -> Result<(), DurableError> {
-        let checkpoint =
-            Checkpoint { origin: self.origin.clone(), size: self.leaves.len() as u64, root: self.root() };
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.leaves.len() as u64, root: self.root() };
         durable::write_atomic(&self.dir.join("log/checkpoint"), checkpoint.sign(&self.key).as_bytes())
     }
 }
@@ -234,4 +234,3 @@ fn remove_empty_folders(folder: &Path) {
         }
     }
 }
-

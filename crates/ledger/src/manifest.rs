@@ -64,6 +64,11 @@ pub fn differences(dir: &Path, sealed: &[Sealed], left_out: &[&str]) -> Result<V
             Some(_) => {}
         }
     }
-    sentences.extend(found.keys().filter(|path| !listed.contains_key(path.as_str())).map(|path| format!("{path} is not in the seal")));
+    sentences.extend(
+        found
+            .keys()
+            .filter(|path| !listed.contains_key(path.as_str()))
+            .map(|path| format!("{path} is not in the seal")),
+    );
     Ok(sentences)
 }

@@ -44,7 +44,8 @@ pub fn open<'a>(note: &'a str, keys: &[VerifyingKey]) -> Result<&'a str, NoteErr
     }
     for (position, line) in signatures.lines().enumerate() {
         let malformed = || NoteError::Line(position + 1);
-        let (name, blob) = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;
+        let (name, blob) =
+            line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or_else(malformed)?;
         let blob = STANDARD.decode(blob).map_err(|_| malformed())?;
         let (id, signature) = blob.split_at_checked(4).ok_or_else(malformed)?;
         for key in keys.iter().filter(|key| key.name() == name && key.id() == id) {
@@ -71,7 +72,10 @@ mod tests {
         assert_eq!(open(&note, &[key.clone()]), Ok(text));
         let stranger = format!("{note}\u{2014} stranger AAAAAAAA\n");
         assert_eq!(open(&stranger, &[key.clone()]), Ok(text));
-        assert_eq!(open(&note.replace("example message", "Example message"), &[key]), Err(NoteError::BadSignature("example.com/foo".into())));
+        assert_eq!(
+            open(&note.replace("example message", "Example message"), &[key]),
+            Err(NoteError::BadSignature("example.com/foo".into()))
+        );
         assert_eq!(open(&note, &[]), Err(NoteError::UnknownKeys));
         assert_eq!(open(text, &[]), Err(NoteError::NoSignatures));
     }

@@ -95,7 +95,9 @@ mod tests {
         let leaves: Vec<Digest> = (0..70_000_u32).map(|i| Digest::of(&i.to_be_bytes())).collect();
         let files = hash_tiles(&leaves);
         assert_eq!(files.len(), 273 + 1 + 1 + 1 + 1);
-        for (name, bytes) in [("tile/0/273.p/112", 112), ("tile/1/000", 256), ("tile/1/001.p/17", 17), ("tile/2/000.p/1", 1)] {
+        for (name, bytes) in
+            [("tile/0/273.p/112", 112), ("tile/1/000", 256), ("tile/1/001.p/17", 17), ("tile/2/000.p/1", 1)]
+        {
             assert_eq!(files[name].len(), bytes * 32, "{name}");
         }
         let names: Vec<String> = hash_tiles(&leaves[..256]).into_keys().collect();

@@ -1,8 +1,8 @@
 //! Checking a log offline, by its files alone.
 
 use crate::checkpoint::Checkpoint;
-use crate::durable::{self, DurableError};
 use crate::dsse::{self, DsseError};
+use crate::durable::{self, DurableError};
 use crate::key::{KeyError, VerifyingKey};
 use crate::log::Entry;
 use crate::note::NoteError;
@@ -111,7 +111,8 @@ fn entry(dir: &Path, index: u64, raw: &[u8], keys: &[VerifyingKey]) -> Result<En
         return Err(VerifyError::Envelope { path, found });
     }
     let payload = dsse::open(&text, keys).map_err(|source| VerifyError::Dsse { path: path.clone(), source })?;
-    let statement = Statement::parse(&payload).map_err(|source| VerifyError::Statement { path: path.clone(), source })?;
+    let statement =
+        Statement::parse(&payload).map_err(|source| VerifyError::Statement { path: path.clone(), source })?;
     if statement.canonical() != payload {
         return Err(VerifyError::Encoding { path });
     }

@@ -86,7 +86,9 @@ impl Caps {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a carbon budget is set, but emissions cannot be known without a country of the intensity table: name the country, or take the carbon budget out")]
+#[error(
+    "a carbon budget is set, but emissions cannot be known without a country of the intensity table: name the country, or take the carbon budget out"
+)]
 pub struct UnknownCarbon;
 
 /// `value` × `scale`, exact in integers and then rounded down; saturates.
@@ -118,9 +120,15 @@ impl fmt::Display for Refusal {
         };
         let [cap, spent, asked] = [self.cap, self.spent, self.asked].map(shown);
         if self.asked == u128::MAX {
-            return write!(f, "the {name} budget of {cap} {unit} cannot be held: what the next unit of work may take is unknown");
+            return write!(
+                f,
+                "the {name} budget of {cap} {unit} cannot be held: what the next unit of work may take is unknown"
+            );
         }
-        write!(f, "the {name} budget of {cap} {unit} would be crossed: {spent} {unit} are spent and the next unit of work may take {asked} {unit}")
+        write!(
+            f,
+            "the {name} budget of {cap} {unit} would be crossed: {spent} {unit} are spent and the next unit of work may take {asked} {unit}"
+        )
     }
 }
 
@@ -178,7 +186,15 @@ impl Account {
         if whole < bytes.len() {
             journal.set_len(whole as u64).map_err(failed("cut"))?;
         }
-        Ok(Self { path: path.to_path_buf(), journal, caps, spent, hold: Cost::default(), open: Cost::default(), is_broken: false })
+        Ok(Self {
+            path: path.to_path_buf(),
+            journal,
+            caps,
+            spent,
+            hold: Cost::default(),
+            open: Cost::default(),
+            is_broken: false,
+        })
     }
 
     /// Takes the upper cost of one unit of work from the budget, before it is done. Holds for up to `block` units at a time are
@@ -269,7 +285,8 @@ fn line(spent: Cost, hold: Cost) -> String {
 /// How many bytes are whole lines. What follows was being written when a crash came: it has no end, or blocks that never arrived.
 fn whole_lines(bytes: &[u8]) -> usize {
     let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
-    let last = bytes[..end.saturating_sub(1)].iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
+    let last =
+        bytes[..end.saturating_sub(1)].iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
     if bytes[last..end].contains(&0) { last } else { end }
 }
 

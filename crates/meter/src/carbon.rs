@@ -20,7 +20,9 @@ pub fn intensity(country: &str) -> Option<Intensity> {
     rows.map(|row| row.split(',')).find_map(|mut cells| {
         let (code, year, grams, short) = (cells.next()?, cells.next()?, cells.next()?, cells.next()?);
         let is_it = code == country || short == country;
-        is_it.then(|| Some(Intensity { country: code.to_owned(), year: year.parse().ok()?, grams_per_kwh: grams.parse().ok()? }))?
+        is_it.then(|| {
+            Some(Intensity { country: code.to_owned(), year: year.parse().ok()?, grams_per_kwh: grams.parse().ok()? })
+        })?
     })
 }
 
@@ -34,7 +36,10 @@ impl Intensity {
     /// Country, year and source in a line, as evidence carries it.
     #[must_use]
     pub fn convention(&self) -> String {
-        format!("location-based; match: country, annual average; grid of {} in {}: {} gCO2e/kWh; {SOURCE}; operational only", self.country, self.year, self.grams_per_kwh)
+        format!(
+            "location-based; match: country, annual average; grid of {} in {}: {} gCO2e/kWh; {SOURCE}; operational only",
+            self.country, self.year, self.grams_per_kwh
+        )
     }
 }
 

@@ -120,8 +120,11 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
     if let Some(intensity) = input.intensity {
         let grams = intensity.grams_per_kwh.to_f64();
         let carbon = Joules { lower: energy.lower * grams, value: energy.value * grams, upper: energy.upper * grams };
-        let predicted = Quantity::new("carbon", carbon, Unit::GramCo2e, format!("energy × intensity; {}", intensity.convention()))?;
-        quantities.push(predicted.assuming([format!("the grid of {} is as it was in {}", intensity.country, intensity.year)]));
+        let predicted =
+            Quantity::new("carbon", carbon, Unit::GramCo2e, format!("energy × intensity; {}", intensity.convention()))?;
+        quantities.push(
+            predicted.assuming([format!("the grid of {} is as it was in {}", intensity.country, intensity.year)]),
+        );
     }
     Ok(quantities)
 }

@@ -35,7 +35,9 @@ impl Sensor {
     pub fn find_in(powercap: &Path, machine: &Hardware, threads: usize) -> Self {
         match Rapl::open(powercap) {
             Ok(rapl) => Self::Rapl(rapl),
-            Err(reason) => Self::Model(PowerModel { reason: Some(reason.to_string()), ..PowerModel::of(machine, threads) }),
+            Err(reason) => {
+                Self::Model(PowerModel { reason: Some(reason.to_string()), ..PowerModel::of(machine, threads) })
+            }
         }
     }
 
@@ -58,7 +60,10 @@ impl Sensor {
     #[must_use]
     pub fn expected_method(&self) -> String {
         match self {
-            Self::Rapl(rapl) => format!("modelled: between nothing and the power limit of {} packages, half of it expected", rapl.packages()),
+            Self::Rapl(rapl) => format!(
+                "modelled: between nothing and the power limit of {} packages, half of it expected",
+                rapl.packages()
+            ),
             Self::Model(model) => model.method(),
         }
     }
@@ -125,14 +130,17 @@ impl PowerModel {
     /// not virtual, else every generation of the table.
     #[must_use]
     pub fn of(machine: &Hardware, threads: usize) -> Self {
-        Self::by_generation(machine, threads).or_else(|| Self::by_design_power(machine)).unwrap_or_else(|| Self::new(threads))
+        Self::by_generation(machine, threads)
+            .or_else(|| Self::by_design_power(machine))
+            .unwrap_or_else(|| Self::new(threads))
     }
 
     /// Any server: from the lowest idle to the highest load of the table, the middle of the loads expected.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         let none = (f64::INFINITY, f64::INFINITY, 0.0_f64);
-        let (idle, low, high) = generations().fold(none, |(idle, low, high), row| (row.idle.min(idle), row.load.min(low), row.load.max(high)));
+        let (idle, low, high) = generations()
+            .fold(none, |(idle, low, high), row| (row.idle.min(idle), row.load.min(low), row.load.max(high)));
         let watts = Joules { lower: idle, value: f64::midpoint(low, high), upper: high };
         Self::per_thread("any generation", watts, threads)
     }
@@ -146,8 +154,14 @@ impl PowerModel {
 
     fn per_thread(generation: &str, watts: Joules, threads: usize) -> Self {
         let n = threads as f64;
-        let name = format!("watts per virtual CPU from idle to full load, {generation}, {threads} threads (cloud-carbon-coefficients 2023)");
-        Self { name, watts: Joules { lower: watts.lower * n, value: watts.value * n, upper: watts.upper * n }, reason: None }
+        let name = format!(
+            "watts per virtual CPU from idle to full load, {generation}, {threads} threads (cloud-carbon-coefficients 2023)"
+        );
+        Self {
+            name,
+            watts: Joules { lower: watts.lower * n, value: watts.value * n, upper: watts.upper * n },
+            reason: None,
+        }
     }
 
     /// The design power of this processor. A virtual machine has a part of a processor, of unknown size, so none.
@@ -162,7 +176,11 @@ impl PowerModel {
         let all = design_power(&name)? * machine.sockets? as f64;
         let idle = generations().map(|row| row.idle / row.load).fold(1.0, f64::min);
         let watts = Joules { lower: idle * all, value: all, upper: 2.0 * all };
-        Some(Self { name: format!("thermal design power of {name}, from idle to twice (codecarbon 3.3.0)"), watts, reason: None })
+        Some(Self {
+            name: format!("thermal design power of {name}, from idle to twice (codecarbon 3.3.0)"),
+            watts,
+            reason: None,
+        })
     }
 
     fn method(&self) -> String {
@@ -207,7 +225,10 @@ fn design_power(name: &str) -> Option<f64> {
 fn plain_name(name: &str) -> String {
     let name = name.split(['@']).next().unwrap_or_default().split(" with ").next().unwrap_or_default();
     let name = ["(R)", "(TM)", "(r)", "(tm)"].iter().fold(name.to_owned(), |name, mark| name.replace(mark, " "));
-    let words: Vec<&str> = name.split_whitespace().filter(|word| !matches!(*word, "CPU" | "Processor") && !word.ends_with("-Core")).collect();
+    let words: Vec<&str> = name
+        .split_whitespace()
+        .filter(|word| !matches!(*word, "CPU" | "Processor") && !word.ends_with("-Core"))
+        .collect();
     let from = if words.get(1) == Some(&"Gen") { 2 } else { 0 };
     words[from..].join(" ")
 }
@@ -248,7 +269,10 @@ mod tests {
     #[test]
     fn a_known_server_generation_is_taken_by_its_numbers_and_its_word() {
         let cascade = machine("Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", "GenuineIntel", [6, 85, 7], true);
-        assert_eq!(PowerModel::of(&cascade, 4).watts, Joules { lower: 4.0 * 0.6389, value: 4.0 * 3.968, upper: 4.0 * 3.968 });
+        assert_eq!(
+            PowerModel::of(&cascade, 4).watts,
+            Joules { lower: 4.0 * 0.6389, value: 4.0 * 3.968, upper: 4.0 * 3.968 }
+        );
         let older = machine("Intel(R) Xeon(R) Platinum 8175M CPU @ 2.50GHz", "GenuineIntel", [6, 85, 4], true);
         assert_eq!(PowerModel::of(&older, 1).watts.upper, 4.194);
         // A desktop part with the number of the first EPYC.
@@ -274,7 +298,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let unknown = machine("AMD EPYC", "AuthenticAMD", [25, 17, 1], true);
         let mut sensor = Sensor::find_in(root.path(), &unknown, 2);
-        assert_eq!(sensor.read(10.0), Joules { lower: 2.0 * 0.4453 * 10.0, value: (1.693 + 8.576) * 10.0, upper: 171.52 });
+        assert_eq!(
+            sensor.read(10.0),
+            Joules { lower: 2.0 * 0.4453 * 10.0, value: (1.693 + 8.576) * 10.0, upper: 171.52 }
+        );
         assert!(!sensor.is_counter());
         let expected = format!(
             "modelled: watts per virtual CPU from idle to full load, any generation, 2 threads (cloud-carbon-coefficients 2023); \

@@ -122,7 +122,8 @@ impl Package {
     fn open(folder: &Path) -> Result<Self, NoCounter> {
         let counter = folder.join("energy_uj");
         let number = |file: PathBuf| number(&file).map_err(|source| NoCounter::Unreadable { file, source });
-        let limits = (0..4).flat_map(|k| [format!("constraint_{k}_power_limit_uw"), format!("constraint_{k}_max_power_uw")]);
+        let limits =
+            (0..4).flat_map(|k| [format!("constraint_{k}_power_limit_uw"), format!("constraint_{k}_max_power_uw")]);
         let stated = limits.filter_map(|file| number(folder.join(file)).ok()).max().filter(|limit| *limit > 0);
         Ok(Self {
             last_uj: Some(number(counter.clone())?),
@@ -156,7 +157,10 @@ fn gained(last_uj: u64, now_uj: u64, range_uj: u64, believed: f64) -> Option<f64
 }
 
 fn number(file: &Path) -> io::Result<u64> {
-    fs::read_to_string(file)?.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a whole number"))
+    fs::read_to_string(file)?
+        .trim()
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a whole number"))
 }
 
 #[cfg(test)]
@@ -249,7 +253,8 @@ mod tests {
         domain(root.path(), "intel-rapl:1", "package-0", 0);
         let file = domain(root.path(), "intel-rapl:2", "package-1", 0);
         fs::remove_file(&file).unwrap();
-        let expected = format!("no RAPL counter: {} cannot be read (most kernels let only root read it)", file.display());
+        let expected =
+            format!("no RAPL counter: {} cannot be read (most kernels let only root read it)", file.display());
         assert_eq!(reason(root.path()), expected);
     }
 }

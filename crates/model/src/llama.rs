@@ -225,7 +225,10 @@ impl Llama {
         let (heads, kv_heads, head_width) = (self.config.heads, self.config.kv_heads, self.config.head_width());
         let positions = mask.dim(0)?;
         let split = |part: &str, heads: usize| {
-            project(normed, &weight(part))?.reshape((batch, positions, heads, head_width))?.transpose(1, 2)?.contiguous()
+            project(normed, &weight(part))?
+                .reshape((batch, positions, heads, head_width))?
+                .transpose(1, 2)?
+                .contiguous()
         };
         let query = self.rotate(&split("self_attn.q_proj", heads)?)?;
         let query = (query * (head_width as f64).sqrt().recip())?;

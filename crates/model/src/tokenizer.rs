@@ -10,8 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use tokenizers::{
-    AddedToken, ModelWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
-    Trainer as _, models::bpe::{BPE, BpeTrainer}, pre_tokenizers::byte_level::ByteLevel,
+    AddedToken, ModelWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, Trainer as _,
+    models::bpe::{BPE, BpeTrainer},
+    pre_tokenizers::byte_level::ByteLevel,
 };
 
 /// Stands before every document. Its token is `END_OF_TEXT_ID`.
@@ -135,9 +136,7 @@ impl Tokenizer {
         let ModelWrapper::BPE(model) = self.0.get_model() else { return Vec::new() };
         // The crate shows its merges only in the file it writes.
         let document = serde_json::to_value(model).unwrap_or_default();
-        let pair = |merge: &serde_json::Value| {
-            Some(format!("{} {}", merge.get(0)?.as_str()?, merge.get(1)?.as_str()?))
-        };
+        let pair = |merge: &serde_json::Value| Some(format!("{} {}", merge.get(0)?.as_str()?, merge.get(1)?.as_str()?));
         document["merges"].as_array().map(|merges| merges.iter().filter_map(pair).collect()).unwrap_or_default()
     }
 

@@ -34,7 +34,8 @@ mod verdict;
 
 pub use documents::{decisions_json, evidence_json};
 pub use export::{
-    CatalogPack, Checked, Location, Results, junit, oscal_assessment_results, oscal_catalog, oscal_profile, policy_report, sarif,
+    CatalogPack, Checked, Location, Results, junit, oscal_assessment_results, oscal_catalog, oscal_profile,
+    policy_report, sarif,
 };
 pub use page::index_html;
 

@@ -226,7 +226,11 @@ fn idle_waivers(html: &mut Html, decision: &Record) {
             html.within("li", &[], |html| {
                 html.symbol("waived");
                 html.within("p", &[], |html| {
-                    html.leaf("code", &[], item.get("waiver").and_then(|waiver| run::text(waiver, &["rule"])).unwrap_or_default());
+                    html.leaf(
+                        "code",
+                        &[],
+                        item.get("waiver").and_then(|waiver| run::text(waiver, &["rule"])).unwrap_or_default(),
+                    );
                     html.raw(": ");
                     html.text(run::text(item, &["finding"]).unwrap_or("no reason given"));
                 });

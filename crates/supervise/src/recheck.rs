@@ -32,8 +32,11 @@ fn again(entry: &Entry, entries: &[Entry]) -> Result<(), String> {
     let policy = digest(predicate.get("policy")).ok_or("it names no policy")?;
     let rules = rules_of(&before(policy, "the policy")?.statement).map_err(|error| error.to_string())?;
     let named = predicate.get("evidence").map_or(&[][..], Json::items);
-    let sources: Vec<Digest> =
-        named.iter().map(|item| digest(Some(item))).collect::<Option<_>>().ok_or("its list of evidence is malformed")?;
+    let sources: Vec<Digest> = named
+        .iter()
+        .map(|item| digest(Some(item)))
+        .collect::<Option<_>>()
+        .ok_or("its list of evidence is malformed")?;
     let evidence = sources.iter().map(|source| before(*source, "the evidence").cloned());
     let evidence: Vec<Entry> = evidence.collect::<Result<_, _>>()?;
     let (facts, _) = facts_of(&evidence).map_err(|error| error.to_string())?;

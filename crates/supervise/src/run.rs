@@ -77,7 +77,9 @@ pub struct Gate {
 pub enum RunError {
     #[error("the record cannot be kept")]
     Ledger(#[from] LedgerError),
-    #[error("the clock says {now}, but the last entry of the log was recorded at {last}; set the clock, or wait until it has passed that time")]
+    #[error(
+        "the clock says {now}, but the last entry of the log was recorded at {last}; set the clock, or wait until it has passed that time"
+    )]
     ClockWentBack { now: Timestamp, last: Timestamp },
     #[error("entry {index} of the log cannot be used as evidence")]
     Evidence { index: u64, source: EvidenceError },
@@ -108,7 +110,8 @@ impl Run {
     fn ensure_policy(&mut self) -> Result<Digest, RunError> {
         let [waivers, approvers] = waivers_to_json(&self.terms);
         let members = [("packs", Some(packs_to_json(&self.terms.packs, &self.terms.rules))), waivers, approvers];
-        let is_same = |entry: &&Entry| members.iter().all(|(name, value)| entry.statement.predicate.get(name) == value.as_ref());
+        let is_same =
+            |entry: &&Entry| members.iter().all(|(name, value)| entry.statement.predicate.get(name) == value.as_ref());
         if let Some(entry) = self.last(Predicate::Policy).filter(is_same) {
             return Ok(entry.envelope);
         }

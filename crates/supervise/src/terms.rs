@@ -150,7 +150,8 @@ pub fn rules_of(statement: &Statement) -> Result<Rules, PolicyError> {
     rules.waivers = waivers.collect::<Result<_, _>>().map_err(|error| PolicyError::Waiver(Box::new(error)))?;
     let stated = statement.predicate.get("packs").map_or(&[][..], Json::items);
     for ((pack, _), stated) in rules.packs.iter().zip(stated) {
-        let expected = stated.get("digest").and_then(|set| set.get("sha256")).and_then(Json::as_text).unwrap_or("nothing");
+        let expected =
+            stated.get("digest").and_then(|set| set.get("sha256")).and_then(Json::as_text).unwrap_or("nothing");
         if expected != pack.digest().to_string() {
             let (name, expected) = (pack.name().to_owned(), expected.to_owned());
             return Err(PolicyError::Digest { name, expected, found: pack.digest() });

@@ -113,7 +113,11 @@ impl Config {
 
     /// Refuses settings outside their range and a corpus that does not fit the model.
     pub(crate) fn check(&self, model: &Llama, corpus: &Corpus) -> Result<(), ConfigError> {
-        let setting = |setting, expected: &str, found: String| ConfigError::Setting { setting, expected: expected.to_owned(), found };
+        let setting = |setting, expected: &str, found: String| ConfigError::Setting {
+            setting,
+            expected: expected.to_owned(),
+            found,
+        };
         let context_max = model.config().context;
         if self.steps == 0 {
             return Err(setting("steps", "at least 1", "0".to_owned()));
@@ -134,7 +138,8 @@ impl Config {
 
     fn ranges(&self) -> Vec<(&'static str, f64, &'static str, bool)> {
         let positive = |name, value: f64| (name, value, "a finite number above 0", value.is_finite() && value > 0.0);
-        let weight = |name, value: f64| (name, value, "a finite number of at least 0", value.is_finite() && value >= 0.0);
+        let weight =
+            |name, value: f64| (name, value, "a finite number of at least 0", value.is_finite() && value >= 0.0);
         let share = |name, value: f64| (name, value, "at least 0 and below 1", (0.0..1.0).contains(&value));
         let mut ranges = vec![
             positive("learning_rate", self.learning_rate),
@@ -188,7 +193,8 @@ pub fn identity(config: &Config, model: &Llama, corpus: &Corpus) -> Result<Diges
 pub fn parameters_digest(parameters: &BTreeMap<String, Var>) -> candle_core::Result<Digest> {
     let mut all = Vec::new();
     for (name, var) in parameters {
-        let entries = with_entries(var, |entries| entries.iter().flat_map(|entry| entry.to_le_bytes()).collect::<Vec<u8>>())?;
+        let entries =
+            with_entries(var, |entries| entries.iter().flat_map(|entry| entry.to_le_bytes()).collect::<Vec<u8>>())?;
         all.extend_from_slice(Digest::of(name.as_bytes()).as_bytes());
         all.extend_from_slice(Digest::of(&entries).as_bytes());
     }

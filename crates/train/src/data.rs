@@ -15,11 +15,15 @@ pub struct Corpus {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("expected at least {needed} tokens for one window of {context} positions, found {found}; add text or lower the context")]
+    #[error(
+        "expected at least {needed} tokens for one window of {context} positions, found {found}; add text or lower the context"
+    )]
     TooShort { needed: usize, context: usize, found: usize },
     #[error("expected a context and a batch of at least 1, found {context} and {batch}")]
     Empty { context: usize, batch: usize },
-    #[error("token {id} at position {position} is outside the vocabulary of {vocab}; was the corpus encoded with this model's tokenizer?")]
+    #[error(
+        "token {id} at position {position} is outside the vocabulary of {vocab}; was the corpus encoded with this model's tokenizer?"
+    )]
     Vocabulary { id: u32, position: usize, vocab: usize },
     #[error("the tensor engine could not hold a batch")]
     Engine(#[from] candle_core::Error),
@@ -88,7 +92,11 @@ impl Batch {
         let shard = |place: usize| {
             let (begin, end) = (place * windows / n, (place + 1) * windows / n);
             let rows = |side: &Tensor| side.narrow(0, begin, end - begin);
-            Ok(Self { inputs: rows(&self.inputs)?, targets: rows(&self.targets)?, n_tokens: ((end - begin) * context) as u64 })
+            Ok(Self {
+                inputs: rows(&self.inputs)?,
+                targets: rows(&self.targets)?,
+                n_tokens: ((end - begin) * context) as u64,
+            })
         };
         (0..n).map(shard).collect()
     }
@@ -229,7 +237,8 @@ mod tests {
         let corpus = counting(48);
         let batches = Batches::new(&corpus, 5, 4, 1).unwrap();
         let chunks: Vec<Batch> = batches.full().map(Result::unwrap).collect();
-        let inputs: Vec<u32> = chunks.iter().flat_map(|chunk| chunk.inputs.flatten_all().unwrap().to_vec1::<u32>().unwrap()).collect();
+        let inputs: Vec<u32> =
+            chunks.iter().flat_map(|chunk| chunk.inputs.flatten_all().unwrap().to_vec1::<u32>().unwrap()).collect();
         assert_eq!(inputs, (0..45).collect::<Vec<_>>());
         assert_eq!(chunks.iter().map(|chunk| chunk.n_tokens).collect::<Vec<_>>(), [20, 20, 5]);
         assert_eq!((batches.n_tokens(true), batches.n_tokens(false)), (45, 20));
@@ -255,7 +264,10 @@ mod tests {
             Batches::new(&corpus, 5, 1, 0).unwrap_err().to_string(),
             "expected at least 6 tokens for one window of 5 positions, found 5; add text or lower the context"
         );
-        assert_eq!(Batches::new(&corpus, 5, 0, 0).unwrap_err().to_string(), "expected a context and a batch of at least 1, found 5 and 0");
+        assert_eq!(
+            Batches::new(&corpus, 5, 0, 0).unwrap_err().to_string(),
+            "expected a context and a batch of at least 1, found 5 and 0"
+        );
         assert_eq!(
             corpus.check_vocabulary(3).unwrap_err().to_string(),
             "token 3 at position 3 is outside the vocabulary of 3; was the corpus encoded with this model's tokenizer?"

@@ -171,7 +171,9 @@ mod tests {
 
     #[test]
     fn clipping_only_ever_shortens() {
-        for (norm, limit, factor) in [(2.0, Some(1.0), 0.5), (0.5, Some(1.0), 1.0), (9.0, None, 1.0), (0.0, Some(1.0), 1.0)] {
+        for (norm, limit, factor) in
+            [(2.0, Some(1.0), 0.5), (0.5, Some(1.0), 1.0), (9.0, None, 1.0), (0.0, Some(1.0), 1.0)]
+        {
             assert_eq!(clip_factor(norm, limit), factor);
         }
     }

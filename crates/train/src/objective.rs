@@ -187,7 +187,9 @@ mod tests {
 
     /// Reproducible values in (−scale/2, scale/2): a multiplicative hash of the index.
     fn values(n: usize, scale: f64) -> Vec<f32> {
-        (0..n as u32).map(|i| ((f64::from(i.wrapping_mul(2_654_435_761)) / 4_294_967_296.0 - 0.5) * scale) as f32).collect()
+        (0..n as u32)
+            .map(|i| ((f64::from(i.wrapping_mul(2_654_435_761)) / 4_294_967_296.0 - 0.5) * scale) as f32)
+            .collect()
     }
 
     fn case(b: usize, t: usize, v: usize, scale: f64) -> (Var, Tensor) {
@@ -232,7 +234,8 @@ mod tests {
         let (logits, targets) = case(2, 3, 11, 6.0);
         let slopes = cross_entropy(&logits, &targets).unwrap().mean.backward().unwrap();
         let slopes = slopes.get(&logits).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let base: Vec<f64> = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
+        let base: Vec<f64> =
+            logits.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect();
         let ids = targets.flatten_all().unwrap().to_vec1::<u32>().unwrap();
         let loss = |x: &[f64]| {
             let row = |(row, &id): (&[f64], &u32)| row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[id as usize];

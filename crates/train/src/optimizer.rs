@@ -123,7 +123,11 @@ impl State {
                 let tensor = tensors.get(&key).ok_or_else(|| StateError::Missing(key.clone()))?;
                 let expected = parameters[name].dims();
                 if tensor.dims() != expected {
-                    return Err(StateError::Shape { name: key, expected: expected.to_vec(), found: tensor.dims().to_vec() });
+                    return Err(StateError::Shape {
+                        name: key,
+                        expected: expected.to_vec(),
+                        found: tensor.dims().to_vec(),
+                    });
                 }
                 *buffer = tensor.flatten_all()?.to_vec1::<f32>()?;
             }
@@ -175,7 +179,8 @@ impl State {
         &mut self,
         names: [&'static str; N],
     ) -> Result<[&mut BTreeMap<String, Vec<f32>>; N], GradientError> {
-        let found: Vec<_> = self.moments.iter_mut().filter(|(name, _)| names.contains(name)).map(|(_, map)| map).collect();
+        let found: Vec<_> =
+            self.moments.iter_mut().filter(|(name, _)| names.contains(name)).map(|(_, map)| map).collect();
         found.try_into().map_err(|_| GradientError::Unused(names.join(", ")))
     }
 }

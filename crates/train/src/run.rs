@@ -59,7 +59,12 @@ pub struct Point {
 pub enum Outcome {
     Finished(Trained),
     /// The observer said stop.
-    Stopped { step: u64, reason: String, snapshot: Option<(PathBuf, Digest)>, curve: Vec<Point> },
+    Stopped {
+        step: u64,
+        reason: String,
+        snapshot: Option<(PathBuf, Digest)>,
+        curve: Vec<Point>,
+    },
 }
 
 /// A finished run.
@@ -80,7 +85,9 @@ pub enum TrainError {
     Data(#[from] DataError),
     #[error("cannot take step {step}")]
     Step { step: u64, source: SlopeError },
-    #[error("training diverged: the {quantity} of step {step} is not a finite number; the weights before that step are untouched; lower the learning rate of {learning_rate} or clip the gradient")]
+    #[error(
+        "training diverged: the {quantity} of step {step} is not a finite number; the weights before that step are untouched; lower the learning rate of {learning_rate} or clip the gradient"
+    )]
     Diverged { step: u64, quantity: &'static str, learning_rate: f64 },
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -259,7 +266,8 @@ impl<'a> Job<'a> {
             return Ok(None);
         }
         let optimizer = self.state.tensors(self.model.parameters())?;
-        let snapshot = Snapshot { step: self.step, identity: self.identity, model: &self.model, optimizer, curve: &self.curve };
+        let snapshot =
+            Snapshot { step: self.step, identity: self.identity, model: &self.model, optimizer, curve: &self.curve };
         let held = snapshot::write(dir, &snapshot, self.config.keep_snapshots)?;
         let control = observe(&Event::Saved { step: held.step, path: &held.path, digest: held.digest });
         self.saved = Some(held);

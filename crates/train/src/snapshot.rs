@@ -102,7 +102,8 @@ fn write_files(part: &Path, snapshot: &Snapshot<'_>) -> Result<Digest, SnapshotE
     fs::create_dir_all(part).map_err(io_error("create the folder", part))?;
     let save = |file: &str, tensors: &BTreeMap<String, Tensor>| {
         let path = part.join(file);
-        weights::save(&path, tensors, &BTreeMap::new()).map_err(|error| SnapshotError::Write { path, source: Box::new(error) })
+        weights::save(&path, tensors, &BTreeMap::new())
+            .map_err(|error| SnapshotError::Write { path, source: Box::new(error) })
     };
     let digest = save(MODEL_FILE, &snapshot.model.tensors())?;
     let optimizer = save(OPTIMIZER_FILE, &snapshot.optimizer)?;
@@ -171,7 +172,8 @@ fn read(
     if digest("identity")? != *identity {
         return Err(Fault::OtherRun);
     }
-    let curve: Option<Vec<Point>> = state.get("curve").ok_or(Fault::State)?.items().iter().map(point_from_json).collect();
+    let curve: Option<Vec<Point>> =
+        state.get("curve").ok_or(Fault::State)?.items().iter().map(point_from_json).collect();
     let curve = curve.filter(|curve| curve.len() as u64 == step).ok_or(Fault::State)?;
     let weights_digest = digest("weights")?;
     let tensors = weights::load_checked(&path.join(MODEL_FILE), weights_digest)?;

@@ -1,10 +1,13 @@
 //! Pruning and quantisation, each step evaluated again before it counts.
 
 use super::{Flow, Session, data::Tokens, figures, train::Trained};
-use meter::Guard;
 use compress::{prune, quantize};
-use evaluate::{DocumentScore, figures as scored, statistics::{Bootstrap, pooled}};
+use evaluate::{
+    DocumentScore, figures as scored,
+    statistics::{Bootstrap, pooled},
+};
 use evidence::{DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Interval, Json, Measurement, Predicate, Round, Subject};
+use meter::Guard;
 use model::{Llama, gguf, weights};
 use std::{collections::BTreeMap, fs, path::Path};
 use supervise::Record;
@@ -54,7 +57,13 @@ impl Session<'_> {
         let Some(after) = self.score(&model, &before.trained.shape, tokens, guard, "pruned")? else { return Ok(None) };
         if !self.has_compressed("prune", &subject) {
             let circumstances = self.circumstances(&subject, tokens);
-            let change = scored::loss_change("prune.loss_change", before.scores, &after, &Bootstrap::new(before.trained.shape.train.seed), &circumstances)?;
+            let change = scored::loss_change(
+                "prune.loss_change",
+                before.scores,
+                &after,
+                &Bootstrap::new(before.trained.shape.train.seed),
+                &circumstances,
+            )?;
             let zeros = scored::sparsity(findings.n_zero, findings.n_prunable, &circumstances)?;
             let parameters = Json::map([
                 ("method", Some("magnitude, one threshold over all matrices".into())),
@@ -71,25 +80,34 @@ impl Session<'_> {
     /// `false` after a recorded stop.
     fn quantize(&mut self, tokens: &Tokens, before: &Before<'_>, guard: &mut Guard) -> anyhow::Result<bool> {
         let path = self.weights("model-q8_0.gguf");
-        let digest = gguf::write(&path, &before.trained.shape.model, &tokens.tokenizer, &before.trained.model.tensors())?;
+        let digest =
+            gguf::write(&path, &before.trained.shape.model, &tokens.tokenizer, &before.trained.model.tensors())?;
         let subject = Subject::new("weights/model-q8_0.gguf", digest);
         // What is evaluated is what the file says, read back; the findings are of the same blocks in memory.
         let (config, tensors) = gguf::read(&path)?;
         let format = quantize::Config { format: quantize::Format::Q8_0 };
         let (_, findings) = quantize::quantize(&format, &before.trained.model.tensors())?;
         let model = Llama::from_tensors(config, tensors)?;
-        let Some(after) = self.score(&model, &before.trained.shape, tokens, guard, "quantised")? else { return Ok(false) };
+        let Some(after) = self.score(&model, &before.trained.shape, tokens, guard, "quantised")? else {
+            return Ok(false);
+        };
         if self.has_compressed("quantize", &subject) {
             return Ok(true);
         }
         let circumstances = self.circumstances(&subject, tokens);
         let seed = before.trained.shape.train.seed;
-        let change = scored::loss_change("quantize.loss_change", before.scores, &after, &Bootstrap::new(seed), &circumstances)?;
+        let change =
+            scored::loss_change("quantize.loss_change", before.scores, &after, &Bootstrap::new(seed), &circumstances)?;
         let source = self.weights(before.trained.weights.name.trim_start_matches("weights/"));
         let (large, small) = (fs::metadata(&source)?.len(), fs::metadata(&path)?.len());
         let ratio = small as f64 / large as f64;
         let decimal = |number, round| Decimal::from_f64(number, DIGITS_MEASURED, round);
-        let exact = Interval { lower: decimal(ratio, Round::Down)?, upper: decimal(ratio, Round::Up)?, level: None, method: "exact-count".to_owned() };
+        let exact = Interval {
+            lower: decimal(ratio, Round::Down)?,
+            upper: decimal(ratio, Round::Up)?,
+            level: None,
+            method: "exact-count".to_owned(),
+        };
         let ratio = Measurement {
             interval: Some(exact),
             ..figures::measure("quantize.bytes_ratio", &subject, decimal(ratio, Round::Nearest)?, "file sizes")?
@@ -100,7 +118,15 @@ impl Session<'_> {
             ("rmsError", Some(decimal(findings.rms_error, Round::Nearest)?.into())),
         ]);
         let sides = [side(before.scores, &source)?, side(&after, &path)?];
-        self.compressed("quantize", &subject, before.trained.weights.digest, parameters, sides, vec![change, ratio], guard)?;
+        self.compressed(
+            "quantize",
+            &subject,
+            before.trained.weights.digest,
+            parameters,
+            sides,
+            vec![change, ratio],
+            guard,
+        )?;
         Ok(true)
     }
 

@@ -77,7 +77,10 @@ impl Session<'_> {
         record.members = vec![
             ("corpus", digest.to_string().into()),
             ("files", Json::List(data.corpus.files.iter().map(file).collect())),
-            ("split", Json::map([("train", Some(names(&data.split.train))), ("heldOut", Some(names(&data.split.held_out)))])),
+            (
+                "split",
+                Json::map([("train", Some(names(&data.split.train))), ("heldOut", Some(names(&data.split.held_out)))]),
+            ),
             ("exactDuplicates", Json::List(duplicates.collect())),
             ("passedOver", Json::list(data.corpus.passed_over.iter().map(String::as_str))),
         ];

@@ -1,9 +1,16 @@
 //! Held-out text and cross-validation.
 
-use super::{INSTRUMENT, Session, data::Data, data::Tokens, figures, now, plan, plan::SCORING_BATCH, shape, shape::Shape, train::Trained};
-use meter::Guard;
-use evaluate::{DocumentScore, Outcome, Pass, figures as scored, figures::Circumstances, statistics::{Bootstrap, pooled}};
+use super::{
+    INSTRUMENT, Session, data::Data, data::Tokens, figures, now, plan, plan::SCORING_BATCH, shape, shape::Shape,
+    train::Trained,
+};
+use evaluate::{
+    DocumentScore, Outcome, Pass, figures as scored,
+    figures::Circumstances,
+    statistics::{Bootstrap, pooled},
+};
 use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Predicate, Round, Subject};
+use meter::Guard;
 use model::Llama;
 use supervise::{Record, case::FoldPlan};
 use train::Event;
@@ -24,7 +31,9 @@ impl Session<'_> {
         trained: &Trained,
         guard: &mut Guard,
     ) -> anyhow::Result<Option<Vec<DocumentScore>>> {
-        let Some(scores) = self.score(&trained.model, &trained.shape, tokens, guard, "evaluate")? else { return Ok(None) };
+        let Some(scores) = self.score(&trained.model, &trained.shape, tokens, guard, "evaluate")? else {
+            return Ok(None);
+        };
         if self.case.perplexity && self.run.done(Predicate::Evaluation, "suite", "held-out").is_none() {
             self.held_out(tokens, trained, &scores, guard)?;
         }
@@ -114,17 +123,26 @@ impl Session<'_> {
     }
 
     /// Trains and scores each fold; `false` after a recorded stop. Folds are over the training documents alone.
-    fn cross_validate(&mut self, folds: &FoldPlan, data: &Data, tokens: &Tokens, guard: &mut Guard) -> anyhow::Result<bool> {
+    fn cross_validate(
+        &mut self,
+        folds: &FoldPlan,
+        data: &Data,
+        tokens: &Tokens,
+        guard: &mut Guard,
+    ) -> anyhow::Result<bool> {
         let shape = shape::of_folds(self.case, folds, tokens)?;
         let held_out = dataset::folds(&data.corpus, &tokens.train, folds.folds, shape.train.seed)?;
         let (mut scored, mut flop) = (Vec::new(), 0_u128);
         for (index, part) in held_out.iter().enumerate() {
             let rest: Vec<usize> = tokens.train.iter().copied().filter(|document| !part.contains(document)).collect();
             flop += plan::training_flop(&shape, &tokens.of(&rest))?;
-            let Some(fold) = self.fold(index, &shape, tokens, (&rest, part), guard, &mut flop)? else { return Ok(false) };
+            let Some(fold) = self.fold(index, &shape, tokens, (&rest, part), guard, &mut flop)? else {
+                return Ok(false);
+            };
             scored.push(fold);
         }
-        let subject = Subject::new("k-fold configuration", Digest::of(plan::config_json(&shape)?.canonical().as_bytes()));
+        let subject =
+            Subject::new("k-fold configuration", Digest::of(plan::config_json(&shape)?.canonical().as_bytes()));
         let losses: Vec<f64> = scored.iter().map(|fold| fold.loss).collect();
         let circumstances = self.circumstances(&subject, tokens);
         let mut record = Record::new(Predicate::Evaluation, "evaluate");

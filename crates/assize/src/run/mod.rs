@@ -97,7 +97,8 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
     run.ledger().entries()[before..].iter().for_each(|entry| screen.recorded(entry));
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, std::sync::atomic::Ordering::SeqCst)).context("signals cannot be caught")?;
+    ctrlc::set_handler(move || flag.store(true, std::sync::atomic::Ordering::SeqCst))
+        .context("signals cannot be caught")?;
     let mut session = Session { case: &case, out, run, screen, signer, interrupted };
     session.resume(found)?;
     session.declare()?;
@@ -135,7 +136,11 @@ impl Session<'_> {
         };
         let mut record = Record::new(Predicate::Resume, "resume");
         record.subjects = vec![Subject::new("case", Digest::of(self.case.text.as_bytes()))];
-        record.members = vec![("reason", reason.into()), ("budgetBefore", before.unwrap_or_else(|| Json::map([]))), ("budgetAfter", budget)];
+        record.members = vec![
+            ("reason", reason.into()),
+            ("budgetBefore", before.unwrap_or_else(|| Json::map([]))),
+            ("budgetAfter", budget),
+        ];
         if found == Found::Broken && reason != "after-crash" {
             record.members.push(("crashed", true.into()));
         }
@@ -173,7 +178,8 @@ impl Session<'_> {
         let written = |items: Vec<Json>| Json::List(items).canonical();
         let said = [written(declarations.iter().map(Declaration::to_json).collect()), written(signed.clone())];
         let held = self.run.last(Predicate::Declarations).map(|entry| {
-            let member = |name: &str| written(entry.statement.predicate.get(name).map_or(&[][..], Json::items).to_vec());
+            let member =
+                |name: &str| written(entry.statement.predicate.get(name).map_or(&[][..], Json::items).to_vec());
             [member("declarations"), member("signed")]
         });
         if held.as_ref().is_some_and(|held| *held == said) || (held.is_none() && declarations.is_empty()) {
@@ -289,9 +295,13 @@ impl Session<'_> {
 /// Of a rule that is waived: by whom, why and until when.
 pub(crate) fn waived(rule: &str, waiver: &Json) -> String {
     let text = |key: &str| waiver.get(key).and_then(Json::as_text).unwrap_or_default();
-    let approvers: Vec<&str> = waiver.get("approvers").map_or(&[][..], Json::items).iter().filter_map(Json::as_text).collect();
+    let approvers: Vec<&str> =
+        waiver.get("approvers").map_or(&[][..], Json::items).iter().filter_map(Json::as_text).collect();
     let (author, expires, reason, instead) = (text("author"), text("expires"), text("reason"), text("compensating"));
-    format!("{rule} is waived by {author}, approved by {}, until {expires}: {reason}; instead: {instead}", approvers.join(" and "))
+    format!(
+        "{rule} is waived by {author}, approved by {}, until {expires}: {reason}; instead: {instead}",
+        approvers.join(" and ")
+    )
 }
 
 /// What the record says at the end.
@@ -313,7 +323,8 @@ impl Outcome {
         let last = run.last(Predicate::Decision).map(|entry| entry.statement.predicate.clone());
         let decision = last.unwrap_or_else(|| Json::map([]));
         let list = |key: &str| decision.get(key).map_or(&[][..], Json::items).iter();
-        let waived = list("verdicts").filter_map(|verdict| Some(waived(&text(verdict, "rule"), verdict.get("waiver")?)));
+        let waived =
+            list("verdicts").filter_map(|verdict| Some(waived(&text(verdict, "rule"), verdict.get("waiver")?)));
         let idle = list("idleWaivers").filter_map(|idle| {
             Some(format!("the waiver of {} does nothing: {}", text(idle.get("waiver")?, "rule"), text(idle, "finding")))
         });
@@ -333,7 +344,10 @@ impl Outcome {
 
     fn show(&self) {
         for (rule, verdict, mode) in self.verdicts.iter().filter(|(_, _, mode)| mode == "enforce") {
-            screen::line(&format!("  {rule:44} {} {}", screen::coloured(verdict), if mode == "enforce" { "" } else { mode }).trim_end());
+            screen::line(
+                &format!("  {rule:44} {} {}", screen::coloured(verdict), if mode == "enforce" { "" } else { mode })
+                    .trim_end(),
+            );
         }
         let reported = self.verdicts.iter().filter(|(_, _, mode)| mode != "enforce").count();
         if reported > 0 {

@@ -56,7 +56,8 @@ impl Session<'_> {
 pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
     let case = Case::read(path)?;
     let as_of = case.as_of.unwrap_or_else(super::today);
-    let terms = Terms::new(packs::of_case(&case)?, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
+    let terms =
+        Terms::new(packs::of_case(&case)?, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
     let corpus = data::read(&case)?;
     let scratch = std::env::temp_dir().join(format!("assize-plan-{}", std::process::id()));
     let tokens = data::tokenize(&case, &corpus, &scratch.join("tokenizer.json"));
@@ -178,12 +179,8 @@ fn predict(
 
 /// A predicted quantity as evidence: inferred, with its interval.
 fn predicted(quantity: &Quantity, subject: &Subject) -> anyhow::Result<Measurement> {
-    let interval = evidence::Interval {
-        lower: quantity.lower,
-        upper: quantity.upper,
-        level: None,
-        method: "planner".to_owned(),
-    };
+    let interval =
+        evidence::Interval { lower: quantity.lower, upper: quantity.upper, level: None, method: "planner".to_owned() };
     let base = figures::measure(&format!("plan.{}", quantity.name), subject, quantity.value, &quantity.method)?;
     Ok(Measurement { interval: Some(interval), provenance: evidence::Provenance::Inferred, ..base })
 }
@@ -242,7 +239,8 @@ fn thresholds_json(rules: &Rules, quantities: &[Quantity], lineage: Option<(Deci
         if !seen.insert((threshold.rule.clone(), threshold.fact, operator, value)) {
             continue;
         }
-        let crossed = bounds(threshold.fact).map(|(lower, upper)| Crossing::of(lower, upper, |x| crosses(x, value)).name());
+        let crossed =
+            bounds(threshold.fact).map(|(lower, upper)| Crossing::of(lower, upper, |x| crosses(x, value)).name());
         rows.push(Json::map([
             ("rule", Some(threshold.rule.into())),
             ("pack", Some(threshold.pack.into())),
@@ -262,9 +260,18 @@ pub(crate) fn planned(entry: &ledger::Entry, name: &str) -> anyhow::Result<Quant
     let quantities = entry.statement.predicate.get("quantities").map_or(&[][..], Json::items);
     let quantity = quantities.iter().find(|quantity| quantity.get("name").and_then(Json::as_text) == Some(name));
     let quantity = quantity.with_context(|| format!("the plan predicts no `{name}`"))?;
-    let decimal = |key: &str| quantity.get(key).and_then(Json::as_decimal).with_context(|| format!("the plan's `{name}` has no `{key}`"));
+    let decimal = |key: &str| {
+        quantity.get(key).and_then(Json::as_decimal).with_context(|| format!("the plan's `{name}` has no `{key}`"))
+    };
     let names = ["compute", "time", "memory", "energy", "carbon"];
     let name = names.into_iter().find(|known| *known == name).context("not a planned kind")?;
     let unit = quantity.get("unit").and_then(Json::as_text).and_then(evidence::Unit::from_symbol).context("no unit")?;
-    Ok(Quantity { name, value: decimal("value")?, lower: decimal("lower")?, upper: decimal("upper")?, unit, method: String::new() })
+    Ok(Quantity {
+        name,
+        value: decimal("value")?,
+        lower: decimal("lower")?,
+        upper: decimal("upper")?,
+        unit,
+        method: String::new(),
+    })
 }

@@ -9,9 +9,15 @@ use supervise::Record;
 /// What of a dossier the seal does not list, each with the reason.
 pub(crate) const UNCOVERED: [(&str, &str); 4] = [
     ("log/", "not in the seal, which is itself an entry; covered by the signature of log/checkpoint"),
-    ("envelopes/", "not in the seal, which is itself one of them; each is named by its digest, which stands in the log"),
+    (
+        "envelopes/",
+        "not in the seal, which is itself one of them; each is named by its digest, which stands in the log",
+    ),
     (LOCK, "empty; held while someone writes. Not covered by anything"),
-    (".work/", "snapshots and the budget journal of a run that stopped, so that it can go on. Not covered by anything; a stop names the digest of its snapshot"),
+    (
+        ".work/",
+        "snapshots and the budget journal of a run that stopped, so that it can go on. Not covered by anything; a stop names the digest of its snapshot",
+    ),
 ];
 
 /// Whether the last work that entries speak of is a stop.
@@ -25,7 +31,8 @@ pub(crate) fn is_stopped(entries: &[Entry]) -> bool {
 
 /// Entries as the report takes them.
 pub(crate) fn pages(entries: &[Entry]) -> Vec<Page> {
-    let page = |entry: &Entry| Page { index: entry.index, envelope: entry.envelope, statement: entry.statement.clone() };
+    let page =
+        |entry: &Entry| Page { index: entry.index, envelope: entry.envelope, statement: entry.statement.clone() };
     entries.iter().map(page).collect()
 }
 
@@ -45,7 +52,8 @@ impl Session<'_> {
         let is_crash = |entry: &&Entry| {
             let predicate = &entry.statement.predicate;
             entry.statement.predicate_type == Predicate::Resume
-                && (predicate.get("reason").and_then(Json::as_text) == Some("after-crash") || predicate.get("crashed").is_some())
+                && (predicate.get("reason").and_then(Json::as_text) == Some("after-crash")
+                    || predicate.get("crashed").is_some())
         };
         let gaps = self.run.entries().iter().filter(is_crash).count();
         let held = self.run.done(Predicate::Evaluation, "suite", "record");
@@ -59,7 +67,12 @@ impl Session<'_> {
         let mut record = Record::new(Predicate::Evaluation, "release");
         record.measurements = vec![
             figures::measure("record.entries", &subject, count(entries), "size of the checkpoint before this entry")?,
-            figures::measure("record.gaps", &subject, count(gaps), "resumptions after a crash, counted over the run's entries")?,
+            figures::measure(
+                "record.gaps",
+                &subject,
+                count(gaps),
+                "resumptions after a crash, counted over the run's entries",
+            )?,
             self.scopes(&subject)?,
         ];
         record.subjects = vec![subject];
@@ -71,9 +84,21 @@ impl Session<'_> {
     /// How many of the run's compute figures say what they count towards.
     fn scopes(&self, subject: &Subject) -> anyhow::Result<Measurement> {
         let is_compute = |measurement: &Json| {
-            measurement.get("metric").and_then(Json::as_text).is_some_and(|id| ["train.compute", "kfold.compute", "evaluate.compute"].contains(&id))
+            measurement
+                .get("metric")
+                .and_then(Json::as_text)
+                .is_some_and(|id| ["train.compute", "kfold.compute", "evaluate.compute"].contains(&id))
         };
-        let figures_of = |entry: &Entry| entry.statement.predicate.get("measurements").map_or(&[][..], Json::items).iter().filter(|m| is_compute(m)).count();
+        let figures_of = |entry: &Entry| {
+            entry
+                .statement
+                .predicate
+                .get("measurements")
+                .map_or(&[][..], Json::items)
+                .iter()
+                .filter(|m| is_compute(m))
+                .count()
+        };
         let (mut k, mut n) = (0, 0);
         for entry in self.run.entries() {
             n += figures_of(entry) as u64;
@@ -81,7 +106,12 @@ impl Session<'_> {
         }
         let share = Decimal::from_f64(k as f64 / n.max(1) as f64, 9, Round::Nearest)?;
         let exact = Interval { lower: share, upper: share, level: None, method: "exact-count".to_owned() };
-        let counted = figures::measure("compute.scope_tagged", subject, share, "compute figures of the run with a scope, counted")?;
+        let counted = figures::measure(
+            "compute.scope_tagged",
+            subject,
+            share,
+            "compute figures of the run with a scope, counted",
+        )?;
         Ok(Measurement { k: Some(k), n: Some(n), interval: Some(exact), ..counted })
     }
 
@@ -95,7 +125,9 @@ impl Session<'_> {
             let files = entry.statement.predicate.get("files").map_or(&[][..], Json::items);
             let sealed: Option<Vec<_>> = files.iter().map(ledger::Sealed::from_json).collect();
             entry.statement.predicate_type == Predicate::Seal
-                && sealed.is_some_and(|sealed| ledger::differences(&self.out, &sealed, &left_out).is_ok_and(|found| found.is_empty()))
+                && sealed.is_some_and(|sealed| {
+                    ledger::differences(&self.out, &sealed, &left_out).is_ok_and(|found| found.is_empty())
+                })
         };
         if self.run.entries().last().is_some_and(is_sealed) {
             return Ok(());

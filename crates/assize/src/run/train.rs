@@ -2,7 +2,9 @@
 
 use super::{Session, data::Tokens, figures, plan, shape, shape::Shape};
 use anyhow::Context as _;
-use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject};
+use evidence::{
+    Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject,
+};
 use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
@@ -32,24 +34,26 @@ impl Session<'_> {
         let flop = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let bar = self.screen.bar("train", shape.train.steps);
         let snapshots = self.work().join(self.run.id()).join("train");
-        let outcome = train::run(&shape.train, Llama::init(&shape.model, seed)?, &corpus, Some(&snapshots), &mut |event| {
-            match event {
-                Event::Ahead { .. } => return guard.ask(flop),
-                Event::Done { step, loss_nats, .. } => {
-                    guard.done();
-                    bar.set_position(*step);
-                    bar.set_message(format!("loss {loss_nats:.3}"));
+        let outcome =
+            train::run(&shape.train, Llama::init(&shape.model, seed)?, &corpus, Some(&snapshots), &mut |event| {
+                match event {
+                    Event::Ahead { .. } => return guard.ask(flop),
+                    Event::Done { step, loss_nats, .. } => {
+                        guard.done();
+                        bar.set_position(*step);
+                        bar.set_message(format!("loss {loss_nats:.3}"));
+                    }
+                    Event::Resumed { step } => bar.set_position(*step),
+                    Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
+                    Event::Saved { .. } => {}
                 }
-                Event::Resumed { step } => bar.set_position(*step),
-                Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
-                Event::Saved { .. } => {}
-            }
-            Control::Continue
-        });
+                Control::Continue
+            });
         bar.finish_and_clear();
         match outcome? {
             Outcome::Stopped { step, reason, snapshot, .. } => {
-                let snapshot = snapshot.map(|(_, digest)| Json::map([("step", Some(step.into())), ("digest", Some(digest.into()))]));
+                let snapshot = snapshot
+                    .map(|(_, digest)| Json::map([("step", Some(step.into())), ("digest", Some(digest.into()))]));
                 self.stop(&reason, guard, snapshot)?;
                 Ok(None)
             }
@@ -112,7 +116,12 @@ impl Session<'_> {
         record.measurements.extend(spending(weights, used, guard)?);
         if let Some(share) = guard.account().share_used() {
             let share = Decimal::from_f64(share, DIGITS_MEASURED, Round::Up)?;
-            record.measurements.push(figures::measure("budget.share_used", weights, share, "spent ÷ cap, the largest")?);
+            record.measurements.push(figures::measure(
+                "budget.share_used",
+                weights,
+                share,
+                "spent ÷ cap, the largest",
+            )?);
         }
         if let Some(bytes) = meter::memory_peak() {
             let bytes = Decimal::from_u128(u128::from(bytes), Round::Nearest);
@@ -144,7 +153,12 @@ impl Session<'_> {
         let context = shape.train.context as u64;
         let window = shape::architecture(&shape.model).training(1, context);
         let tokens = flop / window * u128::from(context) * steps;
-        figures::measure("train.tokens", weights, Decimal::from_u128(tokens, Round::Nearest), "windows × positions, counted")
+        figures::measure(
+            "train.tokens",
+            weights,
+            Decimal::from_u128(tokens, Round::Nearest),
+            "windows × positions, counted",
+        )
     }
 
     fn count(&self, weights: &Subject, shape: &Shape) -> anyhow::Result<Measurement> {
@@ -170,8 +184,18 @@ impl Session<'_> {
         };
         let before: f64 = known.iter().map(|compute| compute.to_f64()).sum();
         let exactly = |number| Joules { lower: number, value: number, upper: number };
-        let sum = figures::bounded("lineage.compute", weights, exactly(own as f64 + before), "own compute and that declared for each parent")?;
-        let share = figures::bounded("lineage.modification_share", weights, exactly(own as f64 / before), "own compute ÷ that declared for the parents")?;
+        let sum = figures::bounded(
+            "lineage.compute",
+            weights,
+            exactly(own as f64 + before),
+            "own compute and that declared for each parent",
+        )?;
+        let share = figures::bounded(
+            "lineage.modification_share",
+            weights,
+            exactly(own as f64 / before),
+            "own compute ÷ that declared for the parents",
+        )?;
         found.extend([inferred(sum), inferred(share)]);
         Ok(found)
     }
@@ -216,7 +240,12 @@ fn disagreement(weights: &Subject, shape: &Shape, compute: u128) -> anyhow::Resu
     let apart = |estimate: f64| (estimate - compute as f64).abs() / compute as f64;
     let largest = apart((3 * window * n_windows) as f64).max(apart(six_n_d));
     let value = Decimal::from_f64(largest, DIGITS_MEASURED, Round::Up)?;
-    figures::measure("train.compute_disagreement", weights, value, "against the list of matrix products and 6·N·D, the larger")
+    figures::measure(
+        "train.compute_disagreement",
+        weights,
+        value,
+        "against the list of matrix products and 6·N·D, the larger",
+    )
 }
 
 pub(crate) fn difference(after: Cost, before: Cost) -> Cost {
@@ -227,7 +256,8 @@ pub(crate) fn difference(after: Cost, before: Cost) -> Cost {
 fn spending(subject: &Subject, used: Cost, guard: &Guard) -> anyhow::Result<Vec<Measurement>> {
     let seconds = used.0[1] as f64 / 1e6;
     let exactly = Joules { lower: seconds, value: seconds, upper: seconds };
-    let time = figures::bounded("train.time", subject, exactly, "monotonic clock around each step, from the budget journal")?;
+    let time =
+        figures::bounded("train.time", subject, exactly, "monotonic clock around each step, from the budget journal")?;
     // The journal books upper ends; the sensor's own bounds give the others.
     let (watts, upper) = (guard.sensor().watts(), used.0[2] as f64 / 1e6 / 3.6e6);
     let energy = match guard.sensor() {
@@ -238,7 +268,8 @@ fn spending(subject: &Subject, used: Cost, guard: &Guard) -> anyhow::Result<Vec<
     };
     let provenance = if guard.sensor().is_counter() { Provenance::Measured } else { Provenance::Inferred };
     let method = guard.sensor().method();
-    let mut rows = vec![time, Measurement { provenance, ..figures::bounded("train.energy", subject, energy, &method)? }];
+    let mut rows =
+        vec![time, Measurement { provenance, ..figures::bounded("train.energy", subject, energy, &method)? }];
     if let Some(intensity) = guard.intensity() {
         let grams = intensity.grams_per_kwh.to_f64();
         let carbon = Joules { lower: energy.lower * grams, value: energy.value * grams, upper: energy.upper * grams };
@@ -257,7 +288,8 @@ fn last_tenth(curve: &[Point]) -> anyhow::Result<Decimal> {
 /// Every so many points, the last always among them.
 fn curve_json(curve: &[Point], flop_per_step: u128) -> Json {
     let stride = curve.len().div_ceil(CURVE_POINTS).max(1);
-    let is_kept = |point: &&Point| point.step == 1 || point.step % stride as u64 == 0 || point.step == curve.len() as u64;
+    let is_kept =
+        |point: &&Point| point.step == 1 || point.step % stride as u64 == 0 || point.step == curve.len() as u64;
     let row = |point: &Point| {
         Json::map([
             ("step", Some(point.step.into())),

@@ -5,7 +5,8 @@ use std::{fs, path::Path, process::Command};
 
 /// Exit code, standard output, standard error.
 fn policy(folder: &Path, words: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_assize")).arg("policy").args(words).current_dir(folder).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_assize")).arg("policy").args(words).current_dir(folder).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
@@ -29,7 +30,10 @@ fn coverage_counts_every_rule_of_every_pack_once() {
         assert!(clauses.iter().all(|clause| !clause["reason"].as_str().unwrap().is_empty()));
     }
     let (code, text, _) = policy(here.path(), &["coverage"]);
-    assert_eq!((code, text.lines().next().unwrap()), (0, "pack              rules  measured  declared  not implemented"));
+    assert_eq!(
+        (code, text.lines().next().unwrap()),
+        (0, "pack              rules  measured  declared  not implemented")
+    );
 }
 
 #[test]
@@ -42,7 +46,10 @@ fn a_card_is_begun_tested_and_never_overwritten() {
     assert_eq!(policy(here.path(), &["lint", "house"]).1, "0 lints\n");
     let (code, out, _) = policy(here.path(), &["mutate", "house", "--json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, json["mutants"].as_u64(), json["survived"].as_array().unwrap().len()), (0, json["killed"].as_u64(), 0));
+    assert_eq!(
+        (code, json["mutants"].as_u64(), json["survived"].as_array().unwrap().len()),
+        (0, json["killed"].as_u64(), 0)
+    );
     assert!(json["mutants"].as_u64().unwrap() > 10);
 
     let (code, _, err) = policy(here.path(), &["new", "house.steps", "--fact", "train.steps", "--pack", "house"]);

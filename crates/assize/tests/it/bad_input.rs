@@ -20,7 +20,11 @@ fn a_bad_case_file_is_shown_with_its_line() {
         ("as_of = 2026-11-24", "as_of = \"soon\"", "invalid type: string \"soon\", expected a TOML datetime"),
         ("compute_flop = 1e12", "compute_flop = -1", "expected a number above zero, found `-1`"),
         ("\"../speech-writer/data/udhr\"", "\"../nowhere\"", "the corpus `../nowhere` does not exist"),
-        ("country = \"FRA\"", "country = \"France\"", "expected a country as three capital letters (ISO 3166-1 alpha-3), found `France`"),
+        (
+            "country = \"FRA\"",
+            "country = \"France\"",
+            "expected a country as three capital letters (ISO 3166-1 alpha-3), found `France`",
+        ),
         ("\"house\"]", "\"horse\"]", "no pack `horse`, neither as a folder beside the case nor among the shipped ones"),
     ] {
         let bench = Bench::new();
@@ -85,14 +89,17 @@ fn a_key_that_others_may_read_is_refused() {
 #[test]
 fn two_runs_on_one_dossier_are_kept_apart() {
     let bench = Bench::new();
-    let mut first = bench.command(&format!("run {CASE} --json")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first =
+        bench.command(&format!("run {CASE} --json")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     // The first has the lock once it has recorded anything; its pipe is read so far.
     let mut said = [0_u8; 1];
     std::io::Read::read_exact(first.stdout.as_mut().unwrap(), &mut said).unwrap();
     let second = bench.refuses(&format!("run {CASE}"));
     assert_eq!(
         second,
-        format!("error: another run holds {CASE}/dossier/.lock; wait until it has ended, or choose another folder with `--out`")
+        format!(
+            "error: another run holds {CASE}/dossier/.lock; wait until it has ended, or choose another folder with `--out`"
+        )
     );
     std::io::copy(first.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(0));

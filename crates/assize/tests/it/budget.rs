@@ -65,7 +65,8 @@ fn a_run_stops_before_its_budget_and_goes_on_after_a_raise() {
     bench.ends("run examples/first-case", 0);
     assert_eq!(bench.weights(), undisturbed.weights());
     let log = statements(&bench);
-    let raise = log.iter().find(|(kind, p)| kind == "urn:assize:resume:v0.1" && p["reason"] == "budget-raised").unwrap();
+    let raise =
+        log.iter().find(|(kind, p)| kind == "urn:assize:resume:v0.1" && p["reason"] == "budget-raised").unwrap();
     assert_eq!(number(&raise.1["budgetBefore"]["compute_flop"]), 3e9);
     assert_eq!(number(&raise.1["budgetAfter"]["compute_flop"]), 1e12);
     assert_eq!(bench.json("verify examples/first-case/dossier --json", 0)["ok"], true);

@@ -20,7 +20,14 @@ fn a_run_leaves_a_dossier_that_stands_alone() {
     let last = out.lines().last().unwrap();
     assert!(last.starts_with("dossier: ") && last.ends_with("examples/first-case/dossier/index.html"), "{last}");
     let dossier = bench.dossier();
-    for file in ["log/checkpoint", "evidence.json", "decisions.json", "index.html", "weights/model.safetensors", "weights/manifest.json"] {
+    for file in [
+        "log/checkpoint",
+        "evidence.json",
+        "decisions.json",
+        "index.html",
+        "weights/model.safetensors",
+        "weights/manifest.json",
+    ] {
         assert!(dossier.join(file).is_file(), "{file}");
     }
     let evidence: Value = serde_json::from_str(&fs::read_to_string(dossier.join("evidence.json")).unwrap()).unwrap();
@@ -87,7 +94,8 @@ fn the_same_decision_gives_the_same_bytes() {
 fn what_is_not_covered_is_listed() {
     let bench = Bench::new();
     let uncovered = bench.json("verify --uncovered --json", 0);
-    let paths: Vec<&str> = uncovered["uncovered"].as_array().unwrap().iter().map(|u| u["path"].as_str().unwrap()).collect();
+    let paths: Vec<&str> =
+        uncovered["uncovered"].as_array().unwrap().iter().map(|u| u["path"].as_str().unwrap()).collect();
     assert_eq!(paths, [".lock", ".work/"]);
 }
 

@@ -25,7 +25,8 @@ fn moments() -> Vec<f64> {
 
 /// Starts a run, kills it after `share` of `whole`, and gives the envelopes it had said were recorded.
 fn killed(bench: &Bench, after: Duration) -> Vec<String> {
-    let mut child = bench.command("run examples/first-case --json").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        bench.command("run examples/first-case --json").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -57,9 +58,11 @@ fn a_killed_run_loses_nothing_and_ends_at_the_same_weights() {
                         let path = bench.dossier().join(format!("envelopes/{envelope}.json"));
                         assert!(path.is_file(), "{envelope} was acknowledged before the kill at {share}");
                     }
-                    assert!(fs::read_dir(bench.dossier()).unwrap().all(|file| {
-                        !file.unwrap().file_name().to_string_lossy().ends_with(".unfinished")
-                    }));
+                    assert!(
+                        fs::read_dir(bench.dossier())
+                            .unwrap()
+                            .all(|file| { !file.unwrap().file_name().to_string_lossy().ends_with(".unfinished") })
+                    );
                 }
             });
         }

@@ -51,7 +51,8 @@ fn check(bench: &Bench, dossier: &PathBuf, name: &str, files: &[String], places:
         fs::write(&path, &bad).unwrap();
         let found = bench.json(&format!("verify {name} --json"), 1);
         assert_eq!(found["ok"], false);
-        let failed: Vec<&Value> = found["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
+        let failed: Vec<&Value> =
+            found["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
         let reasons: Vec<&str> = failed.iter().map(|check| check["reason"].as_str().unwrap()).collect();
         assert!(reasons.iter().any(|reason| is_named(file, reason)), "{file} at {at}: {reasons:?}");
         fs::write(&path, good).unwrap();

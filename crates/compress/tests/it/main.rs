@@ -28,7 +28,9 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 fn sorted_away(lists: &[&str], tensors: &Tensors, sparsity: f64) -> Tensors {
     let mut all: Vec<(f32, &str, usize)> = Vec::new();
     for name in lists {
-        all.extend(numbers(&tensors[*name]).into_iter().enumerate().map(|(index, weight)| (weight.abs(), *name, index)));
+        all.extend(
+            numbers(&tensors[*name]).into_iter().enumerate().map(|(index, weight)| (weight.abs(), *name, index)),
+        );
     }
     let n_zero = (sparsity * all.len() as f64).round() as usize;
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -44,7 +46,11 @@ fn sorted_away(lists: &[&str], tensors: &Tensors, sparsity: f64) -> Tensors {
 fn prunable(tensors: &Tensors) -> Vec<&str> {
     let config = prune::Config { sparsity: 0.0, scope: prune::Scope::Global };
     let (_, findings) = prune::prune(&config, tensors).unwrap();
-    tensors.keys().map(String::as_str).filter(|name| findings.per_matrix.iter().any(|(other, _, _)| other == name)).collect()
+    tensors
+        .keys()
+        .map(String::as_str)
+        .filter(|name| findings.per_matrix.iter().any(|(other, _, _)| other == name))
+        .collect()
 }
 
 fn same(a: &Tensors, b: &Tensors) {
@@ -126,7 +132,8 @@ fn block(weights: &[f32]) -> Vec<f32> {
 #[test]
 fn quantising_is_what_each_block_alone_gives() {
     let tensors = model();
-    let (quantized, findings) = quantize::quantize(&quantize::Config { format: quantize::Format::Q8_0 }, &tensors).unwrap();
+    let (quantized, findings) =
+        quantize::quantize(&quantize::Config { format: quantize::Format::Q8_0 }, &tensors).unwrap();
     let (mut n, mut largest) = (0_u64, 0.0_f64);
     for (name, tensor) in &tensors {
         let (original, restored) = (numbers(tensor), numbers(&quantized[name]));

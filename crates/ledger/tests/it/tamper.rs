@@ -35,7 +35,8 @@ fn a_flipped_bit_anywhere_is_found_and_its_file_named() {
         fs::write(&path, &bad).unwrap();
         let error = verify(dir.path()).unwrap_err().to_string();
         // A changed key shows at the first signature made with the true one.
-        let is_named = error.contains(file.as_str()) || (file.starts_with("keys/") && error.contains("log/checkpoint"))
+        let is_named = error.contains(file.as_str())
+            || (file.starts_with("keys/") && error.contains("log/checkpoint"))
             || (file.starts_with("log/tile/entries/") && (error.contains("log/tile/0/") || error.contains("entry ")));
         assert!(is_named, "{file} at {at}: {error}");
         fs::write(&path, good).unwrap();

@@ -15,7 +15,9 @@ fn a_key_that_others_may_read_is_refused() {
     let shown = path.display();
     assert_eq!(
         Key::load(&path).unwrap_err().to_string(),
-        format!("others may read the key file {shown} (mode 644); run `chmod 600 {shown}` and consider making a new key")
+        format!(
+            "others may read the key file {shown} (mode 644); run `chmod 600 {shown}` and consider making a new key"
+        )
     );
 }
 
@@ -48,7 +50,10 @@ fn a_second_writer_is_turned_away() {
     let error = Ledger::open(dir.path(), key.clone(), "test/log").unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("another run holds {}; wait until it has ended, or choose another folder with `--out`", dir.path().join(".lock").display())
+        format!(
+            "another run holds {}; wait until it has ended, or choose another folder with `--out`",
+            dir.path().join(".lock").display()
+        )
     );
     drop(first);
     Ledger::open(dir.path(), key, "test/log").unwrap();
@@ -64,5 +69,8 @@ fn another_key_and_a_broken_log_are_told_apart() {
     let text = fs::read_to_string(&checkpoint).unwrap();
     fs::write(&checkpoint, text.replace("\n1\n", "\n2\n")).unwrap();
     let Err(LedgerError::Broken { source, .. }) = Ledger::open(dir.path(), key, "test/log") else { panic!("opened") };
-    assert_eq!(source.to_string(), "log/checkpoint does not stand: the signature of `test` does not belong to the text");
+    assert_eq!(
+        source.to_string(),
+        "log/checkpoint does not stand: the signature of `test` does not belong to the text"
+    );
 }

@@ -67,7 +67,12 @@ fn a_foreign_line_is_refused_wherever_it_stands() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     let (whole, changed) = (line(flop(70), flop(0)), line(flop(70), flop(0)).replace("spent=7", "spent=1"));
-    for (text, n) in [(format!("{changed}{whole}"), 1), (format!("{whole}{changed}"), 2), (format!("{whole}\n"), 2), ("a poem\n".to_owned(), 1)] {
+    for (text, n) in [
+        (format!("{changed}{whole}"), 1),
+        (format!("{whole}{changed}"), 2),
+        (format!("{whole}\n"), 2),
+        ("a poem\n".to_owned(), 1),
+    ] {
         fs::write(&path, &text).unwrap();
         let expected = format!(
             "line {n} of the budget journal {} is not one of ours; the spending so far is unknown, so nothing is started: remove the \
@@ -97,7 +102,10 @@ fn a_unit_that_took_more_than_was_reserved_is_booked_durably_and_ends_the_block(
     let mut account = Account::open(&path, caps).unwrap();
     account.reserve(flop(10), 10).unwrap().unwrap();
     account.settle(flop(10), flop(95));
-    assert_eq!(account.reserve(flop(10), 10).unwrap().unwrap_err(), Refusal { kind: 0, cap: 100, spent: 95, asked: 10 });
+    assert_eq!(
+        account.reserve(flop(10), 10).unwrap().unwrap_err(),
+        Refusal { kind: 0, cap: 100, spent: 95, asked: 10 }
+    );
     drop(account);
     // 95 and the rest of the block, 90, which a crash books in full.
     assert_eq!(Account::open(&path, caps).unwrap().spent(), flop(185));
@@ -115,7 +123,10 @@ fn an_unknown_cost_is_never_zero() {
     );
     let mut free = Account::open(&dir.path().join("free"), Caps::default()).unwrap();
     assert_eq!(free.reserve(unknown, 3).unwrap(), Ok(()));
-    assert_eq!((capped.check(true), capped.check(false), Caps::default().check(false)), (Ok(()), Err(UnknownCarbon), Ok(())));
+    assert_eq!(
+        (capped.check(true), capped.check(false), Caps::default().check(false)),
+        (Ok(()), Err(UnknownCarbon), Ok(()))
+    );
     assert_eq!(
         UnknownCarbon.to_string(),
         "a carbon budget is set, but emissions cannot be known without a country of the intensity table: name the country, or take the \
@@ -169,7 +180,10 @@ fn threads_that_share_an_account_never_pass_its_cap() {
 
 #[test]
 fn caps_are_exact() {
-    assert_eq!(Caps::new([Some("1e14".parse().unwrap()), Some("0.5".parse().unwrap()), None, None]).0, [Some(100_000_000_000_000), Some(500_000), None, None]);
+    assert_eq!(
+        Caps::new([Some("1e14".parse().unwrap()), Some("0.5".parse().unwrap()), None, None]).0,
+        [Some(100_000_000_000_000), Some(500_000), None, None]
+    );
 }
 
 proptest! {

@@ -16,8 +16,16 @@ fn tables() -> Value {
 /// 2·3·4·8 = 192; logits 2·3·4·10 = 240.
 #[test]
 fn a_small_decoder_is_counted_as_by_hand() {
-    let model =
-        Architecture { layers: 2, width: 4, heads: 2, kv_heads: 1, head_width: 2, hidden: 8, vocabulary: 10, is_gated: true };
+    let model = Architecture {
+        layers: 2,
+        width: 4,
+        heads: 2,
+        kv_heads: 1,
+        head_width: 2,
+        hidden: 8,
+        vocabulary: 10,
+        is_gated: true,
+    };
     assert_eq!(model.forward(1, 3), 2 * (96 + 96 + 144 + 96 + 3 * 192) + 240);
     assert_eq!(model.training(5, 3), 15 * model.forward(1, 3));
     assert_eq!(model.parameters(), 2 * (16 + 8 + 8 + 16 + 3 * 32 + 8) + 40 + 4);
@@ -68,12 +76,17 @@ fn palm_utilisation_is_reproduced() {
 fn the_commissions_examples_come_out() {
     let threshold: Decimal = "1e23".parse().unwrap();
     let architecture = [
-        (3.8e9, 3.3e12, 7.5e22, Some(Crossing::No)), (6.0e8, 3.6e13, 1.3e23, Some(Crossing::Yes)), (1.54e9, 1.8e13, 1.66e23, Some(Crossing::Yes)),
-        (1.7e9, 3.6e13, 3.7e23, Some(Crossing::Yes)), (2.5e9, 1.2e13, 1.8e23, Some(Crossing::Yes)), (2.6e9, 1.0e13, 1.5e23, Some(Crossing::Yes)),
+        (3.8e9, 3.3e12, 7.5e22, Some(Crossing::No)),
+        (6.0e8, 3.6e13, 1.3e23, Some(Crossing::Yes)),
+        (1.54e9, 1.8e13, 1.66e23, Some(Crossing::Yes)),
+        (1.7e9, 3.6e13, 3.7e23, Some(Crossing::Yes)),
+        (2.5e9, 1.2e13, 1.8e23, Some(Crossing::Yes)),
+        (2.6e9, 1.0e13, 1.5e23, Some(Crossing::Yes)),
     ];
     let hardware = [(200_000.0, 3.0e14, 0.5, 1.0e23, None), (370_000.0, 9.89e14, 0.5, 6.5e23, Some(Crossing::Yes))];
     let counted = architecture.map(|(n, d, printed, crossing)| (flop::six_n_d(n, d), printed, crossing));
-    let metered = hardware.map(|(hours, peak, u, printed, crossing)| (flop::hardware(hours, peak, u), printed, crossing));
+    let metered =
+        hardware.map(|(hours, peak, u, printed, crossing)| (flop::hardware(hours, peak, u), printed, crossing));
     for (found, printed, crossing) in counted.into_iter().chain(metered) {
         assert!((found / printed - 1.0_f64).abs() <= 0.0801, "{found} against {printed}");
         let at = |number: f64, round| Decimal::from_f64(number, 15, round).unwrap();

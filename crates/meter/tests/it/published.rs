@@ -1,7 +1,10 @@
 //! Figures that others printed, and defects that others had.
 
 use evidence::{Decimal, Round, Unit};
-use meter::{Account, Architecture, Caps, Cost, Crossing, Joules, PlanInput, Quantity, flop, intensity, peak_dense_bf16, predict, score};
+use meter::{
+    Account, Architecture, Caps, Cost, Crossing, Joules, PlanInput, Quantity, flop, intensity, peak_dense_bf16,
+    predict, score,
+};
 use serde_json::Value;
 
 fn tables() -> Value {
@@ -24,7 +27,16 @@ const CHINCHILLA: [(u64, u64, u64, u64, u128, f64, f64); 6] = [
 fn chinchillas_table_is_reproduced_to_the_last_digit() {
     for (layers, width, hidden, heads, published, parameters, ratio) in CHINCHILLA {
         let head_width = width / heads;
-        let model = Architecture { layers, width, heads, kv_heads: heads, head_width, hidden, vocabulary: 32_000, is_gated: false };
+        let model = Architecture {
+            layers,
+            width,
+            heads,
+            kv_heads: heads,
+            head_width,
+            hidden,
+            vocabulary: 32_000,
+            is_gated: false,
+        };
         let counted = flop::chinchilla(&model, 2048);
         assert_eq!(counted, published);
         let found = counted as f64 / flop::six_n_d(parameters, 2048.0);
@@ -42,7 +54,8 @@ fn the_formula_agrees_with_a_list_of_matrix_products() {
         1 + (state >> 33) % most
     };
     for _ in 0..200 {
-        let (layers, kv_heads, group, head_width, hidden, vocabulary) = (next(4), next(3), next(3), next(5), next(9), next(20));
+        let (layers, kv_heads, group, head_width, hidden, vocabulary) =
+            (next(4), next(3), next(3), next(5), next(9), next(20));
         let (width, sequences, positions, is_gated) = (next(12), next(3), next(9), next(2) == 1);
         let heads = kv_heads * group;
         let model = Architecture { layers, width, heads, kv_heads, head_width, hidden, vocabulary, is_gated };
@@ -131,7 +144,8 @@ fn blooms_energy_and_carbon_are_reproduced() {
 fn whole_run_utilisations_of_published_runs_are_between_14_and_52_percent() {
     let (mut n, mut inside) = (0, 0);
     for row in runs() {
-        let (Some(parameters), Some(tokens), Some(peak), Some(hours), Some(printed)) = (row.parameters, row.tokens, row.peak, row.hours, row.utilisation)
+        let (Some(parameters), Some(tokens), Some(peak), Some(hours), Some(printed)) =
+            (row.parameters, row.tokens, row.peak, row.hours, row.utilisation)
         else {
             continue;
         };
@@ -158,7 +172,14 @@ fn runs() -> Vec<Run> {
         let cells: Vec<&str> = row.split(',').collect();
         let number = |column: usize| cells[column].parse().ok();
         let parameters = number(2).or_else(|| number(1));
-        Run { name: cells[0].to_owned(), parameters, tokens: number(3), peak: number(5), hours: number(7), utilisation: number(13) }
+        Run {
+            name: cells[0].to_owned(),
+            parameters,
+            tokens: number(3),
+            peak: number(5),
+            hours: number(7),
+            utilisation: number(13),
+        }
     })
     .collect()
 }
@@ -193,8 +214,16 @@ fn parameters_come_from_shapes_and_figures_follow_from_their_inputs() {
 }
 
 fn input<'a>(flop: u128, intensity: Option<&'a meter::Intensity>) -> PlanInput<'a> {
-    let architecture =
-        Architecture { layers: 4, width: 256, heads: 8, kv_heads: 4, head_width: 32, hidden: 688, vocabulary: 2048, is_gated: true };
+    let architecture = Architecture {
+        layers: 4,
+        width: 256,
+        heads: 8,
+        kv_heads: 4,
+        head_width: 32,
+        hidden: 688,
+        vocabulary: 2048,
+        is_gated: true,
+    };
     PlanInput {
         architecture,
         batch: 16,
@@ -227,7 +256,9 @@ fn a_prediction_is_outward_and_carbon_is_absent_without_a_country() {
     assert_eq!(shown(&with[4]), ["0.000796999111", "0.0124531111", "0.0840585001"]);
     assert!(with.iter().all(|quantity| quantity.lower <= quantity.value && quantity.value <= quantity.upper));
     assert!(with.iter().all(|quantity| quantity.method.contains("assuming ")), "every assumption is named");
-    assert!(predict(&PlanInput { flop_per_s: Joules { lower: 0.0, value: 0.0, upper: 0.0 }, ..input(1, None) }).is_err());
+    assert!(
+        predict(&PlanInput { flop_per_s: Joules { lower: 0.0, value: 0.0, upper: 0.0 }, ..input(1, None) }).is_err()
+    );
 }
 
 /// Weights 3,426,560 × (weights, two gradients, two moments) × 4 bytes; a layer keeps 2,048 tokens × (30 · 256 + 6 · 688 + 8 · 128 · 4)
@@ -244,9 +275,17 @@ fn memory_follows_its_formula() {
 #[test]
 fn a_prediction_is_scored_by_width_and_distance() {
     let of = |text: &str| text.parse::<Decimal>().unwrap();
-    let predicted =
-        Quantity { name: "time", value: of("15"), lower: of("10"), upper: of("20"), unit: Unit::Second, method: String::new() };
-    for (measured, is_inside, expected) in [("10", true, "10"), ("20", true, "10"), ("22", false, "50"), ("8", false, "50")] {
+    let predicted = Quantity {
+        name: "time",
+        value: of("15"),
+        lower: of("10"),
+        upper: of("20"),
+        unit: Unit::Second,
+        method: String::new(),
+    };
+    for (measured, is_inside, expected) in
+        [("10", true, "10"), ("20", true, "10"), ("22", false, "50"), ("8", false, "50")]
+    {
         let found = score(&predicted, of(measured)).unwrap();
         assert_eq!((found.is_inside, found.interval_score), (is_inside, of(expected)), "{measured}");
     }

@@ -86,7 +86,9 @@ impl<'a> Parts<'a> {
             "gelu" => Act::GeluErf,
             "relu" => Act::Relu,
             _ => {
-                return Err(self.config.unexpected(member, "`silu`, `gelu`, `gelu_new`, `gelu_pytorch_tanh` or `relu`"));
+                return Err(self
+                    .config
+                    .unexpected(member, "`silu`, `gelu`, `gelu_new`, `gelu_pytorch_tanh` or `relu`"));
             }
         })
     }

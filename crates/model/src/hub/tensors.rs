@@ -261,7 +261,9 @@ fn changed(tensor: Tensor, change: Change) -> candle_core::Result<Tensor> {
         Change::None => Ok(tensor),
         Change::LessOne => tensor.affine(1.0, -1.0),
         Change::Transpose => tensor.t()?.contiguous(),
-        Change::Separate { heads } if heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) && rows > 0 => {
+        Change::Separate { heads }
+            if heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) && rows > 0 =>
+        {
             by(heads, rows / heads / 2)
         }
         Change::Separate { heads } => candle_core::bail!("expected rows of {heads} heads, found {rows}"),

@@ -25,10 +25,7 @@ fn a_limit_that_does_not_hold_is_named_with_what_was_found() {
         assert_eq!(config.validate().unwrap_err().to_string(), message);
     }
     let error = Llama::init(&Config { heads: 3, ..base }, 1).unwrap_err();
-    assert_eq!(
-        chain(&error),
-        "the configuration cannot be computed: expected `heads` to divide `width` = 32, found 3"
-    );
+    assert_eq!(chain(&error), "the configuration cannot be computed: expected `heads` to divide `width` = 32, found 3");
 }
 
 #[test]

@@ -61,7 +61,8 @@ fn candle_reads_the_same_tensors_with_rotary_rows_interleaved() {
         }
         assert_eq!(bits(&found), bits(&expected), "{gguf_name}");
     }
-    let token = |id: usize| content.metadata["tokenizer.ggml.tokens"].to_vec().unwrap()[id].to_string().unwrap().clone();
+    let token =
+        |id: usize| content.metadata["tokenizer.ggml.tokens"].to_vec().unwrap()[id].to_string().unwrap().clone();
     assert_eq!((token(0), token(1), token(302)), ("<|endoftext|>".to_owned(), "!".to_owned(), "[PAD302]".to_owned()));
     let kind = |id: usize| content.metadata["tokenizer.ggml.token_type"].to_vec().unwrap()[id].to_i32().unwrap();
     assert_eq!((kind(0), kind(1), kind(302)), (3, 1, 5));
@@ -174,12 +175,15 @@ fn damage_is_named_with_its_place() {
         (
             position(b"general.architecture") + 20 + 12,
             b"gemma",
-            format!("`m.gguf`, byte 8: expected the metadata `general.architecture` to be `llama`, found `gemma`{REMEDY}"),
+            format!(
+                "`m.gguf`, byte 8: expected the metadata `general.architecture` to be `llama`, found `gemma`{REMEDY}"
+            ),
         ),
         (
             heads,
             &[3],
-            "`m.gguf`: the configuration cannot be computed: expected `heads` to divide `width` = 32, found 3".to_owned(),
+            "`m.gguf`: the configuration cannot be computed: expected `heads` to divide `width` = 32, found 3"
+                .to_owned(),
         ),
         (
             shape,

@@ -22,7 +22,10 @@ fn fixture() -> Fixture {
     Fixture {
         config: Config::from_json(&document["config"].to_string()).unwrap(),
         tensors: weights::load(&folder.join("tiny_llama.safetensors")).unwrap(),
-        rows: rows(&document["tokens"]).into_iter().map(|row| row.into_iter().map(|token| token as u32).collect()).collect(),
+        rows: rows(&document["tokens"])
+            .into_iter()
+            .map(|row| row.into_iter().map(|token| token as u32).collect())
+            .collect(),
         logits: document["logits"].as_array().unwrap().iter().flat_map(rows).flatten().collect(),
     }
 }
@@ -68,7 +71,8 @@ fn gradients_agree_with_finite_differences_for_every_tensor() {
 
     let mut largest: f64 = 0.0;
     for (name, tensor) in &tensors {
-        let gradient = gradients.get(llama.parameters()[name].as_tensor()).unwrap_or_else(|| panic!("no gradient of {name}"));
+        let gradient =
+            gradients.get(llama.parameters()[name].as_tensor()).unwrap_or_else(|| panic!("no gradient of {name}"));
         let gradient = values(gradient);
         let original = values(tensor);
         for index in (0..original.len()).step_by(original.len().div_ceil(7)) {
@@ -86,7 +90,10 @@ fn gradients_agree_with_finite_differences_for_every_tensor() {
                 let ((above, up), (below, down)) = (at(h), at(-h));
                 (above - below) / (up - down)
             };
-            for h in [0.002, 0.005, 0.01] { let e = (4.0 * slope(h) - slope(2.0*h)) / 3.0; eprint!("{h} {:.5} ", e - f64::from(gradient[index])); }
+            for h in [0.002, 0.005, 0.01] {
+                let e = (4.0 * slope(h) - slope(2.0 * h)) / 3.0;
+                eprint!("{h} {:.5} ", e - f64::from(gradient[index]));
+            }
             eprintln!("{name} {}", gradient[index]);
             let expected = (4.0 * slope(0.005) - slope(0.01)) / 3.0;
             let found = f64::from(gradient[index]);

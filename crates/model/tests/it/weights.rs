@@ -81,8 +81,7 @@ fn a_flipped_bit_anywhere_is_found_by_the_digest_and_named_with_both() {
     }
 }
 
-const REMEDY: &str =
-    "; the file is damaged or incomplete: take it again from where it came, or from the last snapshot";
+const REMEDY: &str = "; the file is damaged or incomplete: take it again from where it came, or from the last snapshot";
 
 #[test]
 fn a_truncated_file_is_refused_at_every_length() {
@@ -94,10 +93,14 @@ fn a_truncated_file_is_refused_at_every_length() {
     for length in 0..bytes.len() {
         let message = verdict(&bytes[..length]);
         let expected = if length < 8 {
-            format!("`w.safetensors`, byte 0: expected the 8 bytes of the header's length, found a file of {length} bytes")
+            format!(
+                "`w.safetensors`, byte 0: expected the 8 bytes of the header's length, found a file of {length} bytes"
+            )
         } else if length < 8 + header {
             let rest = length - 8;
-            format!("`w.safetensors`, byte 8: expected a header of {header} bytes, found {rest} bytes to the end of the file")
+            format!(
+                "`w.safetensors`, byte 8: expected a header of {header} bytes, found {rest} bytes to the end of the file"
+            )
         } else {
             let (data, rest) = (8 + header, length - 8 - header);
             format!(

@@ -19,6 +19,8 @@ fn the_card_itself_is_good() {
     assert_eq!(problems(CARD), "no problem");
 }
 
+// A case reads as one row; the formatter would give every word a line of its own.
+#[rustfmt::skip]
 #[test]
 fn the_file_and_its_fields() {
     check(&[("schema    = 1\n", "schema    = \n")], r#"error[toml]: the card cannot be read
@@ -85,131 +87,208 @@ error[field-value]: rule `house.refuse`
 
 #[test]
 fn what_this_version_does_not_decide() {
-    check(&[("kind      = \"assess\"", "kind      = \"enforce\"\nstreaming = \"buffer\"")], r#"error[unsupported]: rule `house.refuse`
+    check(
+        &[("kind      = \"assess\"", "kind      = \"enforce\"\nstreaming = \"buffer\"")],
+        r#"error[unsupported]: rule `house.refuse`
   ┌─ house/refuse.toml:4:13
 4 │ kind      = "enforce"
   │             ^^^^^^^^^ `enforce` cards are decided per request by the gateway, which is not part of this version
-  = hint: leave the card out of the pack, or write an `assess` card over evidence"#);
-    check(&[("\n[[cite]]", "check = { rego = \"x.rego\" }\n[[cite]]")], r#"error[unsupported]: rule `house.refuse`
+  = hint: leave the card out of the pack, or write an `assess` card over evidence"#,
+    );
+    check(
+        &[("\n[[cite]]", "check = { rego = \"x.rego\" }\n[[cite]]")],
+        r#"error[unsupported]: rule `house.refuse`
    ┌─ house/refuse.toml:12:9
 12 │ check = { rego = "x.rego" }
    │         ^^^^^^^^^^^^^^^^^^^ `[check]` with Rego is not part of this version
-   = hint: write the two conditions `pass_when` and `fail_when`"#);
+   = hint: write the two conditions `pass_when` and `fail_when`"#,
+    );
 }
 
 #[test]
 fn dates() {
-    check(&[("until  = 2027-01-01", "until  = 2026-01-01")], r#"error[dates-reversed]: rule `house.refuse`
+    check(
+        &[("until  = 2027-01-01", "until  = 2026-01-01")],
+        r#"error[dates-reversed]: rule `house.refuse`
    ┌─ house/refuse.toml:21:10
 21 │ until  = 2026-01-01
    │          ^^^^^^^^^^ expected a day after 2026-01-01, found 2026-01-01
-   = hint: `until` is the first day out of force"#);
-    check(&[("until  = 2027-01-01", "until  = \"2027-01-01\"")], r#"error[field-type]: rule `house.refuse`
+   = hint: `until` is the first day out of force"#,
+    );
+    check(
+        &[("until  = 2027-01-01", "until  = \"2027-01-01\"")],
+        r#"error[field-type]: rule `house.refuse`
    ┌─ house/refuse.toml:21:10
 21 │ until  = "2027-01-01"
    │          ^^^^^^^^^^^^ expected a date, found string
-   = hint: write it without quotation marks: `2026-08-02`"#);
-    check(&[("from   = 2026-01-01", "from   = 2026-01-01T00:00:00Z")], r#"error[field-type]: rule `house.refuse`
+   = hint: write it without quotation marks: `2026-08-02`"#,
+    );
+    check(
+        &[("from   = 2026-01-01", "from   = 2026-01-01T00:00:00Z")],
+        r#"error[field-type]: rule `house.refuse`
    ┌─ house/refuse.toml:20:10
 20 │ from   = 2026-01-01T00:00:00Z
    │          ^^^^^^^^^^^^^^^^^^^^ expected a date, found datetime
-   = hint: write it without quotation marks: `2026-08-02`"#);
-    check(&[("until  = 2027-01-01", "grace  = [{ until = 2025-12-31, source = \"x\" }]")], r#"error[dates-reversed]: rule `house.refuse`
+   = hint: write it without quotation marks: `2026-08-02`"#,
+    );
+    check(
+        &[("until  = 2027-01-01", "grace  = [{ until = 2025-12-31, source = \"x\" }]")],
+        r#"error[dates-reversed]: rule `house.refuse`
    ┌─ house/refuse.toml:21:21
 21 │ grace  = [{ until = 2025-12-31, source = "x" }]
    │                     ^^^^^^^^^^ expected a day after 2026-01-01, found 2025-12-31
-   = hint: `until` is the first day out of force"#);
+   = hint: `until` is the first day out of force"#,
+    );
 }
 
 #[test]
 fn facts_and_needs() {
-    check(&[("'refusal_bank.lower95", "'refusal_banc.lower95")], r#"error[unknown-fact]: rule `house.refuse`
+    check(
+        &[("'refusal_bank.lower95", "'refusal_banc.lower95")],
+        r#"error[unknown-fact]: rule `house.refuse`
   ┌─ house/refuse.toml:9:14
 9 │ pass_when = 'refusal_banc.lower95 >= 0.95'
   │              ^^^^^^^^^^^^^^^^^^^^ no fact `refusal_banc` in the catalogue
-  = hint: did you mean `refusal_bank`?"#);
-    check(&[("refusal_bank.lower95", "refusal_bank.lower")], r#"error[unknown-fact-field]: rule `house.refuse`
+  = hint: did you mean `refusal_bank`?"#,
+    );
+    check(
+        &[("refusal_bank.lower95", "refusal_bank.lower")],
+        r#"error[unknown-fact-field]: rule `house.refuse`
   ┌─ house/refuse.toml:9:14
 9 │ pass_when = 'refusal_bank.lower >= 0.95'
   │              ^^^^^^^^^^^^^^^^^^ a proportion has no field `lower`
-  = hint: it has `k`, `n`, `value`, `lower95`, `upper95`"#);
-    check(&[("refusal_bank.lower95 >=", "refusal_bank >=")], r#"error[unknown-fact-field]: rule `house.refuse`
+  = hint: it has `k`, `n`, `value`, `lower95`, `upper95`"#,
+    );
+    check(
+        &[("refusal_bank.lower95 >=", "refusal_bank >=")],
+        r#"error[unknown-fact-field]: rule `house.refuse`
   ┌─ house/refuse.toml:9:14
 9 │ pass_when = 'refusal_bank >= 0.95'
   │              ^^^^^^^^^^^^ `refusal_bank` is a proportion; expected one of its fields
-  = hint: it has `k`, `n`, `value`, `lower95`, `upper95`"#);
-    check(&[("system.jurisdictions", "system.jurisdiction")], r#"error[unknown-fact]: rule `house.refuse`
+  = hint: it has `k`, `n`, `value`, `lower95`, `upper95`"#,
+    );
+    check(
+        &[("system.jurisdictions", "system.jurisdiction")],
+        r#"error[unknown-fact]: rule `house.refuse`
   ┌─ house/refuse.toml:8:22
 8 │ applies   = '"CN" in system.jurisdiction'
   │                      ^^^^^^^^^^^^^^^^^^^ no member `jurisdiction` of `system`
-  = hint: did you mean `jurisdictions`?"#);
-    check(&[("\"proportion\"", "\"count\"")], r#"error[fact-mismatch]: rule `house.refuse`
+  = hint: did you mean `jurisdictions`?"#,
+    );
+    check(
+        &[("\"proportion\"", "\"count\"")],
+        r#"error[fact-mismatch]: rule `house.refuse`
    ┌─ house/refuse.toml:27:18
 27 │ type           = "count"
-   │                  ^^^^^^^ expected the type `proportion` of the catalogue, found `count`"#);
-    check(&[("\"model\"\nmin_n", "\"run\"\nmin_n")], r#"error[fact-mismatch]: rule `house.refuse`
+   │                  ^^^^^^^ expected the type `proportion` of the catalogue, found `count`"#,
+    );
+    check(
+        &[("\"model\"\nmin_n", "\"run\"\nmin_n")],
+        r#"error[fact-mismatch]: rule `house.refuse`
    ┌─ house/refuse.toml:28:18
 28 │ subject        = "run"
-   │                  ^^^^^ expected the subject `model` of the catalogue, found `run`"#);
-    check(&[("min_provenance = \"measured\"", "min_provenance = \"certain\"")], r#"error[field-value]: rule `house.refuse`
+   │                  ^^^^^ expected the subject `model` of the catalogue, found `run`"#,
+    );
+    check(
+        &[("min_provenance = \"measured\"", "min_provenance = \"certain\"")],
+        r#"error[field-value]: rule `house.refuse`
    ┌─ house/refuse.toml:31:18
 31 │ min_provenance = "certain"
-   │                  ^^^^^^^^^ expected `declared`, `inferred`, `measured` or `independent`, found `certain`"#);
-    check(&[("min_n          = 500", "min_n          = -1")], r#"error[field-value]: rule `house.refuse`
+   │                  ^^^^^^^^^ expected `declared`, `inferred`, `measured` or `independent`, found `certain`"#,
+    );
+    check(
+        &[("min_n          = 500", "min_n          = -1")],
+        r#"error[field-value]: rule `house.refuse`
    ┌─ house/refuse.toml:29:18
 29 │ min_n          = -1
-   │                  ^^ expected a number that is not negative, found `-1`"#);
-    check(&[("level = 0.95", "level = 0.95, sides = 3")], r#"error[field-value]: rule `house.refuse`
+   │                  ^^ expected a number that is not negative, found `-1`"#,
+    );
+    check(
+        &[("level = 0.95", "level = 0.95, sides = 3")],
+        r#"error[field-value]: rule `house.refuse`
    ┌─ house/refuse.toml:32:70
 32 │ interval       = { method = "clopper-pearson", level = 0.95, sides = 3 }
-   │                                                                      ^ expected 1 or 2 sides, found 3"#);
-    check(&[("[[needs]]", "[[needs]]\nfact = \"refusal_bank\"\ntype = \"proportion\"\n[[needs]]")], r#"error[duplicate]: rule `house.refuse`
+   │                                                                      ^ expected 1 or 2 sides, found 3"#,
+    );
+    check(
+        &[("[[needs]]", "[[needs]]\nfact = \"refusal_bank\"\ntype = \"proportion\"\n[[needs]]")],
+        r#"error[duplicate]: rule `house.refuse`
    ┌─ house/refuse.toml:28:1
 28 │ [[needs]]
-   │ ^^^^^^^^^ the fact `refusal_bank` is needed twice"#);
+   │ ^^^^^^^^^ the fact `refusal_bank` is needed twice"#,
+    );
 }
 
 #[test]
 fn conditions() {
-    check(&[(">= 0.95'", ">= 0.95 and true'")], r#"error[syntax]: rule `house.refuse`
+    check(
+        &[(">= 0.95'", ">= 0.95 and true'")],
+        r#"error[syntax]: rule `house.refuse`
   ┌─ house/refuse.toml:9:43
 9 │ pass_when = 'refusal_bank.lower95 >= 0.95 and true'
-  │                                           ^^^ expected an operator or the end, found `and`"#);
-    check(&[("'refusal_bank.lower95 >= 0.95'", "\"\"\"\nrefusal_bank.n >= 500\n&& refusal_bank.lower95 >= 1\"\"\"")], r#"error[type]: rule `house.refuse`
+  │                                           ^^^ expected an operator or the end, found `and`"#,
+    );
+    check(
+        &[("'refusal_bank.lower95 >= 0.95'", "\"\"\"\nrefusal_bank.n >= 500\n&& refusal_bank.lower95 >= 1\"\"\"")],
+        r#"error[type]: rule `house.refuse`
    ┌─ house/refuse.toml:11:28
 11 │ && refusal_bank.lower95 >= 1"""
    │                            ^ expected decimal beside `>=`, found int
-   = hint: a decimal field is compared with a decimal: write `1.0`"#);
-    check(&[("'refusal_bank.lower95 >= 0.95'", "\"refusal_bank.lower95 >= 0.95 && \\\"x\\\" == 1\"")], r#"error[type]: rule `house.refuse`
+   = hint: a decimal field is compared with a decimal: write `1.0`"#,
+    );
+    check(
+        &[("'refusal_bank.lower95 >= 0.95'", "\"refusal_bank.lower95 >= 0.95 && \\\"x\\\" == 1\"")],
+        r#"error[type]: rule `house.refuse`
   ┌─ house/refuse.toml:9:13
 9 │ pass_when = "refusal_bank.lower95 >= 0.95 && \"x\" == 1"
-  │             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected text beside `==`, found int"#);
-    check(&[("'refusal_bank.upper95 < 0.95'", "'!has(refusal_bank.value)'")], r#"error[has]: rule `house.refuse`
+  │             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected text beside `==`, found int"#,
+    );
+    check(
+        &[("'refusal_bank.upper95 < 0.95'", "'!has(refusal_bank.value)'")],
+        r#"error[has]: rule `house.refuse`
    ┌─ house/refuse.toml:10:15
 10 │ fail_when = '!has(refusal_bank.value)'
    │               ^^^^^^^^^^^^^^^^^^^^^^^ `has` may stand only in `pass_when`, un-negated
-   = hint: elsewhere it would let missing evidence decide; leave it out: a missing fact is `missing`"#);
-    check(&[("pass_when = 'refusal_bank.lower95 >= 0.95'\n", "")], r#"error[missing-field]: rule `house.refuse`
+   = hint: elsewhere it would let missing evidence decide; leave it out: a missing fact is `missing`"#,
+    );
+    check(
+        &[("pass_when = 'refusal_bank.lower95 >= 0.95'\n", "")],
+        r#"error[missing-field]: rule `house.refuse`
   ┌─ house/refuse.toml:1:1
 1 │ schema    = 1
-  │ ^ expected the field `pass_when`"#);
-    check(&[("pass_when = 'refusal_bank.lower95 >= 0.95'\nfail_when = 'refusal_bank.upper95 < 0.95'\n", "pass_when = true\n")], r#"error[field-type]: rule `house.refuse`
+  │ ^ expected the field `pass_when`"#,
+    );
+    check(
+        &[(
+            "pass_when = 'refusal_bank.lower95 >= 0.95'\nfail_when = 'refusal_bank.upper95 < 0.95'\n",
+            "pass_when = true\n",
+        )],
+        r#"error[field-type]: rule `house.refuse`
   ┌─ house/refuse.toml:9:13
 9 │ pass_when = true
-  │             ^^^^ expected an expression in quotation marks, found boolean"#);
+  │             ^^^^ expected an expression in quotation marks, found boolean"#,
+    );
 }
 
 #[test]
 fn tests_of_cards() {
-    check_test("as_of = 2026-11-23\nexpect = \"passed\"\n", r#"error[field-value]: rule `house.refuse`
+    check_test(
+        "as_of = 2026-11-23\nexpect = \"passed\"\n",
+        r#"error[field-value]: rule `house.refuse`
    ┌─ house/refuse.toml:35:10
 35 │ expect = "passed"
-   │          ^^^^^^^^ expected `pass`, `fail`, `insufficient-evidence`, `not-applicable`, `not-in-force`, `awaiting-person` or `error`, found `passed`"#);
-    check_test("as_of = 2026-11-23\nexpect = \"fail\"\nbecause = \"between-bounds\"\n", r#"error[field-value]: rule `house.refuse`
+   │          ^^^^^^^^ expected `pass`, `fail`, `insufficient-evidence`, `not-applicable`, `not-in-force`, `awaiting-person` or `error`, found `passed`"#,
+    );
+    check_test(
+        "as_of = 2026-11-23\nexpect = \"fail\"\nbecause = \"between-bounds\"\n",
+        r#"error[field-value]: rule `house.refuse`
    ┌─ house/refuse.toml:36:11
 36 │ because = "between-bounds"
-   │           ^^^^^^^^^^^^^^^^ expected `fails` or `answered-no`, found `between-bounds`"#);
-    check_test("as_of = 2026-11-23\nexpect = \"fail\"\nsystem = { jurisdictions = \"CN\", rolle = \"provider\" }\n", r#"error[field-type]: rule `house.refuse`
+   │           ^^^^^^^^^^^^^^^^ expected `fails` or `answered-no`, found `between-bounds`"#,
+    );
+    check_test(
+        "as_of = 2026-11-23\nexpect = \"fail\"\nsystem = { jurisdictions = \"CN\", rolle = \"provider\" }\n",
+        r#"error[field-type]: rule `house.refuse`
    ┌─ house/refuse.toml:36:28
 36 │ system = { jurisdictions = "CN", rolle = "provider" }
    │                            ^^^^ expected a list, found string
@@ -218,8 +297,11 @@ error[unknown-fact]: rule `house.refuse`
    ┌─ house/refuse.toml:36:34
 36 │ system = { jurisdictions = "CN", rolle = "provider" }
    │                                  ^^^^^ no member `rolle` of `system`
-   = hint: did you mean `role`?"#);
-    check_test("as_of = 2026-11-23\nexpect = \"fail\"\ngiven = { refusal_bank = { value = 0.5, lower = 0.4 }, refusal.bank = { value = 1 } }\n", r#"error[unknown-field]: rule `house.refuse`
+   = hint: did you mean `role`?"#,
+    );
+    check_test(
+        "as_of = 2026-11-23\nexpect = \"fail\"\ngiven = { refusal_bank = { value = 0.5, lower = 0.4 }, refusal.bank = { value = 1 } }\n",
+        r#"error[unknown-field]: rule `house.refuse`
    ┌─ house/refuse.toml:36:41
 36 │ given = { refusal_bank = { value = 0.5, lower = 0.4 }, refusal.bank = { value = 1 } }
    │                                         ^^^^^ unknown field `lower` in `[[tests.given]]`
@@ -227,8 +309,11 @@ error[unknown-fact]: rule `house.refuse`
 error[unknown-fact]: rule `house.refuse`
    ┌─ house/refuse.toml:36:56
 36 │ given = { refusal_bank = { value = 0.5, lower = 0.4 }, refusal.bank = { value = 1 } }
-   │                                                        ^^^^^^^ no fact `refusal` in the catalogue"#);
-    check_test("as_of = 2026-11-23\nexpect = \"fail\"\ngiven = { refusal_bank = { value = 0.12345678901234567, n = 1.5 } }\n", r#"error[field-value]: rule `house.refuse`
+   │                                                        ^^^^^^^ no fact `refusal` in the catalogue"#,
+    );
+    check_test(
+        "as_of = 2026-11-23\nexpect = \"fail\"\ngiven = { refusal_bank = { value = 0.12345678901234567, n = 1.5 } }\n",
+        r#"error[field-value]: rule `house.refuse`
    ┌─ house/refuse.toml:36:36
 36 │ given = { refusal_bank = { value = 0.12345678901234567, n = 1.5 } }
    │                                    ^^^^^^^^^^^^^^^^^^^ expected at most 15 significant digits, found `0.12345678901234567`
@@ -236,7 +321,8 @@ error[unknown-fact]: rule `house.refuse`
 error[field-type]: rule `house.refuse`
    ┌─ house/refuse.toml:36:61
 36 │ given = { refusal_bank = { value = 0.12345678901234567, n = 1.5 } }
-   │                                                             ^^^ expected an integer, found float"#);
+   │                                                             ^^^ expected an integer, found float"#,
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What parses, what does not and why, and what the rest comes to.
 
-use policy::expr::{Expr, Fault, Leaf, Operand, Place, Scalar, Source, Truth, Type, Unresolved, Value, parse_timestamp};
+use policy::expr::{
+    Expr, Fault, Leaf, Operand, Place, Scalar, Source, Truth, Type, Unresolved, Value, parse_timestamp,
+};
 
 const NAMES: [(&str, Type); 14] = [
     ("t", Type::BOOL),
@@ -70,22 +72,63 @@ fn and_or_not_are_four_valued() {
 #[test]
 fn atoms_come_to_what_cel_says() {
     let table = [
-        ("a.int == 7", 't'), ("a.int != 7", 'f'), ("-8 < a.int", 't'), ("a.int < 7", 'f'), ("a.int <= 7", 't'), ("7 > a.int", 'f'),
-        ("a.decimal >= 0.95", 't'), ("a.decimal > 9.5e-1", 'f'), ("a.decimal < 0.950000000000001", 't'), ("a.decimal == 0.950", 't'),
-        ("a.text.startsWith(\"naïve\")", 't'), ("a.text.endsWith('据')", 't'), ("a.text.contains(\"x\")", 'f'), ("size(a.text) == 8", 't'),
-        ("a.text < \"naj\"", 'f'), ("a.text == \"na\\u00efve \\u6570\\u636e\"", 't'),
-        ("\"EU\" in a.list", 't'), ("\"KR\" in a.list", 'f'), ("\"KR\" in []", 'f'), ("a.int in [1, 7]", 't'), ("size(a.list) == 2", 't'),
-        ("a.list.exists(x, x == \"CN\")", 't'), ("a.list.all(x, x == \"CN\")", 'f'), ("a.ints.exists(x, x > 0)", 'f'), ("a.ints.all(x, x > 0)", 't'),
-        ("a.list.exists(x, none.int > 0 || x == \"CN\")", 't'), ("a.list.all(x, none.int > 0)", '-'), ("a.list.all(x, x == \"CN\" && bad.int > 0)", 'f'),
-        ("a.time == timestamp(\"2026-08-02T02:00:00+02:00\")", 't'), ("a.time - a.span < a.time", 't'), ("a.span + a.time > a.time", 't'),
-        ("a.time - timestamp(\"2026-08-01T00:00:00Z\") == duration(\"24h\")", 't'), ("a.span + a.span - duration(\"60m\") == a.span", 't'),
-        ("a.time - timestamp(\"0001-01-01T00:00:00Z\") > a.span", '?'), ("a.time + duration(\"2562047h\") > a.time", 't'),
-        ("timestamp(\"9999-12-30T00:00:00Z\") + duration(\"48h\") > a.time", '?'), ("duration(\"2562047h\") + a.span > a.span", '?'),
-        ("none.int > 0", '-'), ("bad.int > 0", '?'), ("none.int > bad.int", '?'), ("size(none.list) > 0", '-'), ("\"EU\" in none.list", '-'),
-        ("none.list.exists(x, true)", '-'), ("none.list.all(x, false)", '-'),
-        ("has(a.int)", 't'), ("has(none.int)", 'f'), ("has(bad.int)", '?'), ("has(none.int) || t", 't'),
-        ("t == f", 'f'), ("t != f", 't'), ("m == m", '-'), ("!t == f", 't'), ("!!t", 't'),
-        ("t || f && f", 't'), ("(t || f) && f", 'f'), ("f && f || t", 't'), ("a.int\n\t== 7", 't'),
+        ("a.int == 7", 't'),
+        ("a.int != 7", 'f'),
+        ("-8 < a.int", 't'),
+        ("a.int < 7", 'f'),
+        ("a.int <= 7", 't'),
+        ("7 > a.int", 'f'),
+        ("a.decimal >= 0.95", 't'),
+        ("a.decimal > 9.5e-1", 'f'),
+        ("a.decimal < 0.950000000000001", 't'),
+        ("a.decimal == 0.950", 't'),
+        ("a.text.startsWith(\"naïve\")", 't'),
+        ("a.text.endsWith('据')", 't'),
+        ("a.text.contains(\"x\")", 'f'),
+        ("size(a.text) == 8", 't'),
+        ("a.text < \"naj\"", 'f'),
+        ("a.text == \"na\\u00efve \\u6570\\u636e\"", 't'),
+        ("\"EU\" in a.list", 't'),
+        ("\"KR\" in a.list", 'f'),
+        ("\"KR\" in []", 'f'),
+        ("a.int in [1, 7]", 't'),
+        ("size(a.list) == 2", 't'),
+        ("a.list.exists(x, x == \"CN\")", 't'),
+        ("a.list.all(x, x == \"CN\")", 'f'),
+        ("a.ints.exists(x, x > 0)", 'f'),
+        ("a.ints.all(x, x > 0)", 't'),
+        ("a.list.exists(x, none.int > 0 || x == \"CN\")", 't'),
+        ("a.list.all(x, none.int > 0)", '-'),
+        ("a.list.all(x, x == \"CN\" && bad.int > 0)", 'f'),
+        ("a.time == timestamp(\"2026-08-02T02:00:00+02:00\")", 't'),
+        ("a.time - a.span < a.time", 't'),
+        ("a.span + a.time > a.time", 't'),
+        ("a.time - timestamp(\"2026-08-01T00:00:00Z\") == duration(\"24h\")", 't'),
+        ("a.span + a.span - duration(\"60m\") == a.span", 't'),
+        ("a.time - timestamp(\"0001-01-01T00:00:00Z\") > a.span", '?'),
+        ("a.time + duration(\"2562047h\") > a.time", 't'),
+        ("timestamp(\"9999-12-30T00:00:00Z\") + duration(\"48h\") > a.time", '?'),
+        ("duration(\"2562047h\") + a.span > a.span", '?'),
+        ("none.int > 0", '-'),
+        ("bad.int > 0", '?'),
+        ("none.int > bad.int", '?'),
+        ("size(none.list) > 0", '-'),
+        ("\"EU\" in none.list", '-'),
+        ("none.list.exists(x, true)", '-'),
+        ("none.list.all(x, false)", '-'),
+        ("has(a.int)", 't'),
+        ("has(none.int)", 'f'),
+        ("has(bad.int)", '?'),
+        ("has(none.int) || t", 't'),
+        ("t == f", 'f'),
+        ("t != f", 't'),
+        ("m == m", '-'),
+        ("!t == f", 't'),
+        ("!!t", 't'),
+        ("t || f && f", 't'),
+        ("(t || f) && f", 'f'),
+        ("f && f || t", 't'),
+        ("a.int\n\t== 7", 't'),
     ];
     for (text, expected) in table {
         let expected = match expected {
@@ -105,6 +148,8 @@ fn refused(text: &str) -> String {
     format!("{}: {} @ `{place}`{hint}", error.code, error.message)
 }
 
+// A case reads as one row; the formatter would give every word a line of its own.
+#[rustfmt::skip]
 #[test]
 fn what_is_not_a_condition_is_refused_with_its_place() {
     let table = [
@@ -174,7 +219,10 @@ fn limits_are_held() {
     let nested = |n: usize| format!("{}t{}", "(".repeat(n), ")".repeat(n));
     assert!(Expr::compile(&nested(15), Place::Elsewhere, &resolve).is_ok());
     assert_eq!(refused(&nested(16)).split(" @").next(), Some("limit: expected at most 16 levels of nesting"));
-    assert_eq!(refused(&format!("{}t", "!".repeat(40))).split(" @").next(), Some("limit: expected at most 16 levels of nesting"));
+    assert_eq!(
+        refused(&format!("{}t", "!".repeat(40))).split(" @").next(),
+        Some("limit: expected at most 16 levels of nesting")
+    );
     let long = format!("a.text == \"{}\"", "x".repeat(2048));
     assert_eq!(refused(&long).split(" @").next(), Some("limit: expected at most 2048 bytes, found 2060"));
 }

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bad_cards;
-mod calendar;
 mod bad_packs;
+mod calendar;
 mod calendar_other;
 mod crosswalk;
 mod decisions;

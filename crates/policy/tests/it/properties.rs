@@ -347,15 +347,31 @@ fn any_waiver(dice: &mut Dice) -> Waiver {
     Waiver {
         rule: dice.of(&["rule.0", "rule.0", "rule.0", "rule.1", "rule.2"]).to_owned(),
         from_version: Version(1, 0, 0),
-        below_version: dice.of(&[Version(2, 0, 0), Version(2, 0, 0), Version(2, 0, 0), Version(1, 0, 1), Version(1, 0, 0)]),
+        below_version: dice.of(&[
+            Version(2, 0, 0),
+            Version(2, 0, 0),
+            Version(2, 0, 0),
+            Version(1, 0, 1),
+            Version(1, 0, 0),
+        ]),
         scope: dice.of(&["s", "s", "s", "s", "another"]).to_owned(),
         subject: dice.of(&[None, None, None, Some(Digest::of(b"s")), Some(Digest::of(b"t"))]),
         reason: dice.of(&["r", "r", "r", "r", ""]).to_owned(),
         compensating: "c".to_owned(),
         author: "ana".to_owned(),
-        approvers: dice.of(&[["ben", "chen"], ["ben", "chen"], ["ben", "chen"], ["ben", "chen"], ["ben", "ana"]]).map(str::to_owned).to_vec(),
+        approvers: dice
+            .of(&[["ben", "chen"], ["ben", "chen"], ["ben", "chen"], ["ben", "chen"], ["ben", "ana"]])
+            .map(str::to_owned)
+            .to_vec(),
         granted: date(2026, 11, 1),
-        expires: dice.of(&[date(2027, 11, 1), date(2027, 11, 1), date(2026, 11, 24), date(2026, 11, 24), date(2026, 11, 23), date(2027, 11, 2)]),
+        expires: dice.of(&[
+            date(2027, 11, 1),
+            date(2027, 11, 1),
+            date(2026, 11, 24),
+            date(2026, 11, 24),
+            date(2026, 11, 23),
+            date(2027, 11, 2),
+        ]),
     }
 }
 

@@ -30,7 +30,9 @@ fn a_waiver_lets_through_and_the_verdict_stays() {
     assert_eq!((said(&decision.verdicts[0]).as_str(), decision.effect), (expected, Effect::Allow));
     assert_eq!(decision.idle_waivers, []);
     let json = decision.to_json().canonical();
-    assert!(json.contains(r#""verdict":"waived(insufficient-evidence)","version":"1.2.0","waiver":{"approvers":["ben","chen"]"#));
+    assert!(json.contains(
+        r#""verdict":"waived(insufficient-evidence)","version":"1.2.0","waiver":{"approvers":["ben","chen"]"#
+    ));
     let facts = facts(&[bank("0.87", "0.9", "0.925")]);
     let decision = decide(&rules, None, &system(), &facts, DAY);
     assert_eq!((decision.verdicts[0].name().as_str(), decision.effect), ("waived(fail)", Effect::Allow));
@@ -49,8 +51,14 @@ fn a_waiver_that_does_nothing_is_a_finding() {
         ),
         (&|w| w.expires = DAY, "it holds from 2026-11-01 to the day before 2026-11-23"),
         (&|w| w.granted = date(2026, 11, 24), "it holds from 2026-11-24 to the day before 2027-01-01"),
-        (&|w| w.approvers = vec!["ana".to_owned(), "ben".to_owned(), "ben ".to_owned()], "expected two approvers who are not the author, found 1"),
-        (&|w| w.expires = date(2027, 11, 2), "expected an expiry from 1 to 365 days after 2026-11-01, found 2027-11-02"),
+        (
+            &|w| w.approvers = vec!["ana".to_owned(), "ben".to_owned(), "ben ".to_owned()],
+            "expected two approvers who are not the author, found 1",
+        ),
+        (
+            &|w| w.expires = date(2027, 11, 2),
+            "expected an expiry from 1 to 365 days after 2026-11-01, found 2027-11-02",
+        ),
         (&|w| w.compensating = " ".to_owned(), "expected a compensating control, found nothing"),
     ];
     for (change, expected) in table {

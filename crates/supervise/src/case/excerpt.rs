@@ -24,7 +24,8 @@ impl CaseError {
         let excerpt = text.get(line_start..).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
         let room = (excerpt.chars().count() + 1).saturating_sub(column).max(1);
-        let width = text.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count().clamp(1, room);
+        let width =
+            text.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count().clamp(1, room);
         let line = before.matches('\n').count() + 1;
         Self { file: file.display().to_string(), line, column, message, hint, excerpt, width }
     }

@@ -115,7 +115,8 @@ impl Reader<'_> {
             let error = &errors[0];
             // The place is given as line and column in characters; a span is in bytes.
             let line: usize = self.text.split_inclusive('\n').take(error.line - 1).map(str::len).sum();
-            let bytes = |from: usize, n: usize| error.source.chars().skip(from).take(n).map(char::len_utf8).sum::<usize>();
+            let bytes =
+                |from: usize, n: usize| error.source.chars().skip(from).take(n).map(char::len_utf8).sum::<usize>();
             let start = line + bytes(0, error.column - 1);
             let span = start..start + bytes(error.column - 1, error.width);
             self.complain(span, error.message.clone(), error.hint.clone().unwrap_or_default())
@@ -131,12 +132,7 @@ impl Reader<'_> {
         Err(self.complain(text.span(), message, ""))
     }
 
-    fn one_of(
-        &self,
-        what: &str,
-        text: Option<Spanned<String>>,
-        allowed: &[&str],
-    ) -> Result<Option<Value>, CaseError> {
+    fn one_of(&self, what: &str, text: Option<Spanned<String>>, allowed: &[&str]) -> Result<Option<Value>, CaseError> {
         text.map(|text| self.known(what, &text, allowed).map(Value::Text)).transpose()
     }
 
@@ -158,14 +154,19 @@ impl Reader<'_> {
         let mut keys: Vec<VerifyingKey> = Vec::new();
         for line in lines {
             let hint = "`assize key` prints the line of a key";
-            let key = VerifyingKey::parse(line.get_ref()).map_err(|error| self.complain(line.span(), error.to_string(), hint))?;
+            let key = VerifyingKey::parse(line.get_ref())
+                .map_err(|error| self.complain(line.span(), error.to_string(), hint))?;
             if let Some(held) = keys.iter().find(|held| held.bytes() == key.bytes()) {
                 let message = format!("the key of the {what} `{}` is already that of `{}`", key.name(), held.name());
                 return Err(self.complain(line.span(), message, "two names do not make two people of one key"));
             }
             if keys.iter().any(|held| held.name() == key.name()) {
                 let message = format!("two keys have the name `{}`", key.name());
-                return Err(self.complain(line.span(), message, "make a key of another name with `assize key --name NAME --key FILE`"));
+                return Err(self.complain(
+                    line.span(),
+                    message,
+                    "make a key of another name with `assize key --name NAME --key FILE`",
+                ));
             }
             keys.push(key);
         }
@@ -267,7 +268,9 @@ impl Reader<'_> {
             held_out: train.held_out.map_or(Ok(0.1), |share| self.within("a share", &share, 0.0, 1.0))?,
             learning_rate: self.within("a learning rate", &train.optimizer.learning_rate, 0.0, 100.0)?,
             optimizer: self.optimizer(&train.optimizer)?,
-            schedule: train.schedule.map_or(Ok(Schedule::Cosine { warmup: 0.05, floor: 0.1 }), |s| self.schedule(&s))?,
+            schedule: train
+                .schedule
+                .map_or(Ok(Schedule::Cosine { warmup: 0.05, floor: 0.1 }), |s| self.schedule(&s))?,
             clip_norm: train.clip_norm.map(|norm| self.within("a norm", &norm, 0.0, f64::INFINITY)).transpose()?,
             l1: penalty.l1.unwrap_or(0.0),
             l2: penalty.l2.unwrap_or(0.0),
@@ -377,7 +380,8 @@ impl Reader<'_> {
     }
 
     fn declared(&self, metric: &Metric, value: &Spanned<toml::Value>) -> Result<Declared, CaseError> {
-        let texts = |items: &[toml::Value]| items.iter().map(|i| i.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+        let texts =
+            |items: &[toml::Value]| items.iter().map(|i| i.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
         let declared = match (metric.kind, value.get_ref()) {
             (Kind::Flag, toml::Value::Boolean(flag)) => Some(Declared::Flag(*flag)),
             // That there is a document is shown by the document; that there is none can only be said.
@@ -399,7 +403,8 @@ impl Reader<'_> {
             _ => None,
         };
         declared.ok_or_else(|| {
-            let message = format!("expected a {} for `{}`, found {}", metric.kind.name(), metric.id, value.get_ref().type_str());
+            let message =
+                format!("expected a {} for `{}`, found {}", metric.kind.name(), metric.id, value.get_ref().type_str());
             self.complain(value.span(), message, "docs/metrics.md says what each fact holds")
         })
     }

@@ -25,16 +25,56 @@ fn every_complaint_has_its_place() {
     let train = "[train]\ntokens = 10\noptimizer = { name = \"adamw\", learning_rate = 1e-3 }\n";
     for (text, line, column, message) in [
         ("[system]\nname = \"a\"\n".to_owned(), 1, 1, "missing field `policy`"),
-        (format!("{GOOD}[budget]\nenergy = 1\n"), 6, 1, "unknown field `energy`, expected one of `compute_flop`, `time_s`, `energy_kwh`, `carbon_gco2e`"),
+        (
+            format!("{GOOD}[budget]\nenergy = 1\n"),
+            6,
+            1,
+            "unknown field `energy`, expected one of `compute_flop`, `time_s`, `energy_kwh`, `carbon_gco2e`",
+        ),
         (format!("{GOOD}[budget]\ntime_s = 0\n"), 6, 10, "expected a number above zero, found `0`"),
-        (format!("{GOOD}[site]\ncountry = \"FR\"\n"), 6, 11, "expected a country as three capital letters (ISO 3166-1 alpha-3), found `FR`"),
-        (format!("{GOOD}{train}schedule = {{ name = \"cosine\", warmup = 2.0 }}\n"), 8, 21, "expected `warmup` and `floor` as shares from 0 to 1, found 2 and 0"),
-        (format!("{GOOD}{}", train.replace("adamw", "adamx")), 7, 22, "expected a optimizer, one of `adamw`, `sgd`, `gradient-descent`, found `adamx`"),
-        (format!("{GOOD}{declare}made = 2026-11-24\nexpires = 2026-11-24\n"), 10, 11, "the declaration expires on 2026-11-24, not after it was made on 2026-11-24"),
-        (format!("{GOOD}{}made = 2026-11-24\nexpires = 2027-11-24\n", declare.replace("manipulation", "nothing")), 6, 8, "no fact `practice.nothing` in the catalogue"),
-        (format!("{GOOD}{}made = 2026-11-24\nexpires = 2027-11-24\n", declare.replace("false", "3")), 7, 9, "expected a flag for `practice.manipulation`, found integer"),
+        (
+            format!("{GOOD}[site]\ncountry = \"FR\"\n"),
+            6,
+            11,
+            "expected a country as three capital letters (ISO 3166-1 alpha-3), found `FR`",
+        ),
+        (
+            format!("{GOOD}{train}schedule = {{ name = \"cosine\", warmup = 2.0 }}\n"),
+            8,
+            21,
+            "expected `warmup` and `floor` as shares from 0 to 1, found 2 and 0",
+        ),
+        (
+            format!("{GOOD}{}", train.replace("adamw", "adamx")),
+            7,
+            22,
+            "expected a optimizer, one of `adamw`, `sgd`, `gradient-descent`, found `adamx`",
+        ),
+        (
+            format!("{GOOD}{declare}made = 2026-11-24\nexpires = 2026-11-24\n"),
+            10,
+            11,
+            "the declaration expires on 2026-11-24, not after it was made on 2026-11-24",
+        ),
+        (
+            format!("{GOOD}{}made = 2026-11-24\nexpires = 2027-11-24\n", declare.replace("manipulation", "nothing")),
+            6,
+            8,
+            "no fact `practice.nothing` in the catalogue",
+        ),
+        (
+            format!("{GOOD}{}made = 2026-11-24\nexpires = 2027-11-24\n", declare.replace("false", "3")),
+            7,
+            9,
+            "expected a flag for `practice.manipulation`, found integer",
+        ),
         (format!("{GOOD}[[evaluate]]\nsuite = \"k-fold\"\nfolds = 1\n"), 7, 9, "expected at least 2 folds, found `1`"),
-        (format!("{GOOD}[compress]\nprune = {{ method = \"magnitude\", sparsity = 1.5 }}\n"), 6, 44, "expected a sparsity between 0 and 1, both excluded, found `1.5`"),
+        (
+            format!("{GOOD}[compress]\nprune = {{ method = \"magnitude\", sparsity = 1.5 }}\n"),
+            6,
+            44,
+            "expected a sparsity between 0 and 1, both excluded, found `1.5`",
+        ),
     ] {
         assert_eq!(complaint(&text), (line, column, message.to_owned()), "{text}");
     }

@@ -13,11 +13,23 @@ fn settings_outside_their_range_are_refused() {
         (Config { batch: 0, ..config(1) }, "expected a context and a batch of at least 1, found 32 and 0"),
         (Config { keep_snapshots: 0, ..config(1) }, "expected `keep_snapshots` to be at least 1, found 0"),
         (Config { learning_rate: 0.0, ..config(1) }, "expected `learning_rate` to be a finite number above 0, found 0"),
-        (Config { learning_rate: f64::NAN, ..config(1) }, "expected `learning_rate` to be a finite number above 0, found NaN"),
+        (
+            Config { learning_rate: f64::NAN, ..config(1) },
+            "expected `learning_rate` to be a finite number above 0, found NaN",
+        ),
         (Config { clip_norm: Some(-1.0), ..config(1) }, "expected `clip_norm` to be a finite number above 0, found -1"),
-        (Config { penalty: Penalty { l1: -0.1, l2: 0.0 }, ..config(1) }, "expected `l1` to be a finite number of at least 0, found -0.1"),
-        (Config { optimizer: Optimizer::Sgd { momentum: 1.0 }, ..config(1) }, "expected `momentum` to be at least 0 and below 1, found 1"),
-        (Config { optimizer: adam(-0.5, 1e-8), ..config(1) }, "expected `beta1` to be at least 0 and below 1, found -0.5"),
+        (
+            Config { penalty: Penalty { l1: -0.1, l2: 0.0 }, ..config(1) },
+            "expected `l1` to be a finite number of at least 0, found -0.1",
+        ),
+        (
+            Config { optimizer: Optimizer::Sgd { momentum: 1.0 }, ..config(1) },
+            "expected `momentum` to be at least 0 and below 1, found 1",
+        ),
+        (
+            Config { optimizer: adam(-0.5, 1e-8), ..config(1) },
+            "expected `beta1` to be at least 0 and below 1, found -0.5",
+        ),
         (Config { optimizer: adam(0.9, 0.0), ..config(1) }, "expected `eps` to be a finite number above 0, found 0"),
         (
             Config { schedule: Schedule { decay: Decay::Linear, warmup_steps: 0, min_ratio: 1.5 }, ..config(1) },

@@ -36,7 +36,8 @@ fn a_killed_run_ends_with_the_same_weights() {
         assert_eq!(seen.lines[..2], ["resumed 10", "ahead 11"]);
         assert_eq!(digest(&resumed), digest(&straight));
         assert_eq!(resumed.curve, straight.curve);
-        let ((straight_path, straight_file), (resumed_path, resumed_file)) = (straight.snapshot.unwrap(), resumed.snapshot.unwrap());
+        let ((straight_path, straight_file), (resumed_path, resumed_file)) =
+            (straight.snapshot.unwrap(), resumed.snapshot.unwrap());
         assert_eq!((resumed_file, weights_file(&resumed_path)), (straight_file, weights_file(&straight_path)));
     }
 }
@@ -140,7 +141,11 @@ fn a_warning_does_not_stop() {
     let mut n_events = 0;
     let mut observe = |event: &Event<'_>| {
         n_events += 1;
-        if matches!(event, Event::Done { step: 3, .. }) { Control::Stop("late".to_owned()) } else { Control::Warn("hm".to_owned()) }
+        if matches!(event, Event::Done { step: 3, .. }) {
+            Control::Stop("late".to_owned())
+        } else {
+            Control::Warn("hm".to_owned())
+        }
     };
     let outcome = train::run(&config, first(), &corpus(), None, &mut observe).unwrap();
     assert!(matches!(outcome, Outcome::Finished(_)));

@@ -82,7 +82,11 @@ pub(crate) fn undisturbed(config: &Config, dir: Option<&Path>) -> (Trained, Seen
 }
 
 /// A run that is stopped at the first event for which `at` holds.
-pub(crate) fn stopped(config: &Config, dir: Option<&Path>, at: impl Fn(&Event<'_>) -> bool) -> (u64, Option<(PathBuf, Digest)>, Seen) {
+pub(crate) fn stopped(
+    config: &Config,
+    dir: Option<&Path>,
+    at: impl Fn(&Event<'_>) -> bool,
+) -> (u64, Option<(PathBuf, Digest)>, Seen) {
     let mut seen = Seen::default();
     let mut observe = |event: &Event<'_>| {
         seen.take(event);

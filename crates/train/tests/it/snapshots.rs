@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use train::Config;
 
 fn standing(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort_unstable();
     names
 }
@@ -15,9 +16,15 @@ fn the_last_two_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let (_, seen) = undisturbed(&config(17), Some(dir.path()));
     assert_eq!(standing(dir.path()), ["step-00000015", "step-00000017"]);
-    assert_eq!(standing(&dir.path().join("step-00000017")), ["model.safetensors", "optimizer.safetensors", "state.json"]);
+    assert_eq!(
+        standing(&dir.path().join("step-00000017")),
+        ["model.safetensors", "optimizer.safetensors", "state.json"]
+    );
     let saved: Vec<&String> = seen.lines.iter().filter(|line| line.starts_with("saved")).collect();
-    assert_eq!(saved, ["saved 5 step-00000005", "saved 10 step-00000010", "saved 15 step-00000015", "saved 17 step-00000017"]);
+    assert_eq!(
+        saved,
+        ["saved 5 step-00000005", "saved 10 step-00000010", "saved 15 step-00000015", "saved 17 step-00000017"]
+    );
 }
 
 #[test]

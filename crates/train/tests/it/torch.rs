@@ -37,10 +37,14 @@ fn optimisers_agree_with_pytorch_over_fifty_steps() {
             gradient.add(&parameters, &[objective.backward().unwrap()]).unwrap();
             state.step(&parameters, &gradient, learning_rate, 1.0, step).unwrap();
             for (name, expected) in run["after"][step.to_string()].as_object().into_iter().flatten() {
-                let (expected, found) = (numbers(expected), parameters[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                let (expected, found) =
+                    (numbers(expected), parameters[name].flatten_all().unwrap().to_vec1::<f32>().unwrap());
                 let largest = expected.iter().fold(0_f32, |max, w| max.max(w.abs()));
                 for (found, expected) in found.iter().zip(&expected) {
-                    assert!((found - expected).abs() <= 1e-6 * largest, "{optimizer:?} {step} {name}: {found} {expected}");
+                    assert!(
+                        (found - expected).abs() <= 1e-6 * largest,
+                        "{optimizer:?} {step} {name}: {found} {expected}"
+                    );
                 }
             }
         }
@@ -61,15 +65,20 @@ fn the_first_twenty_steps_agree_with_a_pytorch_transcript() {
     }
 
     let fixture: Value = serde_json::from_str(include_str!("../fixtures/torch_transcript.json")).unwrap();
-    assert_eq!(fixture["first_weights"], problem["first_weights"], "the fixture is of other first weights: make it anew");
+    assert_eq!(
+        fixture["first_weights"], problem["first_weights"],
+        "the fixture is of other first weights: make it anew"
+    );
     assert_eq!(fixture["batches"], problem["digest"], "the fixture is of other batches: make it anew");
     let mut n_compared = 0;
     let mut observe = |event: &Event<'_>| {
         if let Event::Done { step, loss_nats, learning_rate, gradient_norm, .. } = event {
             let expected = |key: &str| fixture["steps"][*step as usize - 1][key].as_f64().unwrap();
-            for (key, found, tolerance) in
-                [("loss", loss_nats, 1e-5), ("gradient_norm", gradient_norm, 1e-5), ("learning_rate", learning_rate, 1e-12)]
-            {
+            for (key, found, tolerance) in [
+                ("loss", loss_nats, 1e-5),
+                ("gradient_norm", gradient_norm, 1e-5),
+                ("learning_rate", learning_rate, 1e-12),
+            ] {
                 let difference = (found / expected(key) - 1.0).abs();
                 assert!(difference < tolerance, "{key} of step {step}: relative difference {difference:e}");
             }
