@@ -11,9 +11,9 @@ use std::{fmt, str::FromStr};
 pub const SCHEMA: i64 = 1;
 
 /// The fields of the card itself: what a stray key inside another table is checked against.
-pub(crate) const FIELDS: [&str; 18] = [
+pub(crate) const FIELDS: [&str; 22] = [
     "schema", "id", "version", "kind", "title", "severity", "owner", "remedy", "gates", "applies", "pass_when", "fail_when",
-    "cite", "force", "needs", "maps", "tests", "check",
+    "cite", "force", "needs", "maps", "tests", "check", "on", "on_error", "streaming", "oblige",
 ];
 
 /// How a rule is answered.

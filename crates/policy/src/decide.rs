@@ -1,6 +1,7 @@
 //! The decision, pure: rules, system, facts and a day give the same bytes each time.
 
 use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
+use crate::enforce::EnforceCard;
 use crate::expr::{Expr, Leaf, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
 use crate::pack::Pack;
@@ -26,6 +27,11 @@ impl Rules {
     /// All cards with their packs, in the order of the packs.
     pub fn cards(&self) -> impl Iterator<Item = (&Pack, Mode, &Card)> {
         self.packs.iter().flat_map(|(pack, mode)| pack.cards().iter().map(move |card| (pack, *mode, card)))
+    }
+
+    /// All cards that are decided per request, with their packs, in the order of the packs.
+    pub fn enforce_cards(&self) -> impl Iterator<Item = (&Pack, Mode, &EnforceCard)> {
+        self.packs.iter().flat_map(|(pack, mode)| pack.enforce_cards().iter().map(move |card| (pack, *mode, card)))
     }
 }
 
@@ -109,7 +115,7 @@ impl<'a> View<'a> {
     pub(crate) fn operand(&self, leaf: &Leaf) -> Operand<'a> {
         match leaf.source {
             Source::System(name) => self.system.operand(name),
-            Source::Variable => Operand::Missing,
+            Source::Request(_) | Source::Variable => Operand::Missing,
             Source::Fact(metric, field) => {
                 let is_unmet = self.unmet.iter().any(|unmet| unmet.fact == metric.id);
                 let fact = self.facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, self.as_of));
@@ -145,7 +151,7 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
         };
     }
     let inner = answered(&view, applies);
-    match in_force(&view) {
+    match in_force(&card.windows, as_of, &|leaf| view.operand(leaf)) {
         Ok(()) => inner,
         Err(reason) => Finding {
             outcome: Outcome::NotInForce,
@@ -265,25 +271,26 @@ fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
 }
 
 /// `Err` with the reason when no window holds. A window whose `when` is missing is taken, a grace is not.
-fn in_force(view: &View<'_>) -> Result<(), Reason> {
-    let truth = |when: &'_ Option<Expr>| match when {
-        None => Truth::True,
-        Some(when) => when.evaluate(&|leaf| view.operand(leaf)),
-    };
-    let taken: Vec<&Window> = view.card.windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
+pub(crate) fn in_force<'a>(
+    windows: &'a [Window],
+    as_of: Date,
+    value_of: &dyn Fn(&Leaf) -> Operand<'a>,
+) -> Result<(), Reason> {
+    let truth = |when: &'a Option<Expr>| when.as_ref().map_or(Truth::True, |when| when.evaluate(value_of));
+    let taken: Vec<&'a Window> = windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
     let mut reason = None;
     for window in &taken {
-        if view.as_of < window.from || window.until.is_some_and(|until| view.as_of >= until) {
+        if as_of < window.from || window.until.is_some_and(|until| as_of >= until) {
             continue;
         }
-        let is_running = |grace: &&crate::card::Grace| view.as_of < grace.until && truth(&grace.when) == Truth::True;
+        let is_running = |grace: &&'a crate::card::Grace| as_of < grace.until && truth(&grace.when) == Truth::True;
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
             None => return Ok(()),
             Some(grace) => reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source))),
         }
     }
     let zone = |window: &Window| window.tz.as_ref().map(|tz| format!(", {tz}")).unwrap_or_default();
-    let next = taken.iter().filter(|window| window.from > view.as_of).min_by_key(|window| window.from);
+    let next = taken.iter().filter(|window| window.from > as_of).min_by_key(|window| window.from);
     let last = taken.iter().filter_map(|window| Some((window.until?, window))).max_by_key(|(until, _)| *until);
     Err(match (reason, next, last) {
         (Some(grace), _, _) => grace,

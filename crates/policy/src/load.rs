@@ -1,20 +1,30 @@
 //! TOML card → compiled card, or every problem of its file.
 
+mod enforce;
+
 use crate::card::{
     Card, CardKind, CardTest, Cite, Confirmed, Grace, IntervalNeed, Mapping, Need, SCHEMA, Severity, Stage, Version, Window,
 };
+use crate::enforce::EnforceCard;
 use crate::expr::{Expr, Place};
 use crate::facts::{self, Fact, System, system_member};
 use crate::problem::{CardError, nearest};
 use crate::verdict::{Outcome, REASONS};
-use crate::wire::{self, Entry, FILE_MAX, Reader, Table};
+use crate::wire::{self, Entry, FILE_MAX, Reader, Scope, Table};
 use evidence::{Decimal, Digest, Kind, Metric, Provenance, metric};
 use jiff::{Timestamp, civil::Date};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
+
+/// A card of either kind.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    Card(Box<Card>),
+    Enforce(Box<EnforceCard>),
+}
 
 /// Compiles one card file.
-pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
-    let mut reader = Reader { file, text, errors: Vec::new() };
+pub(crate) fn card(file: &str, text: &str) -> Result<Loaded, Vec<CardError>> {
+    let mut reader = Reader { file, text, errors: Vec::new(), scope: Scope::Facts };
     if text.len() > FILE_MAX {
         reader.error(0..0, "limit", format!("expected at most {FILE_MAX} bytes, found {}", text.len()));
         return Err(reader.errors);
@@ -28,14 +38,7 @@ pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
     };
     let mut table = Table::new("", document.get_ref(), 0..0);
     let id = id(&mut reader, &mut table);
-    let card = match refused_kind(&mut reader, &mut table) {
-        true => None,
-        false => {
-            let card = members(&mut reader, &mut table, id.clone());
-            table.finish(&mut reader);
-            card
-        }
-    };
+    let card = any_kind(&mut reader, table, id.clone());
     match card.filter(|_| reader.errors.is_empty()) {
         Some(card) => Ok(card),
         None => {
@@ -45,6 +48,21 @@ pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
             Err(once_each(reader.errors))
         }
     }
+}
+
+fn any_kind(reader: &mut Reader<'_>, mut table: Table<'_>, id: Option<String>) -> Option<Loaded> {
+    if refuses_check(reader, &mut table) {
+        return None;
+    }
+    let is_enforce = table.peek("kind").is_some_and(|kind| kind.value.as_str() == Some("enforce"));
+    let card = if is_enforce {
+        table.take("kind");
+        enforce::members(reader, &mut table, id).map(|card| Loaded::Enforce(Box::new(card)))
+    } else {
+        members(reader, &mut table, id).map(|card| Loaded::Card(Box::new(card)))
+    };
+    table.finish(reader);
+    card
 }
 
 /// An unknown fact is named where it first stands, not in every test again.
@@ -70,33 +88,30 @@ fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
     Some(id)
 }
 
-/// Cards of later versions are refused as a whole, so that their other fields make no noise.
-fn refused_kind(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
-    let n_before = reader.errors.len();
-    if let Some(check) = table.take("check") {
-        let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this version");
-        error.hint = Some("write the two conditions `pass_when` and `fail_when`".to_owned());
-    }
-    let is_enforce = |value: &DeValue<'_>| value.as_str() == Some("enforce");
-    if let Some(kind) = table.peek("kind").filter(|kind| is_enforce(kind.value)) {
-        let message = "`enforce` cards are decided per request by the gateway, which is not part of this version";
-        let error = reader.error(kind.span(), "unsupported", message);
-        error.hint = Some("leave the card out of the pack, or write an `assess` card over evidence".to_owned());
-    }
-    reader.errors.len() > n_before
+/// `[check]` is refused as a whole, so that the card's other fields make no noise.
+fn refuses_check(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
+    let Some(check) = table.take("check") else { return false };
+    let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this version");
+    error.hint = Some("write the two conditions `pass_when` and `fail_when`".to_owned());
+    true
 }
 
-fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<Card> {
+/// The plain fields that every card has.
+struct Header {
+    version: Version,
+    title: String,
+    severity: Severity,
+    owner: String,
+    remedy: String,
+}
+
+fn header(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Header> {
     let schema = table.need(reader, "schema");
     if let Some(found) = reader.int(schema).filter(|schema| *schema != SCHEMA) {
         let span = schema.map_or(0..0, |entry| entry.span());
         reader.error(span, "field-value", format!("expected schema {SCHEMA}, found {found}"));
     }
     let version = version(reader, table);
-    let kind = table.need(reader, "kind");
-    let kind = reader.choice(kind, &["assess", "attest"], |name| {
-        [CardKind::Assess, CardKind::Attest].into_iter().find(|kind| kind.name() == name)
-    });
     let mut sentence = |reader: &mut Reader<'_>, key| {
         let entry = table.need(reader, key);
         reader.sentence(entry)
@@ -104,6 +119,15 @@ fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -
     let [title, owner, remedy] = ["title", "owner", "remedy"].map(|key| sentence(reader, key));
     let severity = table.need(reader, "severity");
     let severity = reader.choice(severity, &Severity::NAMES, Severity::from_name);
+    Some(Header { version: version?, title: title?, severity: severity?, owner: owner?, remedy: remedy? })
+}
+
+fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<Card> {
+    let header = header(reader, table);
+    let kind = table.need(reader, "kind");
+    let kind = reader.choice(kind, &["assess", "attest", "enforce"], |name| {
+        [CardKind::Assess, CardKind::Attest].into_iter().find(|kind| kind.name() == name)
+    });
     let gates = gates(reader, table);
     let cites = cites(reader, table);
     let windows = windows(reader, table);
@@ -113,16 +137,17 @@ fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -
     let tests = tests(reader, table, &needs);
     let (conditions, lines) = conditions?;
     let [applies, pass_when, fail_when] = conditions;
+    let header = header?;
     Some(Card {
         file: reader.file.to_owned(),
         digest: Digest::of(reader.text.as_bytes()),
         id: id?,
-        version: version?,
+        version: header.version,
         kind: kind?,
-        title: title?,
-        severity: severity?,
-        owner: owner?,
-        remedy: remedy?,
+        title: header.title,
+        severity: header.severity,
+        owner: header.owner,
+        remedy: header.remedy,
         gates,
         applies,
         pass_when,
@@ -339,10 +364,7 @@ fn conditions(
     let applies = table.need(reader, "applies");
     let pass = table.take("pass_when");
     let fail = table.take("fail_when");
-    let line = |entry: Option<Entry<'_>>, reader: &Reader<'_>| {
-        entry.map_or(1, |entry| reader.text[..entry.span().start].matches('\n').count() + 1)
-    };
-    let lines = [line(applies, reader), line(pass, reader), line(fail, reader)];
+    let lines = [line_of(reader, applies), line_of(reader, pass), line_of(reader, fail)];
     let applies = reader.condition(applies, Place::Elsewhere);
     let (pass, fail) = match (kind?, pass, fail) {
         (CardKind::Attest, None, None) => answered(reader, needs)?,
@@ -361,6 +383,11 @@ fn conditions(
         }
     };
     Some(([applies?, pass, fail], lines))
+}
+
+/// From 1; 1 for what is not written.
+fn line_of(reader: &Reader<'_>, entry: Option<Entry<'_>>) -> usize {
+    entry.map_or(1, |entry| reader.text[..entry.span().start].matches('\n').count() + 1)
 }
 
 /// The conditions of an `attest` card that writes none: every answer is there, and no answer is `no`.

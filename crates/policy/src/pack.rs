@@ -1,7 +1,8 @@
 //! A pack: the cards of one folder, compiled together.
 
 use crate::card::Card;
-use crate::load;
+use crate::enforce::EnforceCard;
+use crate::load::{self, Loaded};
 use crate::problem::CardError;
 use evidence::{Digest, Json};
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ const FILES_MAX: usize = 2048;
 pub struct Pack {
     name: String,
     cards: Vec<Card>,
+    enforce_cards: Vec<EnforceCard>,
     digest: Digest,
 }
 
@@ -23,21 +25,23 @@ impl Pack {
     /// # Errors
     /// Every problem of every file, sorted by file and place.
     pub fn compile(name: &str, files: &[(String, String)]) -> Result<Self, Vec<CardError>> {
-        let (mut cards, mut errors) = (Vec::new(), Vec::new());
+        let (mut cards, mut enforce_cards, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         if let Some((path, text)) = files.get(FILES_MAX) {
             let message = format!("expected at most {FILES_MAX} cards in a pack, found {}", files.len());
             return Err(vec![CardError::at(path, text, 0..0, "limit", message)]);
         }
         for (path, text) in files {
             match load::card(path, text) {
-                Ok(card) => cards.push(card),
+                Ok(Loaded::Card(card)) => cards.push(*card),
+                Ok(Loaded::Enforce(card)) => enforce_cards.push(*card),
                 Err(problems) => errors.extend(problems),
             }
         }
-        errors.extend(duplicates(&cards));
+        errors.extend(duplicates(&cards, &enforce_cards));
         if errors.is_empty() {
             cards.sort_by(|a, b| a.id.cmp(&b.id));
-            return Ok(Self { name: name.to_owned(), cards, digest: digest(files) });
+            enforce_cards.sort_by(|a, b| a.id.cmp(&b.id));
+            return Ok(Self { name: name.to_owned(), cards, enforce_cards, digest: digest(files) });
         }
         errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         Err(errors)
@@ -48,9 +52,16 @@ impl Pack {
         &self.name
     }
 
+    /// The cards that are decided over evidence or by a person.
     #[must_use]
     pub fn cards(&self) -> &[Card] {
         &self.cards
+    }
+
+    /// The cards that are decided per request.
+    #[must_use]
+    pub fn enforce_cards(&self) -> &[EnforceCard] {
+        &self.enforce_cards
     }
 
     /// SHA-256 of the canonical list of paths and digests, sorted by path.
@@ -68,18 +79,20 @@ fn digest(files: &[(String, String)]) -> Digest {
     Digest::of(Json::List(sorted.into_iter().map(entry).collect()).canonical().as_bytes())
 }
 
-fn duplicates(cards: &[Card]) -> Vec<CardError> {
+fn duplicates(cards: &[Card], enforce_cards: &[EnforceCard]) -> Vec<CardError> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     let mut errors = Vec::new();
-    for card in cards {
-        if let Some(other) = first.get(card.id.as_str()) {
-            let at = card.text.find(&card.id).unwrap_or(0);
-            let message = format!("the id `{}` is already that of {other}", card.id);
-            let mut error = CardError::at(&card.file, &card.text, at..at + card.id.len(), "duplicate", message);
-            error.rule.clone_from(&card.id);
+    let plain = cards.iter().map(|card| (&card.id, &card.file, card.text()));
+    let enforced = enforce_cards.iter().map(|card| (&card.id, &card.file, card.text()));
+    for (id, file, text) in plain.chain(enforced) {
+        if let Some(other) = first.get(id.as_str()) {
+            let at = text.find(id).unwrap_or(0);
+            let message = format!("the id `{id}` is already that of {other}");
+            let mut error = CardError::at(file, text, at..at + id.len(), "duplicate", message);
+            error.rule.clone_from(id);
             errors.push(error.hint("two cards never share an id: the later reading of a clause is a new version"));
         } else {
-            first.insert(&card.id, &card.file);
+            first.insert(id, file);
         }
     }
     errors

@@ -5,7 +5,7 @@ use evidence::Decimal;
 use std::cmp::Ordering;
 
 /// The four values of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truth {
     True,
     False,
@@ -214,7 +214,8 @@ fn ordering(a: Operand<'_>, b: Operand<'_>) -> Option<Ordering> {
     }
 }
 
-fn compare<'a>(comparison: Comparison, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> {
+/// A comparison as the evaluator makes it.
+pub(crate) fn compare<'a>(comparison: Comparison, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> {
     if let Some(answer) = strict(a, b) {
         return answer;
     }
