@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", folder.display());
         writeln!(table, "    ({:?}, &[", name(&folder))?;
         let is_card = |path: &std::path::PathBuf| {
-            path.extension().is_some_and(|extension| extension == "toml") && name(path) != "pack.toml"
+            path.extension().is_some_and(|extension| extension == "toml" || extension == "rego") && name(path) != "pack.toml"
         };
         for card in sorted(&folder)?.into_iter().filter(is_card) {
             println!("cargo::rerun-if-changed={}", card.display());

@@ -119,6 +119,8 @@ pub(crate) enum PolicyVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Write the rules in the words of other programs
+    Export(crate::export::ExportArgs),
     /// What the calendar changes between two days
     Diff {
         #[arg(long, value_name = "DATE")]

@@ -3,6 +3,7 @@
 mod args;
 mod budget;
 mod check;
+mod export;
 mod init;
 mod key;
 mod packs;
@@ -54,6 +55,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
             PolicyVerb::Lint { packs, json } => policy_verbs::lint(&packs, json),
+            PolicyVerb::Export(args) => export::export(&args),
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {

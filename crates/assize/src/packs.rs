@@ -43,14 +43,15 @@ pub(crate) fn shipped_names() -> Vec<&'static str> {
     PACKS.iter().map(|(name, _)| *name).collect()
 }
 
-/// The cards of a folder: every `*.toml` but `pack.toml`, sorted by name.
+/// The cards of a folder: every `*.toml` but `pack.toml`, and the Rego that cards name, sorted by name.
 pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<PackText> {
     let mut cards = Vec::new();
     let entries = fs::read_dir(folder).with_context(|| format!("the pack folder {} cannot be read", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "toml") && file != "pack.toml" {
+        let is_part = path.extension().is_some_and(|extension| extension == "toml" || extension == "rego");
+        if is_part && file != "pack.toml" {
             let text = fs::read_to_string(&path).with_context(|| format!("the card {} cannot be read", path.display()))?;
             cards.push((file, text));
         }

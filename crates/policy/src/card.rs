@@ -2,6 +2,7 @@
 
 use crate::expr::Expr;
 use crate::facts::{Fact, System};
+use crate::hatch::Check;
 use crate::verdict::Outcome;
 use evidence::{Decimal, Digest, Json, Metric, Provenance};
 use jiff::civil::Date;
@@ -259,6 +260,8 @@ pub struct Card {
     pub applies: Expr,
     pub pass_when: Expr,
     pub fail_when: Expr,
+    /// A Rego file instead of the two conditions, which then never hold.
+    pub check: Option<Check>,
     pub cites: Vec<Cite>,
     pub windows: Vec<Window>,
     pub needs: Vec<Need>,

@@ -20,6 +20,10 @@ pub(crate) fn changes(view: &View<'_>, finding: &Finding) -> Vec<String> {
         all.extend(finding.unmet.iter().map(|unmet| format!("evidence: {}", unmet.sentence)));
         return all;
     }
+    if let Some(check) = view.card.check.as_ref().filter(|_| finding.outcome != Outcome::NotApplicable) {
+        all.push(format!("whatever {} makes of the evidence", check.file));
+        return all;
+    }
     let of = |condition: Condition| turning(view, view.card.condition(condition));
     all.extend(match outcome {
         Outcome::Pass | Outcome::Error => of(Condition::PassWhen),

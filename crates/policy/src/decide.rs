@@ -4,8 +4,10 @@ use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
 use crate::enforce::EnforceCard;
 use crate::expr::{Expr, Leaf, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
+use crate::hatch::{self, Check};
 use crate::pack::Pack;
-use crate::verdict::{Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
+use crate::rego;
+use crate::verdict::{Decision, DecidedBy, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
@@ -128,6 +130,11 @@ impl<'a> View<'a> {
         expr.evaluate(&|leaf| self.operand(leaf))
     }
 
+    /// Whether a condition may see a fact.
+    pub(crate) fn is_seen(&self, id: &str) -> bool {
+        !self.unmet.iter().any(|unmet| unmet.fact == id) && self.facts.get(id).is_some_and(|fact| !is_void(fact, self.as_of))
+    }
+
     /// Unmet needs that leave the rule undecided.
     pub(crate) fn binding_unmet(&self) -> Vec<Unmet> {
         let is_optional = |fact: &str| self.card.need(fact).is_some_and(|need| need.is_optional);
@@ -165,6 +172,9 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
 /// Steps 3 to 5: applicability unknown, needs, conditions.
 fn answered(view: &View<'_>, applies: Truth) -> Finding {
     let unmet = if applies == Truth::True { view.binding_unmet() } else { Vec::new() };
+    if let Some(check) = view.card.check.as_ref().filter(|_| applies == Truth::True && unmet.is_empty()) {
+        return checked(view, check);
+    }
     let (outcome, code, by) = match applies {
         Truth::Missing => (Outcome::InsufficientEvidence, "applicability-unknown", Condition::Applies),
         Truth::Error | Truth::False => (Outcome::Error, "applicability-error", Condition::Applies),
@@ -182,6 +192,35 @@ fn answered(view: &View<'_>, applies: Truth) -> Finding {
         (outcome, needs_reason(view.card.kind, &unmet), None)
     };
     Finding { outcome, reason, decided_by, unmet, evidence: used(view, &Condition::ALL), would_be: None }
+}
+
+/// Step 5 by a Rego file. Whatever is not one of its three verdicts is an error.
+fn checked(view: &View<'_>, check: &Check) -> Finding {
+    let said = hatch::judge(check, &rego::check_input(view));
+    let (outcome, code, sentence) = match said.as_deref() {
+        Ok("pass") => (Outcome::Pass, "holds", format!("{} says pass", check.file)),
+        Ok("fail") => (Outcome::Fail, "fails", format!("{} says fail", check.file)),
+        Ok("insufficient-evidence") => {
+            (Outcome::InsufficientEvidence, "undecided", format!("{} says insufficient-evidence", check.file))
+        }
+        Ok(other) => (Outcome::Error, "evaluation-error", format!("{} says `{other}`, which is no verdict", check.file)),
+        Err(why) => (Outcome::Error, "evaluation-error", format!("{}: {why}", check.file)),
+    };
+    let truth = match outcome {
+        Outcome::Pass => Truth::True,
+        Outcome::Fail => Truth::False,
+        Outcome::Error => Truth::Error,
+        _ => Truth::Missing,
+    };
+    let by = DecidedBy { condition: Condition::PassWhen, expression: check.rule.clone(), truth };
+    Finding {
+        outcome,
+        reason: Reason::new(code, sentence),
+        decided_by: Some(by),
+        unmet: Vec::new(),
+        evidence: used(view, &Condition::ALL),
+        would_be: None,
+    }
 }
 
 /// The truth table of the two conditions, and which of them settled it.

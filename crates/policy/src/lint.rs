@@ -128,7 +128,8 @@ fn constant_conditions(card: &Card, found: &mut Vec<Lint>) {
         let expr = card.condition(condition);
         let is_deliberate = matches!(expr.node(expr.root()), Node::Literal(_)) && condition != Condition::PassWhen;
         let seen = boundary::explore(&[expr]);
-        if is_deliberate || !seen.is_whole {
+        let is_elsewhere = card.check.is_some() && condition != Condition::Applies;
+        if is_deliberate || is_elsewhere || !seen.is_whole {
             continue;
         }
         let (name, answers) = (condition.name(), &seen.answers[0]);

@@ -8,6 +8,7 @@ use crate::card::{
 use crate::enforce::EnforceCard;
 use crate::expr::{Expr, Place};
 use crate::facts::{self, Fact, System, system_member};
+use crate::hatch::{self, Check};
 use crate::problem::{CardError, nearest};
 use crate::verdict::{Outcome, REASONS};
 use crate::wire::{self, Entry, FILE_MAX, Reader, Scope, Table};
@@ -22,8 +23,11 @@ pub(crate) enum Loaded {
     Enforce(Box<EnforceCard>),
 }
 
+/// The Rego text that stands in the pack under a path.
+pub(crate) type Checks<'a> = dyn FnMut(&str) -> Option<&'a str> + 'a;
+
 /// Compiles one card file.
-pub(crate) fn card(file: &str, text: &str) -> Result<Loaded, Vec<CardError>> {
+pub(crate) fn card(file: &str, text: &str, checks: &mut Checks<'_>) -> Result<Loaded, Vec<CardError>> {
     let mut reader = Reader { file, text, errors: Vec::new(), scope: Scope::Facts };
     if text.len() > FILE_MAX {
         reader.error(0..0, "limit", format!("expected at most {FILE_MAX} bytes, found {}", text.len()));
@@ -38,7 +42,7 @@ pub(crate) fn card(file: &str, text: &str) -> Result<Loaded, Vec<CardError>> {
     };
     let mut table = Table::new("", document.get_ref(), 0..0);
     let id = id(&mut reader, &mut table);
-    let card = any_kind(&mut reader, table, id.clone());
+    let card = any_kind(&mut reader, table, id.clone(), checks);
     match card.filter(|_| reader.errors.is_empty()) {
         Some(card) => Ok(card),
         None => {
@@ -50,7 +54,12 @@ pub(crate) fn card(file: &str, text: &str) -> Result<Loaded, Vec<CardError>> {
     }
 }
 
-fn any_kind(reader: &mut Reader<'_>, mut table: Table<'_>, id: Option<String>) -> Option<Loaded> {
+fn any_kind(
+    reader: &mut Reader<'_>,
+    mut table: Table<'_>,
+    id: Option<String>,
+    checks: &mut Checks<'_>,
+) -> Option<Loaded> {
     if refuses_check(reader, &mut table) {
         return None;
     }
@@ -59,7 +68,7 @@ fn any_kind(reader: &mut Reader<'_>, mut table: Table<'_>, id: Option<String>) -
         table.take("kind");
         enforce::members(reader, &mut table, id).map(|card| Loaded::Enforce(Box::new(card)))
     } else {
-        members(reader, &mut table, id).map(|card| Loaded::Card(Box::new(card)))
+        members(reader, &mut table, id, checks).map(|card| Loaded::Card(Box::new(card)))
     };
     table.finish(reader);
     card
@@ -88,12 +97,34 @@ fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
     Some(id)
 }
 
-/// `[check]` is refused as a whole, so that the card's other fields make no noise.
+/// Without Rego in the build, a card with `[check]` is refused as a whole, so that its other fields make no noise.
 fn refuses_check(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
-    let Some(check) = table.take("check") else { return false };
-    let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this version");
-    error.hint = Some("write the two conditions `pass_when` and `fail_when`".to_owned());
+    let Some(check) = table.peek("check").filter(|_| !hatch::IS_SUPPORTED) else { return false };
+    let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this build");
+    error.hint = Some("write the two conditions `pass_when` and `fail_when`, or build with the feature `rego`".to_owned());
     true
+}
+
+/// `[check]`: the Rego file instead of the two conditions.
+fn check(reader: &mut Reader<'_>, entry: Entry<'_>, id: Option<&str>, checks: &mut Checks<'_>) -> Option<Check> {
+    let mut table = reader.table("check", entry)?;
+    let rego = table.need(reader, "rego");
+    let path = reader.sentence(rego);
+    table.finish(reader);
+    let (path, rego) = (path?, rego?);
+    // The file stands beside the card.
+    let beside = reader.file.rsplit_once('/').map_or(path.clone(), |(folder, _)| format!("{folder}/{path}"));
+    let Some(text) = checks(&beside) else {
+        reader.error(rego.span(), "missing-file", format!("no file `{beside}` in the pack"));
+        return None;
+    };
+    match Check::new(id?, &beside, text) {
+        Ok(check) => Some(check),
+        Err(problem) => {
+            reader.error(rego.span(), "rego", problem);
+            None
+        }
+    }
 }
 
 /// The plain fields that every card has.
@@ -122,7 +153,12 @@ fn header(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Header> {
     Some(Header { version: version?, title: title?, severity: severity?, owner: owner?, remedy: remedy? })
 }
 
-fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<Card> {
+fn members(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    id: Option<String>,
+    checks: &mut Checks<'_>,
+) -> Option<Card> {
     let header = header(reader, table);
     let kind = table.need(reader, "kind");
     let kind = reader.choice(kind, &["assess", "attest", "enforce"], |name| {
@@ -133,7 +169,12 @@ fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -
     let windows = windows(reader, table);
     let needs = needs(reader, table);
     let maps = maps(reader, table);
-    let conditions = conditions(reader, table, kind, &needs);
+    let check_entry = table.take("check");
+    let check = check_entry.and_then(|entry| check(reader, entry, id.as_deref(), checks));
+    let conditions = match check_entry {
+        Some(entry) => checked_conditions(reader, table, kind, entry),
+        None => conditions(reader, table, kind, &needs),
+    };
     let tests = tests(reader, table, &needs);
     let (conditions, lines) = conditions?;
     let [applies, pass_when, fail_when] = conditions;
@@ -152,6 +193,7 @@ fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -
         applies,
         pass_when,
         fail_when,
+        check,
         cites,
         windows,
         needs,
@@ -383,6 +425,27 @@ fn conditions(
         }
     };
     Some(([applies?, pass, fail], lines))
+}
+
+/// The conditions of a card with a Rego file: `applies` as ever, the other two never hold.
+fn checked_conditions(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    kind: Option<CardKind>,
+    check: Entry<'_>,
+) -> Option<Conditions> {
+    let applies = table.need(reader, "applies");
+    let lines = [line_of(reader, applies), line_of(reader, Some(check)), line_of(reader, Some(check))];
+    let applies = reader.condition(applies, Place::Elsewhere);
+    for other in ["pass_when", "fail_when"] {
+        if let Some(entry) = table.take(other) {
+            reader.error(entry.span(), "field-value", format!("`{other}` stands beside `[check]`: one of them decides"));
+        }
+    }
+    if kind == Some(CardKind::Attest) {
+        reader.error(check.span(), "field-value", "`[check]` is for `assess` cards: a person's answer needs no program");
+    }
+    Some(([applies?, Expr::constant(false), Expr::constant(false)], lines))
 }
 
 /// From 1; 1 for what is not written.

@@ -5,7 +5,7 @@ use crate::enforce::EnforceCard;
 use crate::load::{self, Loaded};
 use crate::problem::CardError;
 use evidence::{Digest, Json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Files in a pack, at most.
 const FILES_MAX: usize = 2048;
@@ -20,7 +20,7 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Compiles the card files, each given as path and text.
+    /// Compiles the card files, each given as path and text. A path that ends in `.rego` is the check of a card.
     ///
     /// # Errors
     /// Every problem of every file, sorted by file and place.
@@ -30,12 +30,23 @@ impl Pack {
             let message = format!("expected at most {FILES_MAX} cards in a pack, found {}", files.len());
             return Err(vec![CardError::at(path, text, 0..0, "limit", message)]);
         }
-        for (path, text) in files {
-            match load::card(path, text) {
+        let (checks, cards_of): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| path.ends_with(".rego"));
+        let mut used = BTreeSet::new();
+        let mut find = |name: &str| {
+            let (path, text) = checks.iter().find(|(path, _)| path == name)?;
+            used.insert(path.as_str());
+            Some(text.as_str())
+        };
+        for (path, text) in cards_of {
+            match load::card(path, text, &mut find) {
                 Ok(Loaded::Card(card)) => cards.push(*card),
                 Ok(Loaded::Enforce(card)) => enforce_cards.push(*card),
                 Err(problems) => errors.extend(problems),
             }
+        }
+        for (path, text) in checks.iter().filter(|(path, _)| !used.contains(path.as_str())) {
+            let message = "no card of the pack has this file for its `[check]`".to_owned();
+            errors.push(CardError::at(path, text, 0..0, "unused", message));
         }
         errors.extend(duplicates(&cards, &enforce_cards));
         if errors.is_empty() {

@@ -88,7 +88,7 @@ fn oblige(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Oblige> {
     let unless = condition(reader, table.take("unless"));
     let entry = table.need(reader, "do");
     let does = obligations(reader, entry);
-    if let (Some(entry), Some([])) = (entry, does.as_deref()) {
+    if let Some(entry) = entry.filter(|entry| entry.value.as_array().is_some_and(|items| items.is_empty())) {
         reader.error(entry.span(), "field-value", "expected at least one obligation");
     }
     table.finish(reader);
