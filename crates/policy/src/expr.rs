@@ -11,7 +11,7 @@ mod parser;
 mod value;
 
 pub use check::{Leaf, Source};
-pub(crate) use eval::compare as compare_operands;
+pub(crate) use eval::{compare as compare_operands, ordering as order_of};
 pub use eval::{Fault, Operand, Truth};
 pub use literal::{duration_text, parse_duration, parse_timestamp};
 pub use value::{Scalar, Type, Value};

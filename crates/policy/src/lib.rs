@@ -48,8 +48,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It reads no file, clock, environment, random source or network, and does not know where evidence came from. Cards that
-//! are decided per request (`kind = "enforce"`) and Rego are refused by the loader.
+//! Cards that are decided per request (`kind = "enforce"`) are read plainly by `decide_request`, and compiled into a `Plan` for
+//! whoever serves requests. `rego` writes all cards as Rego.
+//!
+//! It reads no file, clock, environment, random source or network, and does not know where evidence came from. It evaluates
+//! Rego (a card's `[check]`) only where the feature `rego` is on.
 
 mod boundary;
 mod card;

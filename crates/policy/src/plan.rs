@@ -1,11 +1,15 @@
 //! Cards that are decided per request, compiled: everything known before the request is settled, what is left is shared.
 //!
+//! A member of the request is looked at once: its value answers every plain question about it and rules out the cards that
+//! cannot apply. What is left of the conditions is asked of the remaining cards alone.
+//!
 //! A node that several cards ask stands once and is answered once a request. Nothing is rewritten beyond what holds for four
 //! values: constants are folded, operands of `&&` and `||` are put in order and named once, and a `false` under `&&` or a
 //! `true` under `||` ends the search.
 
 mod atom;
 mod build;
+mod index;
 
 use crate::card::Version;
 use crate::decide::{Rules, in_force};
@@ -17,6 +21,7 @@ use crate::request::{Point, Request};
 use crate::verdict::Mode;
 use atom::Atom;
 use build::Builder;
+use index::{CARD_WORDS, CARDS_MAX, MemberIndex};
 use evidence::{Digest, Json};
 use jiff::civil::Date;
 use std::collections::BTreeSet;
@@ -35,6 +40,8 @@ const OBLIGATIONS_MAX: usize = WORDS * 64;
 pub enum PlanError {
     #[error("expected at most {NODES_MAX} different conditions at the point {point}, found more")]
     Nodes { point: &'static str },
+    #[error("expected at most {CARDS_MAX} cards in force at the point {point}, found {found}")]
+    Cards { point: &'static str, found: usize },
     #[error("expected at most {OBLIGATIONS_MAX} different obligations, found {0}")]
     Obligations(usize),
 }
@@ -83,6 +90,7 @@ struct PointPlan {
     does: Vec<u16>,
     /// Sorted by rule and pack.
     cards: Vec<PlanCard>,
+    indexes: Vec<MemberIndex>,
 }
 
 /// The rules of one system as of a day, ready to be asked. Immutable; swapped as a whole.
@@ -150,7 +158,13 @@ impl Plan {
     fn decide_in<'a, const N: usize>(&'a self, run: &mut Run<'a, '_, N>) -> RequestDecision<'a> {
         let mut decision = RequestDecision::open(run.request.point());
         let mut done = [Bits::default(), Bits::default()];
-        for card in &run.point.cards {
+        let mut possible = [!0; CARD_WORDS];
+        for index in &run.point.indexes {
+            index.answer(run.request, &mut run.answers, &mut possible);
+        }
+        let n: u32 = run.point.words(&possible).iter().map(|word| word.count_ones()).sum();
+        let mut acted = Vec::new();
+        for card in run.point.possible(&possible) {
             let applies = run.truth(card.applies);
             if applies == Truth::False {
                 continue;
@@ -166,11 +180,35 @@ impl Plan {
                 Mode::Report => decision.reported_effect = decision.reported_effect.max(effect),
             }
             let (pack, rule, version, mode) = (card.pack.as_str(), card.rule.as_str(), card.version, card.mode);
-            decision.acted.push(Acted { pack, rule, version, mode, state, effect });
+            if acted.is_empty() {
+                // No more can act than are left: one block is enough.
+                acted.reserve_exact(n as usize);
+            }
+            acted.push(Acted { pack, rule, version, mode, state, effect });
         }
+        decision.acted = acted;
         decision.obligations = done[Mode::Enforce as usize].of(&self.obligations);
         decision.reported = done[Mode::Report as usize].of(&self.obligations);
         decision
+    }
+}
+
+impl PointPlan {
+    /// The words that hold cards.
+    fn words<'a>(&self, words: &'a [u64; CARD_WORDS]) -> &'a [u64] {
+        &words[..self.cards.len().div_ceil(64)]
+    }
+
+    /// The cards whose bits are set, in order.
+    fn possible<'p>(&'p self, words: &[u64; CARD_WORDS]) -> impl Iterator<Item = &'p PlanCard> {
+        self.cards.chunks(64).zip(words).flat_map(|(cards, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let at = left.trailing_zeros() as usize;
+                left &= left.wrapping_sub(1);
+                cards.get(at)
+            })
+        })
     }
 }
 
@@ -238,7 +276,7 @@ impl<'p, const N: usize> Run<'p, '_, N> {
             Step::And(parts) => self.fold(&point.edges[parts.start as usize..parts.end as usize], Truth::True, Truth::and),
             Step::Or(parts) => self.fold(&point.edges[parts.start as usize..parts.end as usize], Truth::False, Truth::or),
         };
-        self.answers[id as usize] = truth as u8 + 1;
+        self.answers[id as usize] = answer_of(truth);
         truth
     }
 
@@ -253,6 +291,10 @@ impl<'p, const N: usize> Run<'p, '_, N> {
         }
         all
     }
+}
+
+const fn answer_of(truth: Truth) -> u8 {
+    truth as u8 + 1
 }
 
 const fn truth_of(answer: u8) -> Option<Truth> {
@@ -315,6 +357,10 @@ fn point_plan(
     if plan.steps.len() > NODES_MAX {
         return Err(PlanError::Nodes { point: point.name() });
     }
+    if plan.cards.len() > CARDS_MAX {
+        return Err(PlanError::Cards { point: point.name(), found: plan.cards.len() });
+    }
+    plan.indexes = index::index(&mut plan);
     Ok(plan)
 }
 

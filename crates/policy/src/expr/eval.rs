@@ -203,7 +203,8 @@ impl<'a> Run<'a, '_> {
     }
 }
 
-fn ordering(a: Operand<'_>, b: Operand<'_>) -> Option<Ordering> {
+/// The order of two values of one type; none of two types, of lists, of what is not known.
+pub(crate) fn ordering(a: Operand<'_>, b: Operand<'_>) -> Option<Ordering> {
     match (a, b) {
         (Operand::Bool(a), Operand::Bool(b)) => Some(a.cmp(&b)),
         (Operand::Int(a), Operand::Int(b)) | (Operand::Duration(a), Operand::Duration(b)) => Some(a.cmp(&b)),

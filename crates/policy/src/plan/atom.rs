@@ -46,6 +46,26 @@ impl Atom {
         })
     }
 
+    /// The member that alone settles the question, where the values it names are all there is to know.
+    pub(super) fn plain_member(&self) -> Option<MemberId> {
+        match self {
+            Self::Flag(member) | Self::Compare(member, ..) | Self::OneOf(member, _) => Some(*member),
+            Self::Holds(member, _) | Self::Meets(member, _) => Some(*member),
+            Self::Any(_) => None,
+        }
+    }
+
+    /// The values that the question names.
+    pub(super) fn named(&self) -> Vec<Value> {
+        match self {
+            Self::Flag(_) => vec![Value::Bool(true)],
+            Self::Compare(_, _, value) => vec![value.clone()],
+            Self::OneOf(_, texts) | Self::Meets(_, texts) => texts.iter().cloned().map(Value::Text).collect(),
+            Self::Holds(_, text) => vec![Value::Text(text.clone())],
+            Self::Any(_) => Vec::new(),
+        }
+    }
+
     pub(super) fn truth(&self, request: &Request) -> Truth {
         match self {
             Self::Flag(member) => request.operand(*member).truth(),

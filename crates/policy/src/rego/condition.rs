@@ -33,8 +33,10 @@ impl Emitter<'_> {
             Node::And(parts) => format!("lib.all_of({})", self.set(parts)),
             Node::Or(parts) => format!("lib.any_of({})", self.set(parts)),
             Node::Compare(comparison, a, b) => {
+                let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+                let is_time = is_order && matches!(self.kind(*a), Type::TIMESTAMP | Type::DURATION);
                 let (a, b) = (self.value(*a), self.value(*b));
-                format!("lib.{}({a}, {b})", comparison_name(*comparison))
+                format!("lib.{}{}({a}, {b})", if is_time { "time_" } else { "" }, comparison_name(*comparison))
             }
             Node::In(item, list) => {
                 let (item, list) = (self.value(*item), self.value(*list));
@@ -130,6 +132,8 @@ impl Emitter<'_> {
             Node::Sum(_, a, b) if self.kind(*a) == Type::TIMESTAMP || self.kind(*b) == Type::TIMESTAMP => Type::TIMESTAMP,
             Node::Sum(..) => Type::DURATION,
             Node::Size(_) => Type::INT,
+            // Its scalar is never a time: lists hold none.
+            Node::Element => Type::TEXT,
             _ => Type::BOOL,
         }
     }
@@ -171,8 +175,7 @@ pub fn expression_input<'a>(leaves: &[(&str, Operand<'a>)]) -> String {
     let member = |(path, operand): &(&str, Operand<'a>)| {
         let value = match operand {
             Operand::Missing => return None,
-            Operand::Error(_) => "{\"error\": true}".to_owned(),
-            operand => super::document::operand(*operand),
+            operand => super::document::given(*operand),
         };
         Some(format!("{}: {value}", quoted(path)))
     };

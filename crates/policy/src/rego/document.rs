@@ -10,15 +10,32 @@ use jiff::civil::Date;
 
 const NANOS: i128 = 1_000_000_000;
 
-/// A value as a term of Rego, which is JSON too. Integers are whole whatever their size, times are pairs.
+/// A value as a term of Rego. Integers are whole whatever their size, times are pairs.
 pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::List(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
-        scalar => operand(Operand::of(scalar)),
+        scalar => term(Operand::of(scalar)),
     }
 }
 
-pub(super) fn operand(operand: Operand<'_>) -> String {
+/// A value as it stands in an input: numbers beyond 2^53 are texts.
+pub(super) fn given(operand: Operand<'_>) -> String {
+    match operand {
+        Operand::Int(value) if value.unsigned_abs() > 1 << 53 => format!("\"{value}\""),
+        Operand::Decimal(value) => {
+            let text = value.to_string();
+            if !text.contains('.') && text.len() > 15 { format!("\"{text}\"") } else { text }
+        }
+        Operand::List(items) => format!("[{}]", items.iter().map(given_value).collect::<Vec<_>>().join(", ")),
+        other => term(other),
+    }
+}
+
+fn given_value(value: &Value) -> String {
+    given(Operand::of(value))
+}
+
+fn term(operand: Operand<'_>) -> String {
     match operand {
         Operand::Bool(value) => value.to_string(),
         Operand::Int(value) => value.to_string(),
@@ -44,7 +61,7 @@ fn object(members: impl IntoIterator<Item = (String, Option<String>)>) -> String
 
 fn system_object(system: &System) -> String {
     let names = evidence::metric::SYSTEM.iter().map(|(name, _, _)| *name);
-    object(names.map(|name| (name.to_owned(), system.get(name).map(literal))))
+    object(names.map(|name| (name.to_owned(), system.get(name).map(given_value))))
 }
 
 /// The input for the verdicts: the day, the system, and each fact with what needs ask of it.
@@ -62,7 +79,7 @@ fn facts_where(system: &System, facts: &Facts, as_of: Date, is_seen: &dyn Fn(&st
     let fact = |id: &'static str| {
         let fact = facts.get(id)?;
         let fields = fact.fields.iter().map(|(field, held)| {
-            let value = held.as_ref().map_or_else(|_| "{\"error\": true}".to_owned(), literal);
+            let value = held.as_ref().map_or_else(|_| "{\"error\": true}".to_owned(), given_value);
             ((*field).to_owned(), Some(value))
         });
         let interval = fact.interval_method.as_ref().map(|method| {
@@ -94,7 +111,7 @@ pub fn request_input(system: &System, request: &Request, as_of: Date) -> String 
         let value = match request.slot(id) {
             Slot::Missing => None,
             Slot::Failed => Some("{\"error\": true}".to_owned()),
-            Slot::There(value) => Some(literal(value)),
+            Slot::There(value) => Some(given_value(value)),
         };
         (member.path.to_owned(), value)
     });

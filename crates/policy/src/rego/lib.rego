@@ -3,6 +3,7 @@
 # A truth is one of four texts: "t" true, "f" false, "m" missing, "e" error.
 # A value is {"s": "t", "v": VALUE}, {"s": "m"} or {"s": "e"}.
 # An instant or a duration is [seconds, nanoseconds] with 0 <= nanoseconds < 1000000000, so that no engine rounds it.
+# A number beyond 2^53 is a text in the input: some engines read it as a double there, and exactly here.
 package assize.lib
 
 import rego.v1
@@ -45,6 +46,8 @@ number(raw) := {"s": "m"} if {
 	raw == null
 } else := {"s": "t", "v": raw} if {
 	is_number(raw)
+} else := {"s": "t", "v": to_number(raw)} if {
+	is_string(raw)
 } else := {"s": "e"}
 
 text(raw) := {"s": "m"} if {
@@ -74,10 +77,10 @@ texts(raw) := {"s": "m"} if {
 
 numbers(raw) := {"s": "m"} if {
 	raw == null
-} else := {"s": "t", "v": raw} if {
+} else := {"s": "t", "v": [number(item).v | some item in raw]} if {
 	is_array(raw)
 	count(raw) <= 4096
-	count([item | some item in raw; is_number(item)]) == count(raw)
+	count([item | some item in raw; number(item).s == "t"]) == count(raw)
 } else := {"s": "e"}
 
 booleans(raw) := {"s": "m"} if {
@@ -125,6 +128,27 @@ lt(a, b) := state if {
 } else := "t" if {
 	a.v < b.v
 } else := "f"
+
+# Not every engine orders arrays by their elements.
+is_sooner(a, b) if a[0] < b[0]
+
+is_sooner(a, b) if {
+	a[0] == b[0]
+	a[1] < b[1]
+}
+
+time_lt(a, b) := state if {
+	state := both(a, b)
+	state != "t"
+} else := "t" if {
+	is_sooner(a.v, b.v)
+} else := "f"
+
+time_le(a, b) := negated(time_lt(b, a))
+
+time_gt(a, b) := time_lt(b, a)
+
+time_ge(a, b) := negated(time_lt(a, b))
 
 le(a, b) := negated(lt(b, a))
 
@@ -194,10 +218,11 @@ instant(pair) := {"s": "t", "v": pair} if {
 	pair[0] < 253402300800
 } else := {"s": "e"}
 
-span(pair) := {"s": "t", "v": pair} if {
-	pair >= [-9223372037, 145224192]
-	pair <= [9223372036, 854775807]
-} else := {"s": "e"}
+span(pair) := {"s": "e"} if {
+	is_sooner(pair, [-9223372037, 145224192])
+} else := {"s": "e"} if {
+	is_sooner([9223372036, 854775807], pair)
+} else := {"s": "t", "v": pair}
 
 later(a, b) := {"s": state} if {
 	state := both(a, b)

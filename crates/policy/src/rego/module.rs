@@ -154,7 +154,7 @@ pub(super) fn guard(card: &EnforceCard, name: &str, is_enforced: bool) -> String
         let effect = oblige.does.iter().map(Obligation::effect).max().unwrap_or(RequestEffect::Allow);
         rows.push(format!("[{truth}, [{}], {}]", does.join(", "), rank(effect)));
     }
-    let _ = writeln!(out, "\nowed := [{}]\n\nstate := lib.state({applies}, {force}, owed)", rows.join(", "));
+    let _ = writeln!(out, "\nowed := [\n\t{}\n]\n\nstate := lib.state({applies}, {force}, owed)", rows.join(",\n\t"));
     let _ = writeln!(
         out,
         "\nanswer := lib.answer(state, owed, {on_error})\n\n# What cannot be read is an error.\n\
@@ -181,7 +181,7 @@ pub(super) fn gate(names: [Vec<&str>; 3]) -> String {
     let mut out = "# What becomes of a request.\npackage assize.gate\n\nimport data.assize.lib\nimport rego.v1\n\n".to_owned();
     let rows = |names: &[&str]| {
         let rows: Vec<String> = names.iter().map(|name| format!("data.assize.requests.{name}.result")).collect();
-        format!("[{}]", rows.join(", "))
+        format!("[\n\t{}\n]", rows.join(",\n\t"))
     };
     let [input, output, tool] = names.map(|names| rows(&names));
     let _ = writeln!(

@@ -268,6 +268,39 @@ fn the_plan_says_what_the_interpreter_says() {
     assert!(seen.values().all(|n| *n > 300), "{seen:?}");
 }
 
+/// One large plan of scoped cards, so that the index of each member has many values.
+#[test]
+fn a_large_plan_says_what_the_interpreter_says() {
+    let mut dice = Dice(11);
+    let mut cards: Vec<String> = (0..200).map(|at| traffic::scoped_card(&mut dice, at)).collect();
+    cards.extend((200..260).map(|at| traffic::card(&mut dice, at)));
+    let rules = Rules::new(vec![(compile_all(&cards.iter().map(String::as_str).collect::<Vec<_>>()), Mode::Enforce)]);
+    let system = traffic::system(&mut dice);
+    let plan = Plan::compile(&rules, &system, DAY).unwrap();
+    for at in 0..1500 {
+        let point = dice.of(&Point::ALL);
+        let request = if at % 2 == 0 { traffic::request(&mut dice, point) } else { traffic::whole_request(&mut dice, point) };
+        assert_eq!(plan.decide(&request), decide_request(&rules, &system, &request, DAY), "{request:?}");
+    }
+}
+
+/// A decision takes memory for the lists of its result and nothing else.
+#[test]
+fn a_decision_allocates_its_result_alone() {
+    let mut dice = Dice(12);
+    let cards: Vec<String> = (0..100).map(|at| traffic::scoped_card(&mut dice, at)).collect();
+    let rules = Rules::new(vec![(compile_all(&cards.iter().map(String::as_str).collect::<Vec<_>>()), Mode::Enforce)]);
+    let plan = Plan::compile(&rules, &traffic::system(&mut dice), DAY).unwrap();
+    for _ in 0..500 {
+        let request = traffic::whole_request(&mut dice, Point::Output);
+        let before = crate::ALLOCATED.with(std::cell::Cell::get);
+        let decision = plan.decide(&request);
+        let n = crate::ALLOCATED.with(std::cell::Cell::get) - before;
+        let lists = [decision.obligations.len(), decision.reported.len(), decision.acted.len()];
+        assert!(n <= lists.iter().filter(|n| **n > 0).count(), "{n} allocations for {lists:?}");
+    }
+}
+
 /// Not knowing something never takes an obligation away, and never softens the effect of a card that blocks on error.
 #[test]
 fn less_known_of_a_request_never_loosens() {

@@ -105,6 +105,38 @@ pub(crate) fn card(dice: &mut Dice, at: usize) -> String {
     )
 }
 
+/// A card as packs are written: bound to a scenario, a tenant, a model or an audience, with a few plain duties.
+pub(crate) fn scoped_card(dice: &mut Dice, at: usize) -> String {
+    let (path, other) = (dice.of(&["request.scenario.name", "request.tenant", "request.model"]), dice.of(&CLASSES));
+    let scope = match dice.below(10) {
+        0..=5 => format!("{path} == \"{}\"", word(dice, path)),
+        6 | 7 => format!("{path} in [\"{}\", \"{}\"]", word(dice, path), word(dice, path)),
+        _ => format!("request.scenario.audience == \"{}\"", dice.of(&AUDIENCES)),
+    };
+    let applies = match dice.below(3) {
+        0 => scope,
+        1 => format!("{scope} && response.kind in [\"text\", \"{}\"]", dice.of(&KINDS)),
+        _ => format!("{} && {scope}", dice.of(&["\"EU\" in system.jurisdictions", "system.general_purpose || request.stream"])),
+    };
+    let duties = [
+        format!("{{ when = '\"{other}\" in response.detected', do = [\"block:illegal\"] }}"),
+        format!("{{ when = '\"{other}\" in request.detected', do = [\"redact:{other}\"] }}"),
+        "{ when = 'response.risk >= 0.95', do = [\"hold:review\"] }".to_owned(),
+        "{ when = 'request.user.minor && response.risk > 0.5', do = [\"hold:minor\"] }".to_owned(),
+        "{ unless = 'request.session.disclosed', do = [\"notice:ai\"] }".to_owned(),
+        "{ unless = 'request.scenario.recipient_agreement', do = [\"label.visible:cn-text\"] }".to_owned(),
+        "{ when = 'request.session.in_use >= duration(\"2h\")', do = [\"notice:continuous-use\"] }".to_owned(),
+    ];
+    let obliges: Vec<&str> = (0..1 + dice.below(3)).map(|_| duties[dice.below(duties.len())].as_str()).collect();
+    format!(
+        "schema = 1\nid = \"guard.{at}\"\nversion = \"1.0.0\"\nkind = \"enforce\"\nseverity = \"low\"\nowner = \"o\"\n\
+         title = \"t\"\nremedy = \"r\"\non = \"output\"\napplies = '{applies}'\n\
+         force = [{{ from = 2026-01-01, source = \"x\" }}]\n\
+         oblige = [{}]\ncite = [{{ instrument = \"i\", locator = \"l\", says = \"s\", confirmed = \"yes\" }}]\n",
+        obliges.join(", ")
+    )
+}
+
 /// A system of which some members are not said.
 pub(crate) fn system(dice: &mut Dice) -> System {
     let mut system = System::new();
