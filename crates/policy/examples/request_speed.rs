@@ -35,7 +35,11 @@ fn measure(n_cards: usize, n_requests: usize, card: fn(&mut worlds::Dice, usize)
     let compiled = Instant::now();
     let plan = Plan::compile(&rules, &system, DAY).expect("a plan");
     println!("compiled {n_cards} cards in {} ms", compiled.elapsed().as_millis());
-    println!("at `output`: {} cards, {} different conditions", plan.n_cards(Point::Output), plan.n_conditions(Point::Output));
+    println!(
+        "at `output`: {} cards, {} different conditions",
+        plan.n_cards(Point::Output),
+        plan.n_conditions(Point::Output)
+    );
     let requests: Vec<Request> = (0..n_requests).map(|_| traffic::whole_request(&mut dice, Point::Output)).collect();
 
     let mut n_acted = 0;
@@ -93,7 +97,10 @@ fn system() -> System {
     let mut dice = worlds::Dice(7);
     loop {
         let system = traffic::system(&mut dice);
-        if ["jurisdictions", "audience", "general_purpose", "role", "on_market"].iter().all(|name| system.get(name).is_some()) {
+        if ["jurisdictions", "audience", "general_purpose", "role", "on_market"]
+            .iter()
+            .all(|name| system.get(name).is_some())
+        {
             return system;
         }
     }
@@ -104,7 +111,13 @@ fn shown(what: &str, times: &mut [u64]) -> u64 {
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     let us = |share: f64| at(share) as f64 / 1000.0;
-    println!("{what}: p50 {:.2} us, p99 {:.2} us, max {:.2} us over {} requests", us(0.5), us(0.99), us(1.0), times.len());
+    println!(
+        "{what}: p50 {:.2} us, p99 {:.2} us, max {:.2} us over {} requests",
+        us(0.5),
+        us(0.99),
+        us(1.0),
+        times.len()
+    );
     at(0.5)
 }
 

@@ -112,7 +112,8 @@ pub enum CardState {
 impl CardState {
     pub const ALL: [Self; 5] =
         [Self::InForce, Self::NotApplicable, Self::NotInForce, Self::InsufficientEvidence, Self::Error];
-    pub(crate) const NAMES: [&str; 5] = ["in-force", "not-applicable", "not-in-force", "insufficient-evidence", "error"];
+    pub(crate) const NAMES: [&str; 5] =
+        ["in-force", "not-applicable", "not-in-force", "insufficient-evidence", "error"];
 
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -80,13 +80,20 @@ impl Obligation {
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_plain);
         let is_days = |days: &str| {
             let digits = days.strip_suffix('d').unwrap_or_default();
-            !digits.is_empty() && digits.len() <= 5 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+            !digits.is_empty()
+                && digits.len() <= 5
+                && !digits.starts_with('0')
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
         };
         let (is_right, expected) = match (form, argument) {
             (Argument::Nothing, argument) => (argument.is_none(), format!("`{verb}` alone")),
             (Argument::Name(is_needed), None) => (!is_needed, format!("`{verb}:NAME`")),
-            (Argument::Name(_), Some(name)) => (is_name(name), format!("`{verb}:NAME` of the letters a-z, digits and `-`")),
-            (Argument::Days, argument) => (argument.is_some_and(is_days), format!("`{verb}:DAYSd`, such as `{verb}:184d`")),
+            (Argument::Name(_), Some(name)) => {
+                (is_name(name), format!("`{verb}:NAME` of the letters a-z, digits and `-`"))
+            }
+            (Argument::Days, argument) => {
+                (argument.is_some_and(is_days), format!("`{verb}:DAYSd`, such as `{verb}:184d`"))
+            }
         };
         if !is_right {
             return Err(ObligationError::Argument { expected, found: text.to_owned() });

@@ -21,8 +21,8 @@ use crate::request::{Point, Request};
 use crate::verdict::Mode;
 use atom::Atom;
 use build::Builder;
-use index::{CARD_WORDS, CARDS_MAX, MemberIndex};
 use evidence::{Digest, Json};
+use index::{CARD_WORDS, CARDS_MAX, MemberIndex};
 use jiff::civil::Date;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -273,8 +273,12 @@ impl<'p, const N: usize> Run<'p, '_, N> {
             Step::Constant(truth) => *truth,
             Step::Atom(atom) => atom.truth(self.request),
             Step::Not(inner) => !self.truth(*inner),
-            Step::And(parts) => self.fold(&point.edges[parts.start as usize..parts.end as usize], Truth::True, Truth::and),
-            Step::Or(parts) => self.fold(&point.edges[parts.start as usize..parts.end as usize], Truth::False, Truth::or),
+            Step::And(parts) => {
+                self.fold(&point.edges[parts.start as usize..parts.end as usize], Truth::True, Truth::and)
+            }
+            Step::Or(parts) => {
+                self.fold(&point.edges[parts.start as usize..parts.end as usize], Truth::False, Truth::or)
+            }
         };
         self.answers[id as usize] = answer_of(truth);
         truth

@@ -49,7 +49,11 @@ pub fn export(rules: &Rules) -> Vec<RegoFile> {
     }
     for (pack, mode, card) in rules.enforce_cards() {
         let name = names.of(&card.id);
-        files.push(file(pack.name(), &name, module::guard(card, &name, crate::enforce::mode_of(mode, card) == Mode::Enforce)));
+        files.push(file(
+            pack.name(),
+            &name,
+            module::guard(card, &name, crate::enforce::mode_of(mode, card) == Mode::Enforce),
+        ));
         guards.push((card.on, name));
     }
     if !verdicts.is_empty() {

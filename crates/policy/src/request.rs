@@ -51,7 +51,11 @@ pub static MEMBERS: [Member; 26] = [
     member("request.scenario.name", Type::TEXT, "the registered use that the request belongs to"),
     member("request.scenario.audience", Type::TEXT, "public, business or internal"),
     member("request.scenario.companion", Type::BOOL, "whether the use is sustained emotional interaction"),
-    member("request.scenario.recipient_agreement", Type::BOOL, "whether an agreement moves the duty of the visible label to the user"),
+    member(
+        "request.scenario.recipient_agreement",
+        Type::BOOL,
+        "whether an agreement moves the duty of the visible label to the user",
+    ),
     member("request.stream", Type::BOOL, "whether the answer is streamed"),
     member("request.format", Type::TEXT, "what the answer must be: text or json"),
     member("request.tools", Type::TEXTS, "names of the tools offered"),
@@ -65,13 +69,21 @@ pub static MEMBERS: [Member; 26] = [
     member("request.user.violations_today", Type::INT, "illegal inputs of the day, this one included"),
     member("request.session.turn", Type::INT, "1 for the first turn of a session"),
     member("request.session.disclosed", Type::BOOL, "whether the user was told in this session that it is an AI"),
-    member("request.session.in_use", Type::DURATION, "continuous use since the session began or the user was last reminded"),
+    member(
+        "request.session.in_use",
+        Type::DURATION,
+        "continuous use since the session began or the user was last reminded",
+    ),
     member("response.kind", Type::TEXT, "text, image, audio, video, file or tool-call"),
     member("response.detected", Type::TEXTS, "classes that the detectors found in the answer so far"),
     member("response.risk", Type::DECIMAL, "largest score that a classifier gave the answer, 0 to 1"),
     member("response.n_tokens", Type::INT, "length of the answer in tokens so far"),
     member("response.tool", Type::TEXT, "the tool that the model asks for"),
-    member("response.public_interest", Type::BOOL, "whether the text is published to inform the public on matters of public interest"),
+    member(
+        "response.public_interest",
+        Type::BOOL,
+        "whether the text is published to inform the public on matters of public interest",
+    ),
 ];
 
 /// Position of a member in `MEMBERS`.
@@ -134,7 +146,8 @@ impl Request {
     pub fn set(&mut self, path: &str, value: Value) -> Result<(), RequestError> {
         let id = find(path).ok_or_else(|| RequestError::Unknown(path.to_owned()))?;
         let Member { path, kind: expected, .. } = MEMBERS[id];
-        let is_empty_list = matches!(&value, Value::List(items) if items.is_empty()) && matches!(expected, Type::List(_));
+        let is_empty_list =
+            matches!(&value, Value::List(items) if items.is_empty()) && matches!(expected, Type::List(_));
         if value.kind() != expected && !is_empty_list {
             return Err(RequestError::Type { path, expected, found: value.kind() });
         }

@@ -53,11 +53,19 @@ pub(crate) fn judge(check: &Check, input: &str) -> Result<String, String> {
         Ok(Value::String(text)) => Ok(text.to_string()),
         Ok(Value::Undefined) => Err("`verdict` is undefined".to_owned()),
         Ok(_) => Err("`verdict` is not a text".to_owned()),
-        Err(error) if error.to_string().contains("exceeded time limit") => Err(format!("it takes more than {STEPS_MAX} steps")),
+        Err(error) if error.to_string().contains("exceeded time limit") => {
+            Err(format!("it takes more than {STEPS_MAX} steps"))
+        }
         Err(error) => Err(first_line(&error.to_string())),
     }
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("an error without words").chars().take(200).collect()
+    text.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("an error without words")
+        .chars()
+        .take(200)
+        .collect()
 }

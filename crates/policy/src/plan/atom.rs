@@ -1,6 +1,8 @@
 //! The questions a plan asks of a request. The common shapes are asked directly, any other through the evaluator.
 
-use crate::expr::{Comparison, Expr, Leaf, Node, NodeId, Operand, Quantifier, Source, Truth, Type, Value, compare_operands};
+use crate::expr::{
+    Comparison, Expr, Leaf, Node, NodeId, Operand, Quantifier, Source, Truth, Type, Value, compare_operands,
+};
 use crate::facts::System;
 use crate::request::{MEMBERS, MemberId, Request, Slot};
 

@@ -43,7 +43,10 @@ pub(super) fn index(plan: &mut PointPlan) -> Vec<MemberIndex> {
             *inner = place[*inner as usize];
         }
     }
-    plan.edges.iter_mut().chain(plan.owed.iter_mut().map(|owed| &mut owed.condition)).for_each(|at| *at = place[*at as usize]);
+    plan.edges
+        .iter_mut()
+        .chain(plan.owed.iter_mut().map(|owed| &mut owed.condition))
+        .for_each(|at| *at = place[*at as usize]);
     plan.cards.iter_mut().for_each(|card| card.applies = place[card.applies as usize]);
 
     let mut indexes = Vec::new();
@@ -67,7 +70,9 @@ fn member_index(plan: &PointPlan, member: MemberId, first: usize, atoms: &[&Atom
         let has = |atom: &Atom, value: &Value| answer_of(atom.named().contains(value).into());
         known.iter().map(|value| atoms.iter().map(|&atom| has(atom, value)).collect()).collect()
     } else {
-        (0..=2 * known.len()).map(|at| atoms.iter().map(|atom| answer_of(answer_at(atom, &known, at))).collect()).collect()
+        (0..=2 * known.len())
+            .map(|at| atoms.iter().map(|atom| answer_of(answer_at(atom, &known, at))).collect())
+            .collect()
     };
     let none = vec![answer_of(Truth::False); atoms.len()];
     let tried: &[Vec<u8>] = if is_list { std::slice::from_ref(&none) } else { &rows };
@@ -81,7 +86,8 @@ fn member_index(plan: &PointPlan, member: MemberId, first: usize, atoms: &[&Atom
 
 /// The answer to a question about a scalar that stands at a place among the known values.
 fn answer_at(atom: &Atom, known: &[Value], at: usize) -> Truth {
-    let beside = |value: &Value| known.iter().position(|other| other == value).map(|position| at.cmp(&(2 * position + 1)));
+    let beside =
+        |value: &Value| known.iter().position(|other| other == value).map(|position| at.cmp(&(2 * position + 1)));
     match atom {
         Atom::Flag(_) => (beside(&Value::Bool(true)) == Some(Ordering::Equal)).into(),
         Atom::Compare(_, comparison, value) => beside(value).map_or(Truth::Error, |order| {
@@ -108,7 +114,9 @@ fn reads(plan: &PointPlan, first: usize, n: usize) -> Vec<usize> {
                 Step::Atom(_) if (first..first + n).contains(&(at as usize)) => return true,
                 Step::Atom(_) | Step::Constant(_) => {}
                 Step::Not(inner) => open.push(*inner),
-                Step::And(parts) | Step::Or(parts) => open.extend(&plan.edges[parts.start as usize..parts.end as usize]),
+                Step::And(parts) | Step::Or(parts) => {
+                    open.extend(&plan.edges[parts.start as usize..parts.end as usize])
+                }
             }
         }
         false

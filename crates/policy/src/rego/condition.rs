@@ -93,10 +93,12 @@ impl Emitter<'_> {
         let leaf = &self.expr.leaves()[at];
         let reader = match leaf.kind {
             Type::BOOL => "boolean",
-            Type::INT | Type::DECIMAL => "number",
+            Type::INT => "whole",
+            Type::DECIMAL => "number",
             Type::TIMESTAMP | Type::DURATION => "time",
             Type::List(Scalar::Text) => "texts",
             Type::List(Scalar::Bool) => "booleans",
+            Type::List(Scalar::Int) => "wholes",
             Type::List(_) => "numbers",
             Type::One(_) => "text",
         };
@@ -129,7 +131,9 @@ impl Emitter<'_> {
             Node::Sum(Sign::Minus, a, b) if self.kind(*a) == Type::TIMESTAMP && self.kind(*b) == Type::TIMESTAMP => {
                 Type::DURATION
             }
-            Node::Sum(_, a, b) if self.kind(*a) == Type::TIMESTAMP || self.kind(*b) == Type::TIMESTAMP => Type::TIMESTAMP,
+            Node::Sum(_, a, b) if self.kind(*a) == Type::TIMESTAMP || self.kind(*b) == Type::TIMESTAMP => {
+                Type::TIMESTAMP
+            }
             Node::Sum(..) => Type::DURATION,
             Node::Size(_) => Type::INT,
             // Its scalar is never a time: lists hold none.

@@ -10,32 +10,22 @@ use jiff::civil::Date;
 
 const NANOS: i128 = 1_000_000_000;
 
-/// A value as a term of Rego. Integers are whole whatever their size, times are pairs.
+/// A value as a term of Rego: integers are whole whatever their size, times are pairs, large decimals go through the library.
 pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::List(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
-        scalar => term(Operand::of(scalar)),
+        Value::Decimal(number) if is_large(&number.to_string()) => format!("lib.large({number})"),
+        scalar => given(Operand::of(scalar)),
     }
 }
 
-/// A value as it stands in an input: numbers beyond 2^53 are texts.
+/// From 10^15 on: no decimal of a card that has a fraction is so large.
+fn is_large(number: &str) -> bool {
+    !number.contains('.') && number.trim_start_matches('-').len() > 15
+}
+
+/// A value as it stands in an input.
 pub(super) fn given(operand: Operand<'_>) -> String {
-    match operand {
-        Operand::Int(value) if value.unsigned_abs() > 1 << 53 => format!("\"{value}\""),
-        Operand::Decimal(value) => {
-            let text = value.to_string();
-            if !text.contains('.') && text.len() > 15 { format!("\"{text}\"") } else { text }
-        }
-        Operand::List(items) => format!("[{}]", items.iter().map(given_value).collect::<Vec<_>>().join(", ")),
-        other => term(other),
-    }
-}
-
-fn given_value(value: &Value) -> String {
-    given(Operand::of(value))
-}
-
-fn term(operand: Operand<'_>) -> String {
     match operand {
         Operand::Bool(value) => value.to_string(),
         Operand::Int(value) => value.to_string(),
@@ -43,10 +33,14 @@ fn term(operand: Operand<'_>) -> String {
         Operand::Text(text) => quoted(text),
         Operand::Instant(nanos) => pair(nanos),
         Operand::Duration(nanos) => pair(i128::from(nanos)),
-        Operand::List(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Operand::List(items) => format!("[{}]", items.iter().map(given_value).collect::<Vec<_>>().join(", ")),
         Operand::Missing => "null".to_owned(),
         Operand::Error(_) => "{\"error\": true}".to_owned(),
     }
+}
+
+fn given_value(value: &Value) -> String {
+    given(Operand::of(value))
 }
 
 fn pair(nanos: i128) -> String {

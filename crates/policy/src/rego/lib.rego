@@ -3,7 +3,6 @@
 # A truth is one of four texts: "t" true, "f" false, "m" missing, "e" error.
 # A value is {"s": "t", "v": VALUE}, {"s": "m"} or {"s": "e"}.
 # An instant or a duration is [seconds, nanoseconds] with 0 <= nanoseconds < 1000000000, so that no engine rounds it.
-# A number beyond 2^53 is a text in the input: some engines read it as a double there, and exactly here.
 package assize.lib
 
 import rego.v1
@@ -44,10 +43,23 @@ boolean(raw) := {"s": "m"} if {
 
 number(raw) := {"s": "m"} if {
 	raw == null
+} else := {"s": "t", "v": large(raw)} if {
+	is_number(raw)
+	raw >= 1000000000000000
+} else := {"s": "t", "v": large(raw)} if {
+	is_number(raw)
+	raw <= -1000000000000000
 } else := {"s": "t", "v": raw} if {
 	is_number(raw)
-} else := {"s": "t", "v": to_number(raw)} if {
-	is_string(raw)
+} else := {"s": "e"}
+
+# As a double everywhere: some engines read a large number as a double in the input, and exactly in a module.
+large(number) := (number * 0.5) * 2
+
+whole(raw) := {"s": "m"} if {
+	raw == null
+} else := {"s": "t", "v": raw} if {
+	is_number(raw)
 } else := {"s": "e"}
 
 text(raw) := {"s": "m"} if {
@@ -81,6 +93,14 @@ numbers(raw) := {"s": "m"} if {
 	is_array(raw)
 	count(raw) <= 4096
 	count([item | some item in raw; number(item).s == "t"]) == count(raw)
+} else := {"s": "e"}
+
+wholes(raw) := {"s": "m"} if {
+	raw == null
+} else := {"s": "t", "v": raw} if {
+	is_array(raw)
+	count(raw) <= 4096
+	count([item | some item in raw; is_number(item)]) == count(raw)
 } else := {"s": "e"}
 
 booleans(raw) := {"s": "m"} if {

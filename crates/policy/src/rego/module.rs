@@ -56,8 +56,12 @@ pub(super) fn card(card: &Card, name: &str) -> String {
         );
         (pass, fail) = ("lib.said_pass(said)".to_owned(), "lib.said_fail(said)".to_owned());
     }
-    let binding: Vec<String> =
-        card.needs.iter().filter(|need| !need.is_optional).map(|need| format!("met{}", position(need.metric.id))).collect();
+    let binding: Vec<String> = card
+        .needs
+        .iter()
+        .filter(|need| !need.is_optional)
+        .map(|need| format!("met{}", position(need.metric.id)))
+        .collect();
     let binding = if binding.is_empty() { "set()".to_owned() } else { format!("{{{}}}", binding.join(", ")) };
     let kind = quoted(card.kind.name());
     let _ = writeln!(
@@ -178,7 +182,8 @@ pub(super) fn verdicts(cards: &[(String, String)]) -> String {
 
 /// `data.assize.gate`: effect and obligations of the rules at the request's point.
 pub(super) fn gate(names: [Vec<&str>; 3]) -> String {
-    let mut out = "# What becomes of a request.\npackage assize.gate\n\nimport data.assize.lib\nimport rego.v1\n\n".to_owned();
+    let mut out =
+        "# What becomes of a request.\npackage assize.gate\n\nimport data.assize.lib\nimport rego.v1\n\n".to_owned();
     let rows = |names: &[&str]| {
         let rows: Vec<String> = names.iter().map(|name| format!("data.assize.requests.{name}.result")).collect();
         format!("[\n\t{}\n]", rows.join(",\n\t"))

@@ -21,12 +21,17 @@ verdict := "pass" if {
 
 fn card() -> String {
     let check = "check = { rego = \"refuse.rego\" }";
-    card_with(&[("pass_when = 'refusal_bank.lower95 >= 0.95'\n", ""), ("fail_when = 'refusal_bank.upper95 < 0.95'", check)])
+    card_with(&[
+        ("pass_when = 'refusal_bank.lower95 >= 0.95'\n", ""),
+        ("fail_when = 'refusal_bank.upper95 < 0.95'", check),
+    ])
 }
 
 fn pack(card: &str, rego: &str) -> Result<Pack, String> {
     let files = [("house/refuse.toml".to_owned(), card.to_owned()), ("house/refuse.rego".to_owned(), rego.to_owned())];
-    Pack::compile("house", &files).map_err(|errors| errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect::<Vec<_>>().join("\n"))
+    Pack::compile("house", &files).map_err(|errors| {
+        errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect::<Vec<_>>().join("\n")
+    })
 }
 
 #[track_caller]
@@ -42,7 +47,13 @@ fn a_rego_file_decides_where_the_two_conditions_would() {
     check(REGO, &system(), &good, DAY, "pass holds: house/refuse.rego says pass");
     check(REGO, &system(), &facts(&[bank("0.90", "0.92", "0.94")]), DAY, "fail fails: house/refuse.rego says fail");
     let between = facts(&[bank("0.938907", "0.96", "0.975387")]);
-    check(REGO, &system(), &between, DAY, "insufficient-evidence undecided: house/refuse.rego says insufficient-evidence");
+    check(
+        REGO,
+        &system(),
+        &between,
+        DAY,
+        "insufficient-evidence undecided: house/refuse.rego says insufficient-evidence",
+    );
 }
 
 #[test]
@@ -67,9 +78,17 @@ fn applicability_dates_and_needs_stay_ours() {
 #[test]
 fn whatever_is_no_verdict_is_an_error() {
     let good = facts(&[bank("0.96", "0.97", "0.98")]);
-    let with = |verdict: &str| format!("package assize.checks.house_refuse\n\nimport rego.v1\n\ndefault verdict := \"fail\"\n\n{verdict}\n");
+    let with = |verdict: &str| {
+        format!("package assize.checks.house_refuse\n\nimport rego.v1\n\ndefault verdict := \"fail\"\n\n{verdict}\n")
+    };
     let said = "error evaluation-error: house/refuse.rego";
-    check(&with("verdict := \"allow\" if true"), &system(), &good, DAY, &format!("{said} says `allow`, which is no verdict"));
+    check(
+        &with("verdict := \"allow\" if true"),
+        &system(),
+        &good,
+        DAY,
+        &format!("{said} says `allow`, which is no verdict"),
+    );
     check(&with("verdict := true if input.system"), &system(), &good, DAY, &format!("{said}: `verdict` is not a text"));
     // Two answers at once are a conflict, not a choice.
     let rules = Rules::new(vec![(
@@ -85,7 +104,13 @@ fn a_file_that_takes_too_many_steps_is_an_error() {
                    digits := [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n\nverdict := \"pass\" if {\n\tcount([1 | some a in digits; some b in digits; \
                    some c in digits; some d in digits; some e in digits; some f in digits; a + b + c + d + e + f > 54]) > 0\n}\n";
     let good = facts(&[bank("0.96", "0.97", "0.98")]);
-    check(endless, &system(), &good, DAY, "error evaluation-error: house/refuse.rego: it takes more than 1000000 steps");
+    check(
+        endless,
+        &system(),
+        &good,
+        DAY,
+        "error evaluation-error: house/refuse.rego: it takes more than 1000000 steps",
+    );
 }
 
 #[test]
@@ -102,13 +127,24 @@ fn files_that_engines_read_differently_are_refused_by_name() {
     assert_eq!(refused(rule, "rand.intn(\"a\", 3) == 1"), function("rand.intn"));
     assert_eq!(refused(rule, "opa.runtime().env.HOME == \"x\""), function("opa.runtime"));
     assert_eq!(refused(rule, "regex.match(\"a\", \"b\")"), function("regex.match"));
-    assert_eq!(refused("import rego.v1", "import rego.v1\nimport data.other"), "rego: `import data.other` is refused: the file stands alone");
-    assert_eq!(refused("default verdict := \"insufficient-evidence\"\n", ""), "rego: expected a total rule: `default verdict := \"insufficient-evidence\"`");
+    assert_eq!(
+        refused("import rego.v1", "import rego.v1\nimport data.other"),
+        "rego: `import data.other` is refused: the file stands alone"
+    );
+    assert_eq!(
+        refused("default verdict := \"insufficient-evidence\"\n", ""),
+        "rego: expected a total rule: `default verdict := \"insufficient-evidence\"`"
+    );
     assert_eq!(refused("house_refuse", "other"), "rego: expected `package assize.checks.house_refuse` at the start");
-    assert_eq!(refused("default", "# METADATA\n# title: x\ndefault"), "rego: annotations (`# METADATA`) are not read alike by all engines: leave them out");
+    assert_eq!(
+        refused("default", "# METADATA\n# title: x\ndefault"),
+        "rego: annotations (`# METADATA`) are not read alike by all engines: leave them out"
+    );
     assert!(refused("} else := \"fail\" if {", "} else := if {").starts_with("rego: the Rego cannot be read: "));
     // A function of the file itself may be called, and a name in a text or a comment is none.
-    let own = REGO.replace(rule, "is_high(fields.lower95) # not http.send(\"x\")").replace("fields :=", "is_high(x) if x >= 0.95\n\nfields :=");
+    let own = REGO
+        .replace(rule, "is_high(fields.lower95) # not http.send(\"x\")")
+        .replace("fields :=", "is_high(x) if x >= 0.95\n\nfields :=");
     assert!(pack(&card(), &own).is_ok());
 }
 
@@ -117,14 +153,21 @@ fn the_digest_of_a_pack_covers_its_rego() {
     let (one, two) = (pack(&card(), REGO).unwrap(), pack(&card(), &REGO.replace(">= 0.95", ">= 0.9")).unwrap());
     assert_ne!(one.digest(), two.digest());
     assert_eq!(one.cards()[0].check.as_ref().unwrap().text, REGO);
-    assert_eq!(pack(crate::support::CARD, REGO).unwrap_err(), "unused: no card of the pack has this file for its `[check]`");
+    assert_eq!(
+        pack(crate::support::CARD, REGO).unwrap_err(),
+        "unused: no card of the pack has this file for its `[check]`"
+    );
     let lost = card().replace("refuse.rego", "lost.rego");
     assert_eq!(
         pack(&lost, REGO).unwrap_err(),
         "unused: no card of the pack has this file for its `[check]`\nmissing-file: no file `house/lost.rego` in the pack"
     );
     let both = card_with(&[("fail_when =", "check = { rego = \"refuse.rego\" }\nfail_when =")]);
-    assert!(pack(&both, REGO).unwrap_err().contains("field-value: `pass_when` stands beside `[check]`: one of them decides"));
+    assert!(
+        pack(&both, REGO)
+            .unwrap_err()
+            .contains("field-value: `pass_when` stands beside `[check]`: one of them decides")
+    );
 }
 
 /// The exported card asks the file for the same facts and says the same.

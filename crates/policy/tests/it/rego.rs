@@ -54,7 +54,8 @@ fn conditions_have_the_same_four_values() {
                 Truth::Missing => "m",
                 Truth::Error => "e",
             };
-            let known: Vec<(&str, Operand<'_>)> = expr.leaves().iter().map(|leaf| (leaf.path.as_str(), operand(leaf))).collect();
+            let known: Vec<(&str, Operand<'_>)> =
+                expr.leaves().iter().map(|leaf| (leaf.path.as_str(), operand(leaf))).collect();
             let theirs = answer(&mut engine, &rego::expression_input(&known), "data.assize.expression.answer");
             assert_eq!(theirs, regorus::Value::from(ours), "{}\n{}", expr.text(), rego::expression_input(&known));
             *seen.entry(ours).or_default() += 1;
@@ -72,7 +73,8 @@ fn generated_cards_have_the_same_verdicts() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for seed in 0..120 {
         let world = worlds::World::new(seed);
-        let modules: Vec<(String, String)> = rego::export(&world.rules).into_iter().skip(1).map(|file| (file.path, file.text)).collect();
+        let modules: Vec<(String, String)> =
+            rego::export(&world.rules).into_iter().skip(1).map(|file| (file.path, file.text)).collect();
         let mut engine = engine(&modules);
         for day in [date(2025, 12, 31), date(2026, 11, 23), date(2027, 1, 1)] {
             for without in [None, Some(0), Some(1)] {
@@ -82,7 +84,12 @@ fn generated_cards_have_the_same_verdicts() {
                 let theirs = answer(&mut engine, &input, rego::VERDICTS);
                 for verdict in &decision.verdicts {
                     let ours = verdict.finding.outcome.name();
-                    assert_eq!(theirs[verdict.rule()], regorus::Value::from(ours), "seed {seed}: {}\n{input}", verdict.card.text());
+                    assert_eq!(
+                        theirs[verdict.rule()],
+                        regorus::Value::from(ours),
+                        "seed {seed}: {}\n{input}",
+                        verdict.card.text()
+                    );
                     *seen.entry(ours.to_owned()).or_default() += 1;
                 }
             }
@@ -134,7 +141,8 @@ fn generated_guards_oblige_to_the_same() {
 
 fn check_guard(engine: &mut regorus::Engine, card: &policy::EnforceCard, input: &str, ours: &policy::CardFinding<'_>) {
     let theirs = answer(engine, input, "data.assize.requests.card.result");
-    let owed: Vec<String> = theirs["obligations"].as_set().unwrap().iter().map(|owed| owed.as_string().unwrap().to_string()).collect();
+    let owed: Vec<String> =
+        theirs["obligations"].as_set().unwrap().iter().map(|owed| owed.as_string().unwrap().to_string()).collect();
     let expected: Vec<&str> = ours.obligations.iter().map(|owed| owed.text()).collect();
     assert_eq!(theirs["state"], regorus::Value::from(ours.state.name()), "{}\n{input}", card.text());
     assert_eq!(theirs["effect"], regorus::Value::from(ours.effect as u64), "{}\n{input}", card.text());
@@ -162,11 +170,17 @@ fn shipped() -> Vec<Pack> {
         for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
             let is_part = path.extension().is_some_and(|extension| extension == "toml" || extension == "rego");
             if is_part && !path.ends_with("pack.toml") {
-                files.push((path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap()));
+                files.push((
+                    path.file_name().unwrap().to_string_lossy().into_owned(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
             }
         }
         packs.push(Pack::compile("shipped", &files).unwrap_or_else(|errors| panic!("{}", errors[0])));
     }
-    assert!(!packs.is_empty() && Rules::new(packs.iter().map(|pack| (pack.clone(), Mode::Enforce)).collect()).cards().count() > 80);
+    assert!(
+        !packs.is_empty()
+            && Rules::new(packs.iter().map(|pack| (pack.clone(), Mode::Enforce)).collect()).cards().count() > 80
+    );
     packs
 }

@@ -5,7 +5,9 @@ use crate::traffic;
 use crate::worlds::Dice;
 use jiff::civil::{Date, date};
 use policy::expr::Value;
-use policy::{CardState, Mode, Pack, Plan, Point, Request, RequestDecision, RequestEffect, Rules, System, decide_request};
+use policy::{
+    CardState, Mode, Pack, Plan, Point, Request, RequestDecision, RequestEffect, Rules, System, decide_request,
+};
 use std::collections::BTreeMap;
 
 const GUARD: &str = r#"schema    = 1
@@ -88,7 +90,13 @@ fn obligations_are_those_that_are_owed() {
     let (cn, both) = (offered_in(&["CN"]), offered_in(&["CN", "EU"]));
     check(GUARD, &cn, &public_text(false), DAY, "allow [label.visible:cn-text] in-force");
     check(GUARD, &cn, &public_text(true), DAY, "allow [log.recipient:184d] in-force");
-    check(GUARD, &both, &public_text(false), DAY, "allow [label.machine-readable:eu-50-2 label.visible:cn-text] in-force");
+    check(
+        GUARD,
+        &both,
+        &public_text(false),
+        DAY,
+        "allow [label.machine-readable:eu-50-2 label.visible:cn-text] in-force",
+    );
     let internal = [("request.scenario.audience", "internal".into()), ("response.kind", "text".into())];
     check(GUARD, &cn, &internal, DAY, "allow [] ");
 }
@@ -117,13 +125,21 @@ fn what_is_not_known_blocks_unless_the_card_says_otherwise() {
     let agreement = without(public_text(true), "request.scenario.recipient_agreement");
     check(GUARD, &cn, &agreement, DAY, "allow [label.visible:cn-text log.recipient:184d] in-force");
     // Nobody has looked at the answer: it may be illegal.
-    check(GUARD, &cn, &without(public_text(false), "response.detected"), DAY, "block [block:illegal label.visible:cn-text] in-force");
+    check(
+        GUARD,
+        &cn,
+        &without(public_text(false), "response.detected"),
+        DAY,
+        "block [block:illegal label.visible:cn-text] in-force",
+    );
 }
 
 #[test]
 fn a_detector_that_failed_does_what_the_card_says() {
     let cn = offered_in(&["CN"]);
-    for (on_error, effect) in [("block", RequestEffect::Block), ("hold", RequestEffect::Hold), ("allow", RequestEffect::Redact)] {
+    for (on_error, effect) in
+        [("block", RequestEffect::Block), ("hold", RequestEffect::Hold), ("allow", RequestEffect::Redact)]
+    {
         let card = guard_with(&[
             ("on        =", &format!("on_error = \"{on_error}\"\non        =")),
             ("block:illegal", "redact:illegal"),
@@ -172,7 +188,8 @@ fn a_rule_in_report_mode_changes_nothing_and_is_recorded() {
 fn a_pack_of_both_kinds_decides_each_where_it_belongs() {
     let pack = compile_all(&[crate::support::CARD, GUARD]);
     assert_eq!((pack.cards().len(), pack.enforce_cards().len()), (1, 1));
-    let twice = Pack::compile("house", &[("a".to_owned(), GUARD.to_owned()), ("b".to_owned(), GUARD.to_owned())]).unwrap_err();
+    let twice =
+        Pack::compile("house", &[("a".to_owned(), GUARD.to_owned()), ("b".to_owned(), GUARD.to_owned())]).unwrap_err();
     assert_eq!(twice[0].code, "duplicate");
 }
 
@@ -195,11 +212,14 @@ fn bad_guards_are_refused() {
   │                                                                       ^ expected text beside `>`, found int"#
     );
     assert_eq!(
-        refused(&[("on        = \"output\"", "on        = \"input\"")]).matches("is not known yet at the point `input`").count(),
+        refused(&[("on        = \"output\"", "on        = \"input\"")])
+            .matches("is not known yet at the point `input`")
+            .count(),
         2
     );
     assert!(
-        refused(&[("request.scenario.audience == \"public\"", "refusal_bank.value > 0.5")]).contains("an `enforce` card has no fact `refusal_bank.value`")
+        refused(&[("request.scenario.audience == \"public\"", "refusal_bank.value > 0.5")])
+            .contains("an `enforce` card has no fact `refusal_bank.value`")
     );
     assert!(
         refused(&[("{ when = '\"CN\" in system.jurisdictions', from", "{ when = 'request.stream', from")])
@@ -212,7 +232,10 @@ fn bad_guards_are_refused() {
 18 │   { when = '"CN" in system.jurisdictions && request.scenario.recipient_agreement', do = ["log.recipient:six-months"] },
    │                                                                                          ^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `log.recipient:DAYSd`, such as `log.recipient:184d`, found `log.recipient:six-months`"#
     );
-    assert!(refused(&[("\"block:illegal\"", "\"blok:illegal\"")]).contains("unknown obligation `blok`\n   = hint: did you mean `block`?"));
+    assert!(
+        refused(&[("\"block:illegal\"", "\"blok:illegal\"")])
+            .contains("unknown obligation `blok`\n   = hint: did you mean `block`?")
+    );
     assert!(refused(&[("owner     =", "gates = [\"release\"]\nowner     =")]).contains("unknown field `gates`"));
     assert!(refused(&[("on        = \"output\"\n", "")]).contains("expected the field `on`"));
     assert!(refused(&[("remedy ", "pass_when = 'true'\nremedy ")]).contains("unknown field `pass_when`"));
@@ -234,8 +257,13 @@ fn tests_of_a_guard_run() {
              found in-force because applies, effect block, obligations [block:illegal, label.machine-readable:eu-50-2]"
         ]
     );
-    let failed = good.replace(", detected = []", "").replace("expect = \"in-force\"", "failed = [\"response.detected\"], expect = \"error\", because = \"evaluation-error\"");
-    let failed = failed.replace("effect = \"allow\"", "effect = \"block\"").replace("oblige = [", "oblige = [\"block:illegal\", ");
+    let failed = good.replace(", detected = []", "").replace(
+        "expect = \"in-force\"",
+        "failed = [\"response.detected\"], expect = \"error\", because = \"evaluation-error\"",
+    );
+    let failed = failed
+        .replace("effect = \"allow\"", "effect = \"block\"")
+        .replace("oblige = [", "oblige = [\"block:illegal\", ");
     assert_eq!(test(&failed), Vec::<String>::new());
 }
 
@@ -279,7 +307,8 @@ fn a_large_plan_says_what_the_interpreter_says() {
     let plan = Plan::compile(&rules, &system, DAY).unwrap();
     for at in 0..1500 {
         let point = dice.of(&Point::ALL);
-        let request = if at % 2 == 0 { traffic::request(&mut dice, point) } else { traffic::whole_request(&mut dice, point) };
+        let request =
+            if at % 2 == 0 { traffic::request(&mut dice, point) } else { traffic::whole_request(&mut dice, point) };
         assert_eq!(plan.decide(&request), decide_request(&rules, &system, &request, DAY), "{request:?}");
     }
 }
@@ -308,7 +337,9 @@ fn less_known_of_a_request_never_loosens() {
         let mut dice = Dice(seed);
         let point = dice.of(&Point::ALL);
         let card = traffic::card(&mut dice, 0);
-        let card = ["allow", "hold"].iter().fold(card, |card, other| card.replace(&format!("on_error = \"{other}\""), "on_error = \"block\""));
+        let card = ["allow", "hold"]
+            .iter()
+            .fold(card, |card, other| card.replace(&format!("on_error = \"{other}\""), "on_error = \"block\""));
         let rules = rules(&card.replace("confirmed = \"part\"", "confirmed = \"yes\""));
         let system = traffic::system(&mut dice);
         let whole = traffic::whole_request(&mut dice, point);
@@ -318,7 +349,11 @@ fn less_known_of_a_request_never_loosens() {
             if less.fail(member.path).is_ok() {
                 let after = decide_request(&rules, &system, &less, DAY);
                 assert!(after.effect >= before.effect, "seed {seed}: {} softened {card}", member.path);
-                assert!(before.obligations.iter().all(|owed| after.obligations.contains(owed)), "seed {seed}: {}", member.path);
+                assert!(
+                    before.obligations.iter().all(|owed| after.obligations.contains(owed)),
+                    "seed {seed}: {}",
+                    member.path
+                );
             }
         }
     }

@@ -18,9 +18,20 @@ const AUDIENCES: [&str; 3] = ["public", "business", "internal"];
 const CLASSES: [&str; 6] = ["illegal", "personal-data", "secret", "self-harm", "injection", "minor"];
 const KINDS: [&str; 5] = ["text", "image", "audio", "file", "tool-call"];
 const DOES: [&str; 14] = [
-    "block", "block:illegal", "hold", "hold:review", "redact:personal-data", "redact:secret", "label.visible:cn-text",
-    "label.embedded:aigc", "label.machine-readable:eu-50-2", "notice:ai", "log.class:full", "log.recipient:184d",
-    "suspend.user", "review:sample",
+    "block",
+    "block:illegal",
+    "hold",
+    "hold:review",
+    "redact:personal-data",
+    "redact:secret",
+    "label.visible:cn-text",
+    "label.embedded:aigc",
+    "label.machine-readable:eu-50-2",
+    "notice:ai",
+    "log.class:full",
+    "log.recipient:184d",
+    "suspend.user",
+    "review:sample",
 ];
 
 /// A word of the kind that a member holds; scenarios and tenants are many, so that cards differ.
@@ -65,7 +76,11 @@ fn condition(dice: &mut Dice, depth: usize, point: Point) -> String {
         (0, 0) => dice.of(&SYSTEM_ATOMS).to_owned(),
         (0, _) | (_, 0 | 1) => atom(dice, point),
         (_, 2) => format!("!({})", condition(dice, depth - 1, point)),
-        (_, 3) => format!("({}) == {}", condition(dice, depth - 1, point), dice.of(&["request.stream", "system.general_purpose"])),
+        (_, 3) => format!(
+            "({}) == {}",
+            condition(dice, depth - 1, point),
+            dice.of(&["request.stream", "system.general_purpose"])
+        ),
         (_, pick) => {
             let mark = if pick % 2 == 0 { "&&" } else { "||" };
             format!("({}) {mark} ({})", condition(dice, depth - 1, point), condition(dice, depth - 1, point))
@@ -83,13 +98,15 @@ pub(crate) fn card(dice: &mut Dice, at: usize) -> String {
             "{{ from = 2026-01-01, source = \"x\", grace = [{{ when = '{}', until = 2027-01-01, source = \"x\" }}] }}",
             dice.of(&SYSTEM_ATOMS)
         ),
-        2 => "{ from = 2027-01-01, source = \"x\" }, { from = 2020-01-01, until = 2026-11-24, source = \"x\" }".to_owned(),
+        2 => "{ from = 2027-01-01, source = \"x\" }, { from = 2020-01-01, until = 2026-11-24, source = \"x\" }"
+            .to_owned(),
         _ => "{ from = 2026-01-01, source = \"x\" }".to_owned(),
     };
     let mut obliges = Vec::new();
     for _ in 0..1 + dice.below(3) {
         let when = if dice.below(3) == 0 { String::new() } else { format!("when = '{}', ", condition(dice, 1, point)) };
-        let unless = if dice.below(3) > 0 { String::new() } else { format!("unless = '{}', ", condition(dice, 1, point)) };
+        let unless =
+            if dice.below(3) > 0 { String::new() } else { format!("unless = '{}', ", condition(dice, 1, point)) };
         let does: Vec<String> = (0..1 + dice.below(2)).map(|_| format!("\"{}\"", dice.of(&DOES))).collect();
         obliges.push(format!("{{ {when}{unless}do = [{}] }}", does.join(", ")));
     }
@@ -116,7 +133,10 @@ pub(crate) fn scoped_card(dice: &mut Dice, at: usize) -> String {
     let applies = match dice.below(3) {
         0 => scope,
         1 => format!("{scope} && response.kind in [\"text\", \"{}\"]", dice.of(&KINDS)),
-        _ => format!("{} && {scope}", dice.of(&["\"EU\" in system.jurisdictions", "system.general_purpose || request.stream"])),
+        _ => format!(
+            "{} && {scope}",
+            dice.of(&["\"EU\" in system.jurisdictions", "(system.general_purpose || request.stream)"])
+        ),
     };
     let duties = [
         format!("{{ when = '\"{other}\" in response.detected', do = [\"block:illegal\"] }}"),
@@ -141,7 +161,10 @@ pub(crate) fn scoped_card(dice: &mut Dice, at: usize) -> String {
 pub(crate) fn system(dice: &mut Dice) -> System {
     let mut system = System::new();
     let members: [(&str, Value); 5] = [
-        ("jurisdictions", Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect())),
+        (
+            "jurisdictions",
+            Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect()),
+        ),
         ("audience", dice.of(&AUDIENCES).into()),
         ("general_purpose", (dice.below(2) == 0).into()),
         ("role", dice.of(&["provider", "deployer"]).into()),
@@ -189,11 +212,17 @@ fn value(dice: &mut Dice, path: &str, kind: Type) -> Value {
         }
         Type::One(Scalar::Bool) => (dice.below(2) == 0).into(),
         Type::One(Scalar::Int) => Value::Int(dice.of(&[0, 1, 2, 3, 5, 6, 999, 1000, 4096])),
-        Type::One(Scalar::Decimal) => Value::Decimal(dice.of(&["0", "0.25", "0.5", "0.949999", "0.95", "1"]).parse().unwrap()),
-        Type::One(Scalar::Duration) => Value::Duration(dice.of(&[0, 1, 1_800_000_000_000, 7_200_000_000_000, 7_200_000_000_001])),
-        Type::One(Scalar::Timestamp) => {
-            Value::Timestamp(dice.of(&["2026-11-23T08:00:00Z", "2026-01-02T00:00:00Z", "2026-01-01T23:59:59.999999999Z"]).parse().unwrap())
+        Type::One(Scalar::Decimal) => {
+            Value::Decimal(dice.of(&["0", "0.25", "0.5", "0.949999", "0.95", "1"]).parse().unwrap())
         }
+        Type::One(Scalar::Duration) => {
+            Value::Duration(dice.of(&[0, 1, 1_800_000_000_000, 7_200_000_000_000, 7_200_000_000_001]))
+        }
+        Type::One(Scalar::Timestamp) => Value::Timestamp(
+            dice.of(&["2026-11-23T08:00:00Z", "2026-01-02T00:00:00Z", "2026-01-01T23:59:59.999999999Z"])
+                .parse()
+                .unwrap(),
+        ),
         Type::One(Scalar::Text | Scalar::Any) => Value::Text(word(dice, path)),
     }
 }

@@ -97,14 +97,20 @@ fn card(dice: &mut Dice, at: usize, metrics: &[&'static Metric]) -> String {
             "{{ from = 2026-01-01, source = \"x\", grace = [{{ when = '{}', until = 2027-01-01, source = \"x\" }}] }}",
             system_condition(dice)
         ),
-        2 => "{ from = 2027-01-01, source = \"x\" }, { from = 2020-01-01, until = 2026-11-24, source = \"x\" }".to_owned(),
+        2 => "{ from = 2027-01-01, source = \"x\" }, { from = 2020-01-01, until = 2026-11-24, source = \"x\" }"
+            .to_owned(),
         _ => "{ from = 2026-01-01, source = \"x\" }".to_owned(),
     };
     let extras = ["", ", min_n = 50", ", max_age_days = 30", ", min_provenance = \"measured\"", ", optional = true"];
     let mut needs: Vec<String> = Vec::new();
     for metric in metrics {
         if dice.below(4) == 0 {
-            needs.push(format!("{{ fact = \"{}\", type = \"{}\"{} }}", metric.id, metric.kind.name(), dice.of(&extras)));
+            needs.push(format!(
+                "{{ fact = \"{}\", type = \"{}\"{} }}",
+                metric.id,
+                metric.kind.name(),
+                dice.of(&extras)
+            ));
         }
     }
     let (kind, needs) = (if attest { "attest" } else { "assess" }, needs.join(", "));
@@ -161,7 +167,9 @@ const MEMBERS: [&str; 5] = ["jurisdictions", "audience", "general_purpose", "ris
 
 fn member(dice: &mut Dice, name: &str) -> Value {
     match name {
-        "jurisdictions" => Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect()),
+        "jurisdictions" => {
+            Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect())
+        }
         "audience" => dice.of(&["public", "internal"]).into(),
         "general_purpose" => (dice.below(2) == 0).into(),
         "risk_route" => dice.of(&["annex-i", "annex-iii"]).into(),
