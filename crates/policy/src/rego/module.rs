@@ -50,7 +50,7 @@ pub(super) fn card(card: &Card, name: &str) -> String {
         let _ = writeln!(
             out,
             "seen := {{row[0]: row[1] | some row in [{}]; row[2] == \"t\"; is_object(row[1])}}\n\n\
-             said := {} with input as {{\"as_of\": day, \"system\": system, \"facts\": seen}}",
+             said := found if {{\n\tfound := {} with input as {{\"as_of\": day, \"system\": system, \"facts\": seen}}\n}}",
             rows.join(", "),
             check.rule
         );
