@@ -165,11 +165,11 @@ fn guard(seed: u64) -> Case {
         let day = dice.of(&[date(2025, 12, 31), date(2026, 11, 23), date(2027, 1, 1)]);
         let finding = card_finding(card, &system, &request, day);
         let owed: Vec<&str> = finding.obligations.iter().map(|owed| owed.text()).collect();
-        let said = format!("{} {} [{}]", finding.state.name(), finding.effect.name(), owed.join(","));
+        let said = format!("{} {} {}", finding.state.name(), finding.effect.name(), owed.join(","));
         inputs.push((rego::request_input(&system, &request, day), said));
     }
     let said = "package assize.said\n\nimport data.assize.lib\nimport rego.v1\n\nresult := data.assize.requests.card.result\n\n\
-                said := sprintf(\"%s %s [%s]\", [result.state, lib.effects[result.effect], concat(\",\", sort([owed | some owed in result.obligations]))])\n";
+                said := concat(\" \", [result.state, lib.effects[result.effect], concat(\",\", sort([owed | some owed in result.obligations]))])\n";
     let modules = vec![("card.rego".to_owned(), rego::guard_module(card)), ("said.rego".to_owned(), said.to_owned())];
     Case { modules, query: "data.assize.said.said", inputs }
 }
