@@ -14,7 +14,7 @@ check:
     cargo clippy --release --workspace --all-targets -- -D warnings
     cargo xtask tidy
 
-# Rewrites what is generated: docs/metrics.md.
+# Rewrites what is generated: docs/metrics.md, docs/packs.md.
 write:
     cargo xtask tidy --write
 

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 venv=${ASSIZE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/assize/venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 regopy==1.5.2 gguf==0.17.1 numpy safetensors cryptography
+"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 regopy==1.5.2 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.25.1
 
 echo "CEL, the official C++ engine, on generated expressions:"
 cargo run --release --quiet -p assize-policy --example cel_cases -- 20000 | "$venv/bin/python" tests/referees/cel.py
@@ -15,6 +15,12 @@ cargo run --release --quiet -p assize-policy --features rego --example rego_case
 "$venv/bin/python" tests/referees/rego.py crates/policy/src/rego/lib.rego < "$cases"
 rm "$cases"
 
+echo "The schema of cards, by the jsonschema package, on every card and on damaged ones:"
+schema=$(mktemp)
+cargo run --release --quiet -- policy schema > "$schema"
+"$venv/bin/python" tests/referees/card_schema.py "$schema" packs examples
+rm -f "$schema"
+
 echo "The dossier, read by a program that shares no code with ours:"
 dossier=$(mktemp -d)
 trap 'rm -rf "$dossier"' EXIT
@@ -23,3 +29,10 @@ ASSIZE_KEY="$dossier/key" cargo run --release --quiet -- run examples/first-case
 
 echo "The quantised weights, read by the gguf package:"
 "$venv/bin/python" tests/referees/gguf_read.py "$dossier/dossier/weights/model-q8_0.gguf" "$dossier/dossier/weights/pruned.safetensors"
+
+echo "Results and packs in the formats of others, held against their schemas and readers:"
+"$venv/bin/pip" install --quiet --disable-pip-version-check jsonschema==4.26.0 compliance-trestle==5.2.0 junitparser==5.0.3
+assize="cargo run --release --quiet --"
+$assize check examples/first-case --sarif "$dossier/r.sarif" --sarif-all --policyreport "$dossier/r.yaml" --junit "$dossier/r.xml" --oscal "$dossier/ar.json" > /dev/null || [ $? -eq 1 ]
+$assize policy export --oscal "$dossier/rules.json" > /dev/null
+"$venv/bin/python" tests/referees/exports.py "$dossier"

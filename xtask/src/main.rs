@@ -8,6 +8,7 @@ use std::{
 };
 
 mod metrics;
+mod packs;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,7 @@ fn tidy(root: &Path, write: bool) -> Vec<String> {
     problems.extend(ratchets(root));
     problems.extend(page_length(root));
     problems.extend(metrics::catalogue(root, write));
+    problems.extend(packs::page(root, write));
     problems
 }
 

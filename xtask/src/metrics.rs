@@ -1,17 +1,34 @@
 //! The catalogue of metrics: every row documented, and `docs/metrics.md` generated from it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Rows are read from the source text, so that this program needs no dependency.
 ///
 /// A row is `row("id", Kind, Unit::X, About, ["what", "method", "limits", "example"]),` over several lines.
 pub(crate) fn catalogue(root: &Path, write: bool) -> Vec<String> {
-    let source = "crates/evidence/src/metric/catalogue.rs";
-    let Ok(text) = fs::read_to_string(root.join(source)) else {
-        return vec![format!("{source}: cannot be read")];
-    };
-    let rows: Vec<Vec<String>> = text.split("row(").skip(1).filter_map(row).collect();
+    let source = "crates/evidence/src/metric/catalogue";
     let mut problems = Vec::new();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for file in parts(root, source) {
+        let Ok(text) = fs::read_to_string(&file) else {
+            problems.push(format!("{}: cannot be read", file.display()));
+            continue;
+        };
+        let found: Vec<Vec<String>> = text.split("row(").skip(1).filter_map(row).collect();
+        for pair in found.windows(2).filter(|pair| pair[0][0] >= pair[1][0]) {
+            problems.push(format!(
+                "{}: `{}` stands after `{}`; keep the rows sorted by id",
+                file.display(),
+                pair[1][0],
+                pair[0][0]
+            ));
+        }
+        rows.extend(found);
+    }
+    rows.sort();
     for row in &rows {
         for (name, position) in [("what", 4), ("method", 5), ("example", 7)] {
             if row[position].is_empty() {
@@ -29,6 +46,15 @@ pub(crate) fn catalogue(root: &Path, write: bool) -> Vec<String> {
         problems.push("docs/metrics.md: not what the catalogue says; run `cargo xtask tidy --write`".to_owned());
     }
     problems
+}
+
+/// The file of what is measured, then those of its folder.
+fn parts(root: &Path, source: &str) -> Vec<PathBuf> {
+    let mut parts: Vec<PathBuf> =
+        fs::read_dir(root.join(source)).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    parts.push(root.join(format!("{source}.rs")));
+    parts.sort();
+    parts
 }
 
 /// `[id, kind, unit, about, what, method, limits, example]`; nothing for text that is not a row.
@@ -53,8 +79,8 @@ fn row(text: &str) -> Option<Vec<String>> {
 
 fn page(rows: &[Vec<String>]) -> String {
     let mut page = String::from(
-        "# Metrics\n\nEverything a rule card may ask for. Generated from `crates/evidence/src/metric/catalogue.rs` by `cargo xtask tidy \
-         --write`; edit it there.\n",
+        "# Metrics\n\nEverything a rule card may ask for. Generated from `crates/evidence/src/metric/catalogue.rs` and the files of the folder \
+         `catalogue` by `cargo xtask tidy --write`; edit it there.\n",
     );
     for row in rows {
         let [id, kind, unit, about, what, method, limits, example] = &row[..] else { continue };

@@ -1,5 +1,6 @@
 //! What was typed.
 
+use crate::{declare::DeclareArgs, export::CheckExports, waive::WaiveArgs};
 use clap::{Parser, Subcommand};
 use jiff::civil::Date;
 use std::path::PathBuf;
@@ -42,6 +43,21 @@ pub(crate) enum Verb {
         packs: Vec<String>,
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        exports: CheckExports,
+    },
+    /// Sign an answer that no instrument can measure, as a file beside the case
+    Declare(DeclareArgs),
+    /// Leave a rule unmet on purpose, for at most a year, with two others' approval
+    Waive(WaiveArgs),
+    /// Print the public half of a signing key, made when absent
+    Key {
+        /// The key file [default: as for `run`]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// The name of a key that is made [default: assize]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
     },
     /// Show how a rule came to its verdict, and what would change it
     Explain {
@@ -70,6 +86,18 @@ pub(crate) enum Verb {
         dossier: PathBuf,
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+    },
+    /// Classify a use under each regime, with the path that led there and the questions still open; exit 1 where a case claims otherwise
+    Scenario {
+        /// A file with a `[use]` table, or a case
+        path: PathBuf,
+        /// Answer a question; over what the file says (repeatable)
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<Date>,
+        #[arg(long)]
+        json: bool,
     },
     /// For rule authors
     Policy {
@@ -119,8 +147,38 @@ pub(crate) enum PolicyVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Write the rules in the words of other programs
-    Export(crate::export::ExportArgs),
+    /// How many rules a pack measures and declares, and what of its law it does not implement
+    Coverage {
+        /// Pack names or folders [default: all shipped]
+        packs: Vec<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change each card in one place at a time and see whether its tests notice; exit 1 when more than 2 in 100 do not
+    Mutate {
+        /// Pack names or folders [default: all shipped]
+        packs: Vec<String>,
+        /// Look for a test that would notice each change that survives
+        #[arg(long)]
+        suggest: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin a card: it compiles, with tests
+    New {
+        /// The rule's id, and the name of its file
+        id: String,
+        /// The fact it is about, of docs/metrics.md
+        #[arg(long, value_name = "FACT")]
+        fact: String,
+        /// The pack's folder
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        pack: PathBuf,
+    },
+    /// Print the JSON Schema of a card, for an editor
+    Schema,
+    /// Write packs in the formats of others
+    Export(crate::export::PackExports),
     /// What the calendar changes between two days
     Diff {
         #[arg(long, value_name = "DATE")]

@@ -1,17 +1,18 @@
 //! Deciding on the evidence there is, and explaining one verdict.
 
-use crate::{Ended, packs, run, screen, verify};
+use crate::{
+    Ended,
+    declare::{self, Declarations},
+    export::{self, CheckExports},
+    key, packs, run, screen, verify, waive,
+};
 use anyhow::{Context as _, bail};
-use evidence::{Declaration, Declared, Digest, Json, Predicate, Subject};
+use evidence::{Digest, Json, Predicate};
 use jiff::civil::Date;
 use ledger::Entry;
 use policy::{Effect, Facts, Mode, Rules, System, decide};
-use std::{fs, path::Path};
-use supervise::{
-    PackText, Terms, facts_of,
-    case::{Case, DeclareValue},
-    packs_of,
-};
+use std::path::Path;
+use supervise::{PackText, Terms, case::Case, facts_of, packs_of, signed::EnvelopeFile, waivers_of};
 
 /// Rules, system, facts and day, wherever they came from.
 pub(crate) struct Ground {
@@ -19,6 +20,10 @@ pub(crate) struct Ground {
     pub(crate) system: System,
     pub(crate) facts: Facts,
     pub(crate) as_of: Date,
+    /// The waivers of `rules`, in their order, as they lie beside the case.
+    pub(crate) waivers: Vec<EnvelopeFile>,
+    /// What a case declares, today and whether or not a run has recorded it.
+    pub(crate) declared: Declarations,
     /// Where in a case file findings about its packs point.
     pub(crate) case: Option<Case>,
 }
@@ -35,12 +40,17 @@ pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -
         facts = facts_of(&latest_run(&verify::entries(&dossier)?))?.0;
     }
     // What the case declares today counts, whether or not a run has recorded it.
-    for declaration in declarations(&case)? {
-        facts.declare(&declaration, Digest::of(case.text.as_bytes()));
+    let declared = declare::of_case(&case, key::known(None)?)?;
+    for declaration in &declared.written {
+        facts.declare(declaration, Digest::of(case.text.as_bytes()));
+    }
+    for file in &declared.signed {
+        file.declarations.iter().for_each(|declaration| facts.declare(declaration, file.envelope));
     }
     let packs = if other_packs.is_empty() { packs::of_case(&case)? } else { named(&case.folder, other_packs)? };
     let terms = Terms::new(packs, case.system.clone(), day).map_err(|errors| packs::refuse(&errors))?;
-    Ok(Ground { rules: terms.rules, system: terms.system, facts, as_of: day, case: Some(case) })
+    let Terms { rules, system, waivers, .. } = waive::over(terms, &case)?;
+    Ok(Ground { rules, system, facts, as_of: day, waivers, declared, case: Some(case) })
 }
 
 fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
@@ -48,17 +58,16 @@ fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> an
     let last = |predicate: Predicate| entries.iter().rev().find(|entry| entry.statement.predicate_type == predicate);
     let decision = last(Predicate::Decision).context("the dossier holds no decision yet")?;
     let member = |name: &str| decision.statement.predicate.get(name);
-    let packs = if other_packs.is_empty() {
-        packs_of(&last(Predicate::Policy).context("the dossier holds no policy")?.statement)?
-    } else {
-        named(dossier, other_packs)?
-    };
+    let policy = &last(Predicate::Policy).context("the dossier holds no policy")?.statement;
+    let packs = if other_packs.is_empty() { packs_of(policy)? } else { named(dossier, other_packs)? };
+    let (waivers, approvers) = waivers_of(policy)?;
     let system = System::from_json(member("system").context("the decision does not say what the system is")?)?;
     let held = member("as_of").and_then(Json::as_text).and_then(|day| day.parse().ok());
     let as_of = as_of.or(held).context("the decision has no date; give one with `--as-of`")?;
     let terms = Terms::new(packs, system, as_of).map_err(|errors| packs::refuse(&errors))?;
+    let Terms { rules, system, waivers, .. } = terms.with_waivers(waivers, approvers)?;
     let (facts, _) = facts_of(&entries)?;
-    Ok(Ground { rules: terms.rules, system: terms.system, facts, as_of, case: None })
+    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None })
 }
 
 /// The entries of the run that wrote last.
@@ -77,27 +86,20 @@ fn named(base: &Path, names: &[String]) -> anyhow::Result<Vec<PackText>> {
     names.iter().map(find).collect()
 }
 
-fn declarations(case: &Case) -> anyhow::Result<Vec<Declaration>> {
-    let subject = Subject::new(case.name.as_str(), Digest::of(case.name.as_bytes()));
-    let declare = |declare: &supervise::case::Declare| {
-        let declared = match &declare.value {
-            DeclareValue::Plain(declared) => declared.clone(),
-            DeclareValue::Document(path) => {
-                let bytes = fs::read(path).with_context(|| format!("the document {} cannot be read", path.display()))?;
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Declared::Document(Subject::new(name, Digest::of(&bytes)))
-            }
-        };
-        let (metric, owner) = (declare.metric, declare.owner.clone());
-        Ok(Declaration { metric, subject: subject.clone(), declared, owner, at: declare.made, expires: declare.expires })
-    };
-    case.declarations.iter().map(declare).collect()
-}
-
-pub(crate) fn check(path: &Path, as_of: Option<Date>, packs: &[String], is_json: bool) -> anyhow::Result<Ended> {
+pub(crate) fn check(
+    path: &Path,
+    as_of: Option<Date>,
+    packs: &[String],
+    is_json: bool,
+    exports: &CheckExports,
+) -> anyhow::Result<Ended> {
+    exports.check(is_json)?;
     let ground = ground(path, as_of, packs)?;
     let decision = decide(&ground.rules, None, &ground.system, &ground.facts, ground.as_of);
-    if is_json {
+    export::results(exports, path, &ground, &decision)?;
+    if exports.take_stdout() {
+        // The results themselves stand there.
+    } else if is_json {
         screen::json(&decision.to_json());
     } else {
         for verdict in &decision.verdicts {
@@ -105,6 +107,12 @@ pub(crate) fn check(path: &Path, as_of: Option<Date>, packs: &[String], is_json:
             let mode = if verdict.mode == Mode::Report { " (reported)" } else { "" };
             screen::line(&format!("{:44} {}{mode}", verdict.rule(), screen::coloured(&name)));
             screen::line(&format!("{:44} {}", "", verdict.finding.reason));
+            if let Some(waiver) = verdict.waiver {
+                screen::line(&format!("{:44} {}", "", run::waived(verdict.rule(), &waiver.to_json())));
+            }
+        }
+        for (waiver, why) in &decision.idle_waivers {
+            screen::line(&format!("the waiver of {} does nothing: {why}", waiver.rule));
         }
         screen::line(&format!("{} as of {}", decision.effect.name(), decision.as_of));
     }
@@ -119,7 +127,8 @@ pub(crate) fn explain(rule: &str, path: Option<&Path>, as_of: Option<Date>, is_j
             let packs = shipped.iter().filter_map(|name| packs::shipped(name, Mode::Report)).collect();
             let as_of = as_of.unwrap_or_else(run::today);
             let terms = Terms::new(packs, System::new(), as_of).map_err(|errors| packs::refuse(&errors))?;
-            Ground { rules: terms.rules, system: terms.system, facts: Facts::new(), as_of, case: None }
+            let Terms { rules, system, waivers, .. } = terms;
+            Ground { rules, system, facts: Facts::new(), as_of, waivers, declared: Declarations::default(), case: None }
         }
     };
     let explained = policy::explain(&ground.rules, rule, &ground.system, &ground.facts, ground.as_of);

@@ -1,16 +1,20 @@
 //! The command line: parse, compose, exit.
 
 mod args;
-mod budget;
+mod authoring;
 mod check;
+mod declare;
 mod export;
+mod export_rego;
 mod init;
 mod key;
 mod packs;
 mod policy_verbs;
 mod run;
+mod scenario;
 mod screen;
 mod verify;
+mod waive;
 
 use args::{Args, PolicyVerb, Verb};
 use clap::{CommandFactory as _, Parser as _};
@@ -47,15 +51,23 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Train(args) => run::run(&args, Upto::Train),
         Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
-        Verb::Check { path, as_of, packs, json } => check::check(&path, as_of, &packs, json),
+        Verb::Check { path, as_of, packs, json, exports } => check::check(&path, as_of, &packs, json, &exports),
+        Verb::Declare(args) => declare::declare(&args),
+        Verb::Waive(args) => waive::waive(&args),
+        Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
+        Verb::Scenario { path, sets, as_of, json } => scenario::scenario(&path, &sets, as_of, json),
         Verb::Policy { verb } => match verb {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),
             PolicyVerb::Lint { packs, json } => policy_verbs::lint(&packs, json),
-            PolicyVerb::Export(args) => export::export(&args),
+            PolicyVerb::Coverage { packs, json } => authoring::coverage(&policy_verbs::chosen(&packs)?, json),
+            PolicyVerb::Mutate { packs, suggest, json } => authoring::mutate(&policy_verbs::chosen(&packs)?, suggest, json),
+            PolicyVerb::New { id, fact, pack } => authoring::new(&id, &fact, &pack, run::today()),
+            PolicyVerb::Schema => Ok(authoring::schema()),
+            PolicyVerb::Export(exports) => export::packs(&exports),
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {

@@ -20,7 +20,7 @@ pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<PackText>> {
     names.iter().map(find).collect()
 }
 
-fn compiled(text: &PackText) -> anyhow::Result<Pack> {
+pub(crate) fn compiled(text: &PackText) -> anyhow::Result<Pack> {
     Pack::compile(&text.name, &text.cards).map_err(|errors| packs::refuse(&errors))
 }
 

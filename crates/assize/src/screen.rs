@@ -20,8 +20,18 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let _ = writeln!(stderr(), "error: {}", chain.join(": "));
 }
 
+/// A sentence beside the results.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
 pub(crate) fn line(text: &str) {
     let _ = writeln!(stdout(), "{text}");
+}
+
+/// A document as it is, without a newline of ours.
+pub(crate) fn text(document: &str) {
+    let _ = write!(stdout(), "{document}");
 }
 
 pub(crate) fn json(value: &Json) {

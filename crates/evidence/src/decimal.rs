@@ -1,5 +1,6 @@
 //! Exact decimals: the only numbers that are signed, compared with a threshold, or printed as evidence.
 
+use std::fmt::Write as _;
 use std::{cmp::Ordering, fmt, str::FromStr};
 
 /// At most this many significant digits, so that distinct decimals are distinct IEEE doubles and any reader may parse them.
@@ -115,6 +116,13 @@ impl Decimal {
         10_i64.checked_pow(self.exponent as u32)?.checked_mul(self.mantissa)
     }
 
+    /// The exact count, when it is one and fits: FLOP reach beyond 64 bits.
+    #[must_use]
+    pub fn to_u128(self) -> Option<u128> {
+        let power = u32::try_from(self.exponent).ok()?;
+        10_u128.checked_pow(power)?.checked_mul(u128::try_from(self.mantissa).ok()?)
+    }
+
     #[must_use]
     pub const fn is_negative(self) -> bool {
         self.mantissa < 0
@@ -191,17 +199,20 @@ impl FromStr for Decimal {
 impl fmt::Display for Decimal {
     /// Plain notation, no exponent: `12.5`, `0.0001`, `100000000000000000000000000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.mantissa.unsigned_abs().to_string();
-        let sign = if self.mantissa < 0 { "-" } else { "" };
-        let text = match usize::try_from(-i32::from(self.exponent)) {
-            Err(_) | Ok(0) => format!("{digits}{}", "0".repeat(self.exponent.max(0) as usize)),
-            Ok(places) if places < digits.len() => {
-                let (whole, fraction) = digits.split_at(digits.len() - places);
-                format!("{whole}.{fraction}")
-            }
-            Ok(places) => format!("0.{}{digits}", "0".repeat(places - digits.len())),
-        };
-        f.pad_integral(true, "", &format!("{sign}{text}"))
+        let (mut text, sign) = (String::with_capacity(48), if self.mantissa < 0 { "-" } else { "" });
+        let (digits, exponent) = (self.mantissa.unsigned_abs(), i32::from(self.exponent));
+        write!(text, "{sign}{digits}")?;
+        if exponent > 0 {
+            text.extend(std::iter::repeat_n('0', exponent.unsigned_abs() as usize));
+        }
+        let (places, n_digits) = (exponent.min(0).unsigned_abs() as usize, text.len() - sign.len());
+        if places >= n_digits {
+            text.insert_str(sign.len(), &"0".repeat(places + 1 - n_digits));
+        }
+        if places > 0 {
+            text.insert(text.len() - places, '.');
+        }
+        f.pad_integral(true, "", &text)
     }
 }
 
@@ -235,6 +246,14 @@ mod tests {
         assert!(matches!("1234567890123456".parse::<Decimal>(), Err(DecimalError::TooManyDigits(_))));
         assert!(matches!("1e99".parse::<Decimal>(), Err(DecimalError::OutOfRange(_))));
         assert!(Decimal::from_f64(f64::NAN, 9, Round::Nearest).is_err());
+    }
+
+    #[test]
+    fn counts_beyond_64_bits_are_exact() {
+        let count = |text: &str| text.parse::<Decimal>().unwrap().to_u128();
+        assert_eq!(count("1e26"), Some(10_u128.pow(26)));
+        assert_eq!(count("123456789012345"), Some(123_456_789_012_345));
+        assert_eq!([count("0"), count("0.5"), count("-1"), count("1e39")], [Some(0), None, None, None]);
     }
 
     #[test]

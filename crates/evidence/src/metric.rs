@@ -106,7 +106,7 @@ pub use catalogue::CATALOGUE;
 /// What a case says of its system, and the type an expression sees: `system.<name>`.
 pub const SYSTEM: &[(&str, SystemKind, &str)] = &[
     ("name", SystemKind::Text, "what the system is called"),
-    ("role", SystemKind::Text, "provider, deployer or modifier"),
+    ("role", SystemKind::Text, "provider, deployer, modifier, importer or distributor"),
     ("jurisdictions", SystemKind::List, "where it is offered: EU, CN, KR, US-CA, US-NY, US-IL, US-CO, US-TX, ..."),
     ("purpose", SystemKind::Text, "what it is for, in a sentence"),
     ("audience", SystemKind::Text, "public, business or internal"),
@@ -121,6 +121,11 @@ pub const SYSTEM: &[(&str, SystemKind, &str)] = &[
     ("opinion_attributes", SystemKind::Flag, "public-opinion attributes or social mobilisation capacity (China)"),
     ("modifies_existing", SystemKind::Flag, "whether an existing model of another provider is modified"),
     ("revenue_usd", SystemKind::Decimal, "gross annual revenue with affiliates, in US dollars"),
+    ("redesigned", SystemKind::Flag, "whether its design changed significantly since on_market (EU Art. 111(2))"),
+    ("public_authority", SystemKind::Flag, "whether it is meant for use by public authorities (EU Art. 111(2))"),
+    ("law_enforcement", SystemKind::Flag, "whether it is used by law enforcement or on its behalf"),
+    ("biometric_identification", SystemKind::Flag, "whether it identifies people by biometrics, remotely (EU Annex III)"),
+    ("code_of_practice", SystemKind::List, "EU code, chapters signed: transparency, copyright, safety"),
 ];
 
 /// Types of what a case declares of its system.

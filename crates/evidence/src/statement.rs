@@ -24,6 +24,8 @@ pub enum Predicate {
     Evaluation,
     /// Signed answers of named persons.
     Declarations,
+    /// A rule left unmet on purpose. Signed by its author and two approvers, and carried by the policy of a run.
+    Waiver,
     /// Verdicts and the effect at one stage.
     Decision,
     /// A stop: what was about to be crossed, and where work can be taken up again.
@@ -35,7 +37,7 @@ pub enum Predicate {
 }
 
 impl Predicate {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Policy,
         Self::Plan,
         Self::DatasetAudit,
@@ -43,6 +45,7 @@ impl Predicate {
         Self::Compression,
         Self::Evaluation,
         Self::Declarations,
+        Self::Waiver,
         Self::Decision,
         Self::Stop,
         Self::Resume,
@@ -59,6 +62,7 @@ impl Predicate {
             Self::Compression => "urn:assize:compression:v0.1",
             Self::Evaluation => "urn:assize:evaluation:v0.1",
             Self::Declarations => "urn:assize:declarations:v0.1",
+            Self::Waiver => "urn:assize:waiver:v0.1",
             Self::Decision => "urn:assize:decision:v0.1",
             Self::Stop => "urn:assize:stop:v0.1",
             Self::Resume => "urn:assize:resume:v0.1",

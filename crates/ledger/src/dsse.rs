@@ -1,4 +1,4 @@
-//! DSSE v1 envelopes with exactly one Ed25519 signature.
+//! DSSE v1 envelopes with Ed25519 signatures: exactly one on what goes into a log, several on what several people sign.
 
 use crate::key::{Key, VerifyingKey};
 use base64::{
@@ -18,17 +18,37 @@ pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
 /// The envelope of a payload, as the text that is stored.
 #[must_use]
 pub fn seal(payload: &str, key: &Key) -> String {
+    written(payload, vec![signature(payload, key)])
+}
+
+fn signature(payload: &str, key: &Key) -> Json {
     let signature = key.sign(&pae(PAYLOAD_TYPE, payload.as_bytes()));
-    let signature = Json::map([
-        ("keyid", Some(key.verifying().id_hex().into())),
-        ("sig", Some(STANDARD.encode(signature).into())),
-    ]);
+    Json::map([("keyid", Some(key.verifying().id_hex().into())), ("sig", Some(STANDARD.encode(signature).into()))])
+}
+
+fn written(payload: &str, signatures: Vec<Json>) -> String {
     Json::map([
         ("payload", Some(STANDARD.encode(payload).into())),
         ("payloadType", Some(PAYLOAD_TYPE.into())),
-        ("signatures", Some(Json::List(vec![signature]))),
+        ("signatures", Some(Json::List(signatures))),
     ])
     .canonical()
+}
+
+/// The same envelope with one signature more, over the same payload.
+///
+/// # Errors
+/// `DsseError` for an envelope that is not one of ours. The signatures it holds are not looked at.
+pub fn countersign(envelope: &str, key: &Key) -> Result<String, DsseError> {
+    let json = Json::parse(envelope)?;
+    let (kind, payload) = parts(&json)?;
+    if kind != PAYLOAD_TYPE {
+        return Err(DsseError::PayloadType(kind));
+    }
+    let payload = String::from_utf8(payload).map_err(|_| DsseError::Member("payload"))?;
+    let mut signatures = json.get("signatures").map_or(&[][..], Json::items).to_vec();
+    signatures.push(signature(&payload, key));
+    Ok(written(&payload, signatures))
 }
 
 /// The payload of an envelope: decoded once, verified, and given back as the very bytes verified.
@@ -36,24 +56,59 @@ pub fn seal(payload: &str, key: &Key) -> String {
 /// # Errors
 /// `DsseError`; nothing of an unverified payload is returned.
 pub fn open(envelope: &str, keys: &[VerifyingKey]) -> Result<String, DsseError> {
-    let json = Json::parse(envelope)?;
-    let text = |json: &Json, member: &'static str| {
-        json.get(member).and_then(Json::as_text).map(str::to_owned).ok_or(DsseError::Member(member))
-    };
-    let payload = decode(&text(&json, "payload")?).ok_or(DsseError::Member("payload"))?;
-    let kind = text(&json, "payloadType")?;
-    let [signature] = json.get("signatures").map_or(&[][..], Json::items) else {
-        return Err(DsseError::Signatures);
-    };
-    let signature = decode(&text(signature, "sig")?).ok_or(DsseError::Member("sig"))?;
-    let signed = pae(&kind, &payload);
-    if !keys.iter().any(|key| key.verifies(&signed, &signature)) {
-        return Err(DsseError::BadSignature);
+    let Signed { payload, signatures } = look(envelope)?;
+    let [signature] = &signatures[..] else { return Err(DsseError::Signatures) };
+    if keys.iter().any(|key| signature.is_of(key, &payload)) { Ok(payload) } else { Err(DsseError::BadSignature) }
+}
+
+/// An envelope of several signatures, decoded once and not yet verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Believe it only under a signature that [`Signature::is_of`] a key known otherwise.
+    pub payload: String,
+    pub signatures: Vec<Signature>,
+}
+
+/// One signature of an envelope. Its key id is a hint, and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    pub keyid: String,
+    bytes: Vec<u8>,
+}
+
+impl Signature {
+    /// Whether this is the signature of `key` over `payload`.
+    #[must_use]
+    pub fn is_of(&self, key: &VerifyingKey, payload: &str) -> bool {
+        key.verifies(&pae(PAYLOAD_TYPE, payload.as_bytes()), &self.bytes)
     }
+}
+
+/// Decodes an envelope and verifies nothing.
+///
+/// # Errors
+/// `DsseError` for what is malformed or of another payload type.
+pub fn look(envelope: &str) -> Result<Signed, DsseError> {
+    let json = Json::parse(envelope)?;
+    let (kind, payload) = parts(&json)?;
     if kind != PAYLOAD_TYPE {
         return Err(DsseError::PayloadType(kind));
     }
-    String::from_utf8(payload).map_err(|_| DsseError::Member("payload"))
+    let signature = |json: &Json| {
+        let keyid = json.get("keyid").and_then(Json::as_text).unwrap_or_default().to_owned();
+        let bytes = json.get("sig").and_then(Json::as_text).and_then(decode).ok_or(DsseError::Member("sig"))?;
+        Ok(Signature { keyid, bytes })
+    };
+    let signatures = json.get("signatures").map_or(&[][..], Json::items).iter().map(signature);
+    let signatures = signatures.collect::<Result<_, DsseError>>()?;
+    Ok(Signed { payload: String::from_utf8(payload).map_err(|_| DsseError::Member("payload"))?, signatures })
+}
+
+/// Payload type and payload.
+fn parts(json: &Json) -> Result<(String, Vec<u8>), DsseError> {
+    let text = |member: &'static str| json.get(member).and_then(Json::as_text).ok_or(DsseError::Member(member));
+    let payload = decode(text("payload")?).ok_or(DsseError::Member("payload"))?;
+    Ok((text("payloadType")?.to_owned(), payload))
 }
 
 /// SPEC: verifiers accept standard and URL-safe base64.
@@ -82,6 +137,19 @@ mod tests {
     #[test]
     fn pre_authentication_encoding_is_the_specifications() {
         assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+    }
+
+    #[test]
+    fn several_sign_the_same_bytes() {
+        let keys = ["a", "b", "c"].map(|name| Key::generate(name).unwrap());
+        let twice = countersign(&seal("{\"a\":1}", &keys[0]), &keys[1]).unwrap();
+        let Signed { payload, signatures } = look(&twice).unwrap();
+        assert_eq!(payload, "{\"a\":1}");
+        let signed = |key: &Key| signatures.iter().map(|signature| signature.is_of(&key.verifying(), &payload)).collect::<Vec<_>>();
+        assert_eq!(keys.each_ref().map(signed), [vec![true, false], vec![false, true], vec![false, false]]);
+        assert!(!signatures[0].is_of(&keys[0].verifying(), "{\"a\":2}"));
+        // What goes into a log has one.
+        assert_eq!(open(&twice, &keys.each_ref().map(Key::verifying)), Err(DsseError::Signatures));
     }
 
     #[test]

@@ -39,6 +39,12 @@ impl VerifyingKey {
         self.id().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The public key itself: two names do not make two keys of one.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.key.to_bytes()
+    }
+
     /// Whether `signature` is of this key over `message`; strict, so that one message has one signature form.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use crate::durable::{self, DurableError, UNFINISHED};
 use crate::key::{self, Key};
 use crate::verify::{self, Read, VerifyError};
 use crate::{dsse, merkle, tiles};
-use evidence::{Digest, Json, Statement};
+use evidence::{Digest, Json, Statement, StatementError};
 use jiff::Timestamp;
 use std::{
     collections::BTreeSet,
@@ -56,6 +56,8 @@ pub enum LedgerError {
     Lock { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Durable(#[from] DurableError),
+    #[error("the statement cannot be read back and is not signed")]
+    Statement(#[from] StatementError),
     #[error("the log in {} does not stand up and is not written to; keep it as it is and choose another folder with `--out`", .dir.display())]
     Broken { dir: PathBuf, source: VerifyError },
     #[error("the log in {} was signed by another key than {key}; give that key with `--key`, or choose another folder with `--out`", .dir.display())]
@@ -158,15 +160,20 @@ impl Ledger {
 
     /// Signs a statement and appends it. When this returns the entry is on disk: envelope, tiles, checkpoint, in that order.
     ///
+    /// The entry holds the statement as a reader will find it: decimals are text there.
+    ///
     /// # Errors
     /// `LedgerError`; the log stands as before then, and what was written beyond it is removed when it is next opened.
     pub fn append(&mut self, statement: &Statement) -> Result<Entry, LedgerError> {
-        let envelope = dsse::seal(&statement.canonical(), &self.key);
+        let payload = statement.canonical();
+        // Read back before it is signed, so that nothing is recorded that no reader accepts.
+        let statement = Statement::parse(&payload)?;
+        let envelope = dsse::seal(&payload, &self.key);
         let digest = Digest::of(envelope.as_bytes());
         durable::write_atomic(&self.dir.join(format!("envelopes/{digest}.json")), envelope.as_bytes())?;
         let raw = Json::from(digest).canonical().into_bytes();
         let leaf = merkle::leaf_hash(&raw);
-        let entry = Entry { index: self.entries.len() as u64, envelope: digest, statement: statement.clone() };
+        let entry = Entry { index: self.entries.len() as u64, envelope: digest, statement };
         self.raw.push(raw);
         self.leaves.push(leaf);
         self.entries.push(entry.clone());

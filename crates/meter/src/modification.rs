@@ -16,21 +16,66 @@ pub fn modification_share(modification: u128, original: u128) -> Option<[Decimal
 pub enum Original {
     /// Training compute in FLOP, with bounds.
     Known { lower: u128, upper: u128 },
-    /// Compute unknown; whether the model counts as one of systemic risk.
-    Unknown { systemic: bool },
+    /// Compute unknown; whether the model counts as one of systemic risk, where somebody said so.
+    Unknown { systemic: Option<bool> },
 }
 
-/// Whether a modification used more than one third of the original's compute; for an unknown original, of the 10^25 FLOP that make a
-/// model systemic, else of the 10^23 that make it general-purpose.
+impl Original {
+    /// Of the models that were modified, each with its compute and whether it counts as systemic, where known.
+    ///
+    /// Computes are summed. Where one is unknown the sum is, and the unknown ones say whether a systemic model is among them. Nothing
+    /// for no models, or beyond 128 bits.
+    #[must_use]
+    pub fn of(parents: &[(Option<u128>, Option<bool>)]) -> Option<Self> {
+        let unknown: Vec<Option<bool>> =
+            parents.iter().filter(|(compute, _)| compute.is_none()).map(|(_, systemic)| *systemic).collect();
+        if parents.is_empty() {
+            return None;
+        }
+        if unknown.is_empty() {
+            let sum = parents.iter().try_fold(0_u128, |sum, (compute, _)| sum.checked_add((*compute)?))?;
+            return Some(Self::Known { lower: sum, upper: sum });
+        }
+        let is_systemic = unknown.contains(&Some(true));
+        let is_said = unknown.iter().all(Option::is_some);
+        Some(Self::Unknown { systemic: (is_systemic || is_said).then_some(is_systemic) })
+    }
+
+    /// Least and most FLOP that the modification is held against: for an unknown original the 10^25 that make a model systemic, else the
+    /// 10^23 that make it general-purpose, and from one to the other where nobody said which.
+    ///
+    /// Source: Commission Guidelines C(2025) 5045, paragraphs 63 and 64.
+    const fn bounds(self) -> (u128, u128) {
+        const SYSTEMIC: u128 = 10_u128.pow(25);
+        const GENERAL_PURPOSE: u128 = 10_u128.pow(23);
+        match self {
+            Self::Known { lower, upper } => (lower, upper),
+            Self::Unknown { systemic: Some(true) } => (SYSTEMIC, SYSTEMIC),
+            Self::Unknown { systemic: Some(false) } => (GENERAL_PURPOSE, GENERAL_PURPOSE),
+            Self::Unknown { systemic: None } => (GENERAL_PURPOSE, SYSTEMIC),
+        }
+    }
+}
+
+/// Compute of the modification in thirds of the original's: lower, central and upper. Above 1 is above one third.
 ///
-/// In integers, so that exactly one third is not more than one third. Source: Commission Guidelines C(2025) 5045, paragraphs 63 and 64.
+/// Counted in thirds because 1 is an exact decimal and one third is not: exactly one third comes to exactly 1. In integers, rounded
+/// once, outward, to 12 digits; the central figure is held against the middle of the original's bounds. Nothing for an original of
+/// zero, or beyond 128 bits.
+#[must_use]
+pub fn modification_thirds(modification: u128, original: Original) -> Option<[Decimal; 3]> {
+    let (least, most) = original.bounds();
+    let thirds = modification.checked_mul(3).filter(|_| least > 0 && least <= most)?;
+    let middle = least + (most - least) / 2;
+    Some([ratio(thirds, most, Round::Down), ratio(thirds, middle, Round::Nearest), ratio(thirds, least, Round::Up)])
+}
+
+/// Whether a modification used more than one third of the original's compute, or of what stands for it where that is unknown.
+///
+/// In integers, so that exactly one third is not more than one third.
 #[must_use]
 pub fn exceeds_a_third(lower: u128, upper: u128, original: Original) -> Crossing {
-    let (least, most) = match original {
-        Original::Known { lower, upper } => (lower, upper),
-        Original::Unknown { systemic: true } => (10_u128.pow(25), 10_u128.pow(25)),
-        Original::Unknown { systemic: false } => (10_u128.pow(23), 10_u128.pow(23)),
-    };
+    let (least, most) = original.bounds();
     // 3·m > o, without leaving 128 bits: m > floor(o / 3) says the same of integers.
     match (lower > most / 3, upper > least / 3) {
         (true, true) => Crossing::Yes,
@@ -59,10 +104,51 @@ mod tests {
     #[test]
     fn an_unknown_original_is_measured_against_a_third_of_the_indicative_threshold() {
         let third = 33_333_333_333_333_333_333_333_u128;
-        assert_eq!(exceeds_a_third(third, third, Original::Unknown { systemic: false }), Crossing::No);
-        assert_eq!(exceeds_a_third(third + 1, third + 1, Original::Unknown { systemic: false }), Crossing::Yes);
-        assert_eq!(exceeds_a_third(third + 1, third + 1, Original::Unknown { systemic: true }), Crossing::No);
-        assert_eq!(exceeds_a_third(100 * third + 34, 100 * third + 34, Original::Unknown { systemic: true }), Crossing::Yes);
+        let unknown = |systemic| Original::Unknown { systemic };
+        assert_eq!(exceeds_a_third(third, third, unknown(Some(false))), Crossing::No);
+        assert_eq!(exceeds_a_third(third + 1, third + 1, unknown(Some(false))), Crossing::Yes);
+        assert_eq!(exceeds_a_third(third + 1, third + 1, unknown(Some(true))), Crossing::No);
+        assert_eq!(exceeds_a_third(100 * third + 34, 100 * third + 34, unknown(Some(true))), Crossing::Yes);
+        // Nobody said which: sure only on the far side of both.
+        assert_eq!(exceeds_a_third(third, third, unknown(None)), Crossing::No);
+        assert_eq!(exceeds_a_third(third + 1, third + 1, unknown(None)), Crossing::Possible);
+        assert_eq!(exceeds_a_third(100 * third + 34, 100 * third + 34, unknown(None)), Crossing::Yes);
+    }
+
+    #[test]
+    fn an_original_is_unknown_when_one_of_its_parts_is() {
+        let unknown = |systemic| Some(Original::Unknown { systemic });
+        let table = [
+            (&[][..], None),
+            (&[(Some(1), None), (Some(2), Some(true))][..], Some(Original::Known { lower: 3, upper: 3 })),
+            (&[(Some(1), Some(true)), (None, Some(false))][..], unknown(Some(false))),
+            (&[(None, None)][..], unknown(None)),
+            (&[(None, None), (None, Some(false))][..], unknown(None)),
+            (&[(None, None), (None, Some(true))][..], unknown(Some(true))),
+            (&[(Some(u128::MAX), None), (Some(1), None)][..], None),
+        ];
+        for (parents, expected) in table {
+            assert_eq!(Original::of(parents), expected, "{parents:?}");
+        }
+    }
+
+    #[test]
+    fn one_third_is_exactly_one_in_thirds() {
+        let thirds = |modification, original| {
+            modification_thirds(modification, original).unwrap().map(|share| share.to_string())
+        };
+        let known = |flop| Original::Known { lower: flop, upper: flop };
+        assert_eq!(thirds(1_000, known(3_000)), ["1", "1", "1"]);
+        assert_eq!(thirds(1_001, known(3_000)), ["1.001", "1.001", "1.001"]);
+        assert_eq!(thirds(1, known(7)), ["0.428571428571", "0.428571428571", "0.428571428572"]);
+        assert_eq!(thirds(1_000, Original::Known { lower: 2_000, upper: 4_000 }), ["0.75", "1", "1.5"]);
+        let e22 = 10_u128.pow(22);
+        assert_eq!(thirds(4 * e22, Original::Unknown { systemic: Some(false) }), ["1.2", "1.2", "1.2"]);
+        assert_eq!(thirds(4 * e22, Original::Unknown { systemic: Some(true) }), ["0.012", "0.012", "0.012"]);
+        assert_eq!(thirds(4 * e22, Original::Unknown { systemic: None })[0], "0.012");
+        assert_eq!(thirds(4 * e22, Original::Unknown { systemic: None })[2], "1.2");
+        assert_eq!(modification_thirds(1, known(0)), None);
+        assert_eq!(modification_thirds(u128::MAX, known(1)), None);
     }
 
     #[test]

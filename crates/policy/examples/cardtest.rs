@@ -42,7 +42,11 @@ fn check(folder: &Path, is_strict: bool) -> io::Result<bool> {
     failures.iter().for_each(|failure| println!("{failure}"));
     findings.iter().for_each(|finding| println!("{finding}"));
     let n_advice = findings.len() - n_errors;
-    println!("{name}: {} cards, {n_tests} tests, {} failed, {n_errors} errors, {n_advice} advice", files.len(), failures.len());
+    println!(
+        "{name}: {} cards, {n_tests} tests, {} failed, {n_errors} errors, {n_advice} advice",
+        files.len(),
+        failures.len()
+    );
     println!("{name}: digest sha256:{}", pack.digest());
     Ok(failures.is_empty() && n_errors == 0 && (!is_strict || n_advice == 0))
 }

@@ -75,7 +75,8 @@ fn case(text: &str, expr: &Expr, dice: &mut Dice) -> Json {
         // CEL knows no invalid fact: a division by zero stands for it.
         Fact::Invalid => "(1 / 0 == 1)",
     };
-    let projected = facts.iter().fold(text.to_owned(), |text, (path, _, fact)| text.replace(&format!("has({path})"), state(fact)));
+    let projected =
+        facts.iter().fold(text.to_owned(), |text, (path, _, fact)| text.replace(&format!("has({path})"), state(fact)));
     Json::map([
         ("expr", Some(text.into())),
         ("cel", Some(projected.into())),

@@ -81,7 +81,8 @@ fn choice(axes: &[Axis], mut at: usize) -> Vec<usize> {
 /// Facts that no instrument could give are not tried: bounds reversed, more successes than trials.
 fn is_coherent(axes: &[Axis], chosen: &[usize]) -> bool {
     let value = |fact: &str, name: &str| {
-        let is_it = |axis: &Axis| matches!(axis.leaf.source, Source::Fact(metric, field) if metric.id == fact && field == name);
+        let is_it =
+            |axis: &Axis| matches!(axis.leaf.source, Source::Fact(metric, field) if metric.id == fact && field == name);
         axes.iter().position(is_it).map(|position| &axes[position].values[chosen[position]])
     };
     let in_order = |fact: &str, a: &str, b: &str| match (value(fact, a), value(fact, b)) {
@@ -125,11 +126,13 @@ fn literal(node: &Node) -> Option<&Value> {
 }
 
 /// The constants of the path's type, each with its neighbours, and something else.
-fn values(leaf: &Leaf, literals: &[&Value]) -> Vec<Value> {
-    let scalars = || literals.iter().flat_map(|value| match value {
-        Value::List(items) => items.iter().collect::<Vec<_>>(),
-        value => vec![*value],
-    });
+pub(crate) fn values(leaf: &Leaf, literals: &[&Value]) -> Vec<Value> {
+    let scalars = || {
+        literals.iter().flat_map(|value| match value {
+            Value::List(items) => items.iter().collect::<Vec<_>>(),
+            value => vec![*value],
+        })
+    };
     let is_share = matches!(leaf.source, Source::Fact(metric, _) if metric.kind == Kind::Proportion);
     match leaf.kind {
         Type::One(Scalar::Bool) => vec![Value::Bool(true), Value::Bool(false)],
@@ -199,7 +202,8 @@ fn durations<'a>(literals: impl Iterator<Item = &'a Value>) -> Vec<Value> {
 }
 
 fn instants<'a>(literals: impl Iterator<Item = &'a Value>) -> Vec<Value> {
-    let mut all = BTreeSet::from([0]);
+    // Two, so that instants compared with each other can be in either order.
+    let mut all = BTreeSet::from([0, 1_000_000_000]);
     for value in literals {
         if let Value::Timestamp(value) = value {
             let nanos = value.as_nanosecond();

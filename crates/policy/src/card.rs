@@ -1,6 +1,6 @@
 //! One rule as data, compiled.
 
-use crate::expr::Expr;
+use crate::expr::{Expr, Leaf};
 use crate::facts::{Fact, System};
 use crate::hatch::Check;
 use crate::verdict::Outcome;
@@ -13,8 +13,28 @@ pub const SCHEMA: i64 = 1;
 
 /// The fields of the card itself: what a stray key inside another table is checked against.
 pub(crate) const FIELDS: [&str; 22] = [
-    "schema", "id", "version", "kind", "title", "severity", "owner", "remedy", "gates", "applies", "pass_when", "fail_when",
-    "cite", "force", "needs", "maps", "tests", "check", "on", "on_error", "streaming", "oblige",
+    "schema",
+    "id",
+    "version",
+    "kind",
+    "title",
+    "severity",
+    "owner",
+    "remedy",
+    "gates",
+    "applies",
+    "pass_when",
+    "fail_when",
+    "cite",
+    "force",
+    "needs",
+    "maps",
+    "tests",
+    "check",
+    "on",
+    "on_error",
+    "streaming",
+    "oblige",
 ];
 
 /// How a rule is answered.
@@ -267,6 +287,8 @@ pub struct Card {
     pub needs: Vec<Need>,
     pub maps: Vec<Mapping>,
     pub tests: Vec<CardTest>,
+    /// Every path of every expression, once: looked up once a decision, by slot.
+    pub(crate) leaves: Vec<Leaf>,
     /// Lines, from 1, of `applies`, `pass_when`, `fail_when`; 1 for a condition that is not written.
     pub(crate) lines: [usize; 3],
     pub(crate) text: String,
@@ -301,6 +323,47 @@ impl Card {
             Condition::PassWhen => &self.pass_when,
             Condition::FailWhen => &self.fail_when,
         }
+    }
+
+    /// Gives each path its slot.
+    pub(crate) fn with_slots(mut self) -> Self {
+        let Self { applies, pass_when, fail_when, windows, leaves, .. } = &mut self;
+        let dated = windows.iter_mut().flat_map(|window| {
+            window.when.iter_mut().chain(window.grace.iter_mut().filter_map(|grace| grace.when.as_mut()))
+        });
+        for leaf in [applies, pass_when, fail_when].into_iter().chain(dated).flat_map(Expr::leaves_mut) {
+            leaf.slot = leaves.iter().position(|known| known.path == leaf.path).unwrap_or(leaves.len());
+            if leaf.slot == leaves.len() {
+                leaves.push(leaf.clone());
+            }
+        }
+        self
+    }
+
+    pub(crate) const fn condition_mut(&mut self, condition: Condition) -> &mut Expr {
+        match condition {
+            Condition::Applies => &mut self.applies,
+            Condition::PassWhen => &mut self.pass_when,
+            Condition::FailWhen => &mut self.fail_when,
+        }
+    }
+
+    /// What a reader needs to know of the rule, without its conditions and tests. Every verdict begins with these members.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        Json::map([
+            ("rule", Some(self.id.as_str().into())),
+            ("version", Some(self.version.to_string().into())),
+            ("card", Some(self.digest.into())),
+            ("title", Some(self.title.as_str().into())),
+            ("kind", Some(self.kind.name().into())),
+            ("severity", Some(self.severity.name().into())),
+            ("owner", Some(self.owner.as_str().into())),
+            ("remedy", Some(self.remedy.as_str().into())),
+            ("gates", Some(Json::list(self.gates.iter().map(|stage| stage.name())))),
+            ("confirmed", Some(self.confirmed().name().into())),
+            ("cite", Some(Json::List(self.cites.iter().map(Cite::to_json).collect()))),
+        ])
     }
 
     /// The weakest mark among the card's cites.

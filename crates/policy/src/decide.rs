@@ -2,16 +2,16 @@
 
 use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
 use crate::enforce::EnforceCard;
-use crate::expr::{Expr, Leaf, Operand, Source, Truth};
+use crate::expr::{Expr, Leaf, NodeId, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
 use crate::hatch::{self, Check};
 use crate::pack::Pack;
 use crate::rego;
-use crate::verdict::{Decision, DecidedBy, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
+use crate::verdict::{DecidedBy, DecidedUnder, Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
 
 /// What is decided by: packs with their mode, and waivers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,19 +43,21 @@ impl Rules {
 #[must_use]
 pub fn decide<'a>(rules: &'a Rules, stage: Option<Stage>, system: &System, facts: &Facts, as_of: Date) -> Decision<'a> {
     let is_asked = |card: &Card| stage.is_none_or(|stage| card.gates.contains(&stage));
-    let mut verdicts: Vec<Verdict<'a>> = rules
-        .cards()
-        .filter(|(_, _, card)| is_asked(card))
-        .map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)))
-        .collect();
-    verdicts.sort_by(|a, b| (&a.card.id, a.pack).cmp(&(&b.card.id, b.pack)));
+    let mut asked: Vec<(&Pack, Mode, &Card)> = rules.cards().filter(|(_, _, card)| is_asked(card)).collect();
+    asked.sort_by(|(pack, _, card), (other_pack, _, other)| {
+        (&card.id, pack.name()).cmp(&(&other.id, other_pack.name()))
+    });
+    let decided =
+        asked.into_iter().map(|(pack, mode, card)| verdict(pack, mode, card, finding(card, system, facts, as_of)));
+    let mut verdicts: Vec<Verdict<'a>> = decided.collect();
     let idle_waivers = rules.waivers.iter().filter_map(|waiver| {
-        let why = lay(waiver, rules, &mut verdicts, system, as_of)?;
+        let why = lay(waiver, rules, &mut verdicts, (system, facts), as_of)?;
         Some((waiver, why))
     });
     let idle_waivers = idle_waivers.collect();
     let effect = if verdicts.iter().any(Verdict::denies) { Effect::Deny } else { Effect::Allow };
-    Decision { as_of, stage, effect, verdicts, idle_waivers }
+    let under = |(pack, mode): &'a (Pack, Mode)| DecidedUnder { name: pack.name(), digest: pack.digest(), mode: *mode };
+    Decision { as_of, packs: rules.packs.iter().map(under).collect(), stage, effect, verdicts, idle_waivers }
 }
 
 fn verdict<'a>(pack: &'a Pack, mode: Mode, card: &'a Card, finding: Finding) -> Verdict<'a> {
@@ -75,7 +77,7 @@ fn lay<'a>(
     waiver: &'a Waiver,
     rules: &Rules,
     verdicts: &mut [Verdict<'a>],
-    system: &System,
+    (system, facts): (&System, &Facts),
     as_of: Date,
 ) -> Option<String> {
     if !rules.cards().any(|(_, _, card)| card.id == waiver.rule) {
@@ -85,7 +87,7 @@ fn lay<'a>(
     let mut is_used = false;
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.card.id == waiver.rule) {
         let outcome = verdict.finding.outcome;
-        match waiver.refusal(verdict.card, system, as_of) {
+        match waiver.refusal(verdict.card, system, facts, as_of) {
             Some(why) => idle = Some(why),
             None if outcome.lets_through() => idle = Some(format!("the rule came to {}", outcome.name())),
             None => {
@@ -103,36 +105,54 @@ pub(crate) struct View<'a> {
     pub(crate) system: &'a System,
     pub(crate) facts: &'a Facts,
     pub(crate) as_of: Date,
+    /// By slot: missing where the fact is absent, void, or fails a need.
+    values: Vec<Operand<'a>>,
+    /// The nodes of each condition, once it is asked for.
+    answers: [OnceCell<Vec<Operand<'a>>>; 3],
     /// Needs that are not met, optional ones among them.
     pub(crate) unmet: Vec<Unmet>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(card: &'a Card, system: &'a System, facts: &'a Facts, as_of: Date) -> Self {
-        let unmet = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
-        Self { card, system, facts, as_of, unmet }
-    }
-
-    /// The value of a path: missing where the fact is absent, void, or fails a need.
-    pub(crate) fn operand(&self, leaf: &Leaf) -> Operand<'a> {
-        match leaf.source {
-            Source::System(name) => self.system.operand(name),
+        let unmet: Vec<Unmet> = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
+        let value = |leaf: &Leaf| match leaf.source {
+            Source::System(name) => system.operand(name),
             Source::Request(_) | Source::Variable => Operand::Missing,
             Source::Fact(metric, field) => {
-                let is_unmet = self.unmet.iter().any(|unmet| unmet.fact == metric.id);
-                let fact = self.facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, self.as_of));
+                let is_unmet = unmet.iter().any(|unmet| unmet.fact == metric.id);
+                let fact = facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, as_of));
                 fact.map_or(Operand::Missing, |fact| fact.operand(field))
             }
-        }
+        };
+        let values = card.leaves.iter().map(value).collect();
+        Self { card, system, facts, as_of, values, answers: Default::default(), unmet }
     }
 
-    pub(crate) fn truth(&self, expr: &'a Expr) -> Truth {
-        expr.evaluate(&|leaf| self.operand(leaf))
+    /// The value of a path of the card.
+    pub(crate) fn operand(&self, leaf: &Leaf) -> Operand<'a> {
+        self.values.get(leaf.slot).copied().unwrap_or(Operand::Missing)
+    }
+
+    /// The value of a node of a condition.
+    pub(crate) fn value(&self, condition: Condition, id: NodeId) -> Operand<'a> {
+        let expr = self.card.condition(condition);
+        let answers = self.answers[condition as usize].get_or_init(|| expr.values(&|leaf| self.operand(leaf)));
+        answers.get(id).copied().unwrap_or(Operand::Missing)
+    }
+
+    pub(crate) fn truth_of(&self, condition: Condition, id: NodeId) -> Truth {
+        self.value(condition, id).truth()
+    }
+
+    pub(crate) fn truth(&self, condition: Condition) -> Truth {
+        self.truth_of(condition, self.card.condition(condition).root())
     }
 
     /// Whether a condition may see a fact.
     pub(crate) fn is_seen(&self, id: &str) -> bool {
-        !self.unmet.iter().any(|unmet| unmet.fact == id) && self.facts.get(id).is_some_and(|fact| !is_void(fact, self.as_of))
+        !self.unmet.iter().any(|unmet| unmet.fact == id)
+            && self.facts.get(id).is_some_and(|fact| !is_void(fact, self.as_of))
     }
 
     /// Unmet needs that leave the rule undecided.
@@ -145,7 +165,7 @@ impl<'a> View<'a> {
 /// The whole procedure for one card, waivers and modes apart.
 pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) -> Finding {
     let view = View::new(card, system, facts, as_of);
-    let applies = view.truth(&card.applies);
+    let applies = view.truth(Condition::Applies);
     if applies == Truth::False {
         let (by, sentence) = why::settled(&view, Condition::Applies);
         return Finding {
@@ -160,12 +180,9 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
     let inner = answered(&view, applies);
     match in_force(&card.windows, as_of, &|leaf| view.operand(leaf)) {
         Ok(()) => inner,
-        Err(reason) => Finding {
-            outcome: Outcome::NotInForce,
-            reason,
-            would_be: Some((inner.outcome, inner.reason)),
-            ..inner
-        },
+        Err(reason) => {
+            Finding { outcome: Outcome::NotInForce, reason, would_be: Some((inner.outcome, inner.reason)), ..inner }
+        }
     }
 }
 
@@ -203,7 +220,9 @@ fn checked(view: &View<'_>, check: &Check) -> Finding {
         Ok("insufficient-evidence") => {
             (Outcome::InsufficientEvidence, "undecided", format!("{} says insufficient-evidence", check.file))
         }
-        Ok(other) => (Outcome::Error, "evaluation-error", format!("{} says `{other}`, which is no verdict", check.file)),
+        Ok(other) => {
+            (Outcome::Error, "evaluation-error", format!("{} says `{other}`, which is no verdict", check.file))
+        }
         Err(why) => (Outcome::Error, "evaluation-error", format!("{}: {why}", check.file)),
     };
     let truth = match outcome {
@@ -228,7 +247,7 @@ fn judge(view: &View<'_>) -> (Outcome, &'static str, Condition) {
     use Condition::{FailWhen, PassWhen};
     use Truth::{Error, False, Missing, True};
     let is_attest = view.card.kind == CardKind::Attest;
-    match (view.truth(&view.card.pass_when), view.truth(&view.card.fail_when)) {
+    match (view.truth(PassWhen), view.truth(FailWhen)) {
         (Error, _) => (Outcome::Error, "evaluation-error", PassWhen),
         (_, Error) => (Outcome::Error, "evaluation-error", FailWhen),
         (True, True) => (Outcome::Error, "contradiction", PassWhen),
@@ -325,7 +344,9 @@ pub(crate) fn in_force<'a>(
         let is_running = |grace: &&'a crate::card::Grace| as_of < grace.until && truth(&grace.when) == Truth::True;
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
             None => return Ok(()),
-            Some(grace) => reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source))),
+            Some(grace) => {
+                reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source)))
+            }
         }
     }
     let zone = |window: &Window| window.tz.as_ref().map(|tz| format!(", {tz}")).unwrap_or_default();
@@ -345,19 +366,20 @@ pub(crate) fn in_force<'a>(
 
 /// The facts that the needs and the given conditions name, with the fields they read, sorted by id.
 fn used(view: &View<'_>, conditions: &[Condition]) -> Vec<Used> {
-    let mut fields: BTreeMap<&'static str, Vec<&'static str>> = BTreeMap::new();
+    let mut read: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
     if conditions.len() > 1 {
-        fields.extend(view.card.needs.iter().map(|need| (need.metric.id, Vec::new())));
+        read.extend(view.card.needs.iter().map(|need| (need.metric.id, Vec::new())));
     }
     for leaf in conditions.iter().flat_map(|condition| view.card.condition(*condition).leaves()) {
-        if let Source::Fact(metric, field) = leaf.source {
-            let read = fields.entry(metric.id).or_default();
-            if !read.contains(&field) {
-                read.push(field);
-            }
+        let Source::Fact(metric, field) = leaf.source else { continue };
+        match read.iter_mut().find(|(id, _)| *id == metric.id) {
+            Some((_, fields)) if fields.contains(&field) => {}
+            Some((_, fields)) => fields.push(field),
+            None => read.push((metric.id, vec![field])),
         }
     }
-    fields.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
+    read.sort_unstable_by_key(|(id, _)| *id);
+    read.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
 }
 
 fn used_fact(fact: &Fact, need: Option<&Need>, read: &[&'static str]) -> Used {

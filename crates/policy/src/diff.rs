@@ -39,11 +39,6 @@ pub fn diff(rules: &Rules, system: &System, facts: &Facts, from: Date, to: Date)
     let pairs = before.verdicts.iter().zip(&after.verdicts).filter(|(a, b)| key(a) != key(b));
     let side = |verdict: &Verdict<'_>| (verdict.name(), verdict.finding.reason.to_string());
     pairs
-        .map(|(a, b)| Change {
-            rule: a.card.id.clone(),
-            pack: a.pack.to_owned(),
-            before: side(a),
-            after: side(b),
-        })
+        .map(|(a, b)| Change { rule: a.card.id.clone(), pack: a.pack.to_owned(), before: side(a), after: side(b) })
         .collect()
 }

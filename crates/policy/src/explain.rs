@@ -31,15 +31,22 @@ pub struct Explanation<'a> {
     /// The trees of `applies`, `pass_when`, `fail_when`.
     pub steps: Vec<(Condition, Vec<Step>)>,
     /// Which fact would change the verdict, which way and how far.
-    pub changes: Vec<String>,
+    pub changes: Vec<change::Turn>,
 }
 
 /// Explains one rule, of the first pack that has it; `None` when none has. With waivers and modes as in `decide`.
 #[must_use]
-pub fn explain<'a>(rules: &'a Rules, rule: &str, system: &System, facts: &Facts, as_of: Date) -> Option<Explanation<'a>> {
+pub fn explain<'a>(
+    rules: &'a Rules,
+    rule: &str,
+    system: &System,
+    facts: &Facts,
+    as_of: Date,
+) -> Option<Explanation<'a>> {
     let (pack, _, card) = rules.cards().find(|(_, _, card)| card.id == rule)?;
     let decision = decide(rules, None, system, facts, as_of);
-    let verdict = decision.verdicts.into_iter().find(|verdict| verdict.rule() == rule && verdict.pack == pack.name())?;
+    let verdict =
+        decision.verdicts.into_iter().find(|verdict| verdict.rule() == rule && verdict.pack == pack.name())?;
     let view = View::new(card, system, facts, as_of);
     let is_written = |condition: &Condition| card.check.is_none() || *condition == Condition::Applies;
     let written = Condition::ALL.into_iter().filter(is_written);
@@ -54,9 +61,9 @@ fn steps(view: &View<'_>, condition: Condition) -> Vec<Step> {
     let mut open = vec![(0, expr.root())];
     while let Some((depth, id)) = open.pop() {
         let parts = why::parts(expr, id);
-        let sentence = if parts.is_empty() { why::sentence(view, expr, id) } else { String::new() };
+        let sentence = if parts.is_empty() { why::sentence(view, condition, id) } else { String::new() };
         let expression = why::unwrapped(expr.text_of(id)).to_owned();
-        let truth = expr.truth_at(id, &|leaf| view.operand(leaf));
+        let truth = view.truth_of(condition, id);
         steps.push(Step { depth, expression, truth, sentence });
         open.extend(parts.iter().rev().map(|part| (depth + 1, *part)));
     }
@@ -85,7 +92,7 @@ impl Explanation<'_> {
             ("force", Some(Json::List(card.windows.iter().map(window_json).collect()))),
             ("needs", Some(Json::List(card.needs.iter().map(need_json).collect()))),
             ("conditions", Some(Json::Map(self.steps.iter().map(tree).collect()))),
-            ("wouldChange", Some(Json::list(self.changes.iter().map(String::as_str)))),
+            ("wouldChange", Some(Json::list(self.changes.iter().map(|turn| turn.sentence.as_str())))),
         ])
     }
 
@@ -95,7 +102,8 @@ impl Explanation<'_> {
         let (verdict, card) = (&self.verdict, self.verdict.card);
         let mut out = String::new();
         let unconfirmed = verdict.mode_reason.map(|reason| format!(", {reason}")).unwrap_or_default();
-        let _ = writeln!(out, "{} {}: {} ({}{unconfirmed})", card.id, card.version, verdict.name(), verdict.mode.name());
+        let _ =
+            writeln!(out, "{} {}: {} ({}{unconfirmed})", card.id, card.version, verdict.name(), verdict.mode.name());
         let _ = writeln!(out, "  {}", card.title);
         let _ = writeln!(out, "  as of {}, pack {} sha256:{}", self.as_of, verdict.pack, self.pack_digest);
         clause_section(card, &mut out);
@@ -120,7 +128,7 @@ impl Explanation<'_> {
         let would_be = would_be.map(|(outcome, reason)| format!("if it were in force: {} ({reason})", outcome.name()));
         let waiver = verdict.waiver.map(|waiver| format!("waived until {}: {}", waiver.expires, waiver.reason));
         section("why", [Some(verdict.finding.reason.to_string()), would_be, waiver].into_iter().flatten(), &mut out);
-        section("what would change it", self.changes.iter().cloned(), &mut out);
+        section("what would change it", self.changes.iter().map(|turn| turn.sentence.clone()), &mut out);
         section("remedy", [card.remedy.clone()], &mut out);
         out
     }
@@ -200,7 +208,8 @@ fn need_text(need: &Need, verdict: &Verdict<'_>) -> String {
         None => format!("interval by {}", interval.method),
     }));
     parts.extend(need.is_optional.then(|| "optional".to_owned()));
-    let unmet: Vec<&str> = verdict.finding.unmet.iter().filter(|unmet| unmet.fact == need.metric.id).map(|u| u.code).collect();
+    let unmet: Vec<&str> =
+        verdict.finding.unmet.iter().filter(|unmet| unmet.fact == need.metric.id).map(|u| u.code).collect();
     let state = if unmet.is_empty() { String::new() } else { format!(": {}", unmet.join(", ")) };
     format!("{}: {}{state}", need.metric.id, parts.join(", "))
 }

@@ -9,12 +9,14 @@ mod lexer;
 mod literal;
 mod parser;
 mod value;
+mod vary;
 
 pub use check::{Leaf, Source};
-pub(crate) use eval::{compare as compare_operands, ordering as order_of};
 pub use eval::{Fault, Operand, Truth};
+pub(crate) use eval::{compare as compare_operands, ordering as order_of};
 pub use literal::{duration_text, parse_duration, parse_timestamp};
 pub use value::{Scalar, Type, Value};
+pub(crate) use vary::{Variant, decimal_text};
 
 use std::ops::Range;
 
@@ -111,7 +113,11 @@ impl Node {
             Self::Literal(_) | Self::Leaf(_) | Self::Element => Vec::new(),
             Self::Not(inner) | Self::Size(inner) | Self::Has(inner) => vec![*inner],
             Self::And(parts) | Self::Or(parts) => parts.clone(),
-            Self::Compare(_, a, b) | Self::In(a, b) | Self::Sum(_, a, b) | Self::Test(_, a, b) | Self::Each(_, a, b) => {
+            Self::Compare(_, a, b)
+            | Self::In(a, b)
+            | Self::Sum(_, a, b)
+            | Self::Test(_, a, b)
+            | Self::Each(_, a, b) => {
                 vec![*a, *b]
             }
         }
@@ -198,6 +204,10 @@ impl Expr {
     #[must_use]
     pub fn leaves(&self) -> &[Leaf] {
         &self.leaves
+    }
+
+    pub(crate) fn leaves_mut(&mut self) -> &mut [Leaf] {
+        &mut self.leaves
     }
 
     pub(crate) fn root(&self) -> NodeId {

@@ -44,6 +44,11 @@ impl System {
         self.0.get(name)
     }
 
+    /// Takes back what was said.
+    pub fn unset(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     pub(crate) fn operand(&self, name: &str) -> Operand<'_> {
         self.get(name).map_or(Operand::Missing, Operand::of)
     }
@@ -64,6 +69,12 @@ impl System {
         }
         Ok(system)
     }
+}
+
+/// The id of the catalogue that a misspelt one is likely to mean.
+#[must_use]
+pub fn nearest_fact(id: &str) -> Option<&'static str> {
+    crate::problem::nearest(id, metric::CATALOGUE.iter().map(|metric| metric.id))
 }
 
 pub(crate) fn system_member(name: &str) -> Option<(&'static str, Type)> {
@@ -130,6 +141,8 @@ pub struct Fact {
     pub(crate) metric: &'static Metric,
     /// Digest of the envelope or file that the fact comes from.
     pub(crate) source: Digest,
+    /// The artefact or the system that it is about.
+    pub(crate) subject: Option<Digest>,
     pub(crate) provenance: Provenance,
     pub(crate) at: Timestamp,
     /// First day on which a declaration is void; `None` for a measurement.
@@ -155,6 +168,7 @@ impl Fact {
         Self {
             metric: measurement.metric,
             source,
+            subject: Some(measurement.subject.digest),
             provenance: measurement.provenance,
             at: measurement.at,
             expires: None,
@@ -170,6 +184,7 @@ impl Fact {
         Self {
             metric: declaration.metric,
             source,
+            subject: Some(declaration.subject.digest),
             provenance: Provenance::Declared,
             at: declaration.at,
             expires: Some(declaration.expires),
@@ -194,7 +209,8 @@ fn measured_fields(measurement: &Measurement) -> Vec<(&'static str, Held)> {
             fields.push(("value", Ok(Value::Decimal(value))));
             if let Some(interval) = &measurement.interval {
                 let is_ordered = interval.lower <= value && value <= interval.upper;
-                let bound = |bound| is_ordered.then_some(Value::Decimal(bound)).ok_or(Fault::Invalid("bounds reversed"));
+                let bound =
+                    |bound| is_ordered.then_some(Value::Decimal(bound)).ok_or(Fault::Invalid("bounds reversed"));
                 fields.push(("lower", bound(interval.lower)));
                 fields.push(("upper", bound(interval.upper)));
             }
@@ -303,6 +319,12 @@ impl Facts {
 
     pub(crate) fn get(&self, id: &str) -> Option<&Fact> {
         self.0.get(id)
+    }
+
+    /// Whether any fact held is about that artefact.
+    #[must_use]
+    pub fn speak_of(&self, subject: Digest) -> bool {
+        self.0.values().any(|fact| fact.subject == Some(subject))
     }
 
     /// The ids of the facts held, sorted.

@@ -57,43 +57,60 @@
 mod boundary;
 mod card;
 mod change;
+mod coverage;
 mod decide;
 mod diff;
+mod draft;
 mod enforce;
 mod explain;
 pub mod expr;
 mod facts;
 mod hatch;
+mod jurisdiction;
 mod lint;
 mod load;
+mod manifest;
+mod mutate;
 mod obligation;
 mod pack;
 mod plan;
 mod problem;
 pub mod rego;
 mod request;
+pub mod scenario;
+mod schema;
+mod suggest;
 mod threshold;
 mod trial;
+mod unseen;
 mod verdict;
 mod waiver;
 mod why;
 mod wire;
 
 pub use card::*;
+pub use change::{Nearest, Turn, Way, nearest};
+pub use coverage::{Coverage, coverage};
 pub use decide::{Rules, decide};
 pub use diff::{Change, diff};
+pub use draft::{DraftError, draft};
 pub use enforce::{
-    Acted, CardFinding, CardState, EnforceCard, Oblige, RequestDecision, RequestTest, Streaming, card_finding, decide_request,
+    Acted, CardFinding, CardState, EnforceCard, Oblige, RequestDecision, RequestTest, Streaming, card_finding,
+    decide_request,
 };
 pub use explain::{Explanation, Step, explain};
-pub use facts::{Fact, Facts, System, SystemError, fields};
+pub use facts::{Fact, Facts, System, SystemError, fields, nearest_fact};
 pub use hatch::Check;
+pub use jurisdiction::is_jurisdiction;
 pub use lint::{Level, Lint, lint};
+pub use manifest::{Equivalent, Manifest, NotImplemented};
+pub use mutate::{Mutated, Mutation, mutate};
 pub use obligation::{Obligation, ObligationError, RequestEffect};
-pub use pack::Pack;
+pub use pack::{Pack, clashes};
 pub use plan::{Plan, PlanError};
-pub use problem::CardError;
+pub use problem::{CARD_BYTES_MAX, CardError};
 pub use request::{MEMBERS, Member, Point, Request, RequestError};
+pub use schema::schema;
 pub use threshold::{Threshold, thresholds};
 pub use trial::{TestFailure, test};
 pub use verdict::*;

@@ -13,6 +13,8 @@ use crate::why;
 use jiff::civil::Date;
 use std::fmt;
 
+mod plausible;
+
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -73,16 +75,18 @@ fn enforce_card(card: &EnforceCard) -> Vec<Lint> {
     }
     let findings: Vec<CardFinding<'_>> =
         card.tests.iter().map(|test| card_finding(card, &test.system, &test.request, test.as_of)).collect();
-    let in_force: Vec<&CardFinding<'_>> = findings.iter().filter(|finding| finding.state == CardState::InForce).collect();
+    let in_force: Vec<&CardFinding<'_>> =
+        findings.iter().filter(|finding| finding.state == CardState::InForce).collect();
     let mut named: Vec<&Obligation> = card.obliges.iter().flat_map(|oblige| &oblige.does).collect();
     named.sort_unstable();
     named.dedup();
     for obligation in named {
         let is_owed = |finding: &&&CardFinding<'_>| finding.obligations.contains(&obligation);
         let n_owed = in_force.iter().filter(is_owed).count();
-        let is_conditional = card.obliges.iter().any(|oblige| {
-            oblige.does.contains(obligation) && (oblige.when.is_some() || oblige.unless.is_some())
-        });
+        let is_conditional = card
+            .obliges
+            .iter()
+            .any(|oblige| oblige.does.contains(obligation) && (oblige.when.is_some() || oblige.unless.is_some()));
         if n_owed == 0 || (is_conditional && n_owed == in_force.len()) {
             let which = if n_owed == 0 { "owes" } else { "is in force and does not owe" };
             found.push(lint(Level::Advice, "untested-obligation", 1, format!("no test {which} `{obligation}`")));
@@ -103,6 +107,8 @@ fn card(card: &Card) -> Vec<Lint> {
     let mut found = Vec::new();
     constant_conditions(card, &mut found);
     unguarded_all(card, &mut found);
+    plausible::units(card, &mut found);
+    plausible::needs(card, &mut found);
     facts_without_need(card, &mut found);
     if card.tests.is_empty() {
         found.push(lint_at(card, Level::Error, "no-tests", 1, "the card carries no test"));
@@ -206,7 +212,7 @@ fn untested_thresholds(card: &Card, found: &mut Vec<Lint>) {
     for condition in Condition::ALL {
         let expr = card.condition(condition);
         for (id, _) in expr.nodes().iter().enumerate().filter(|(id, _)| why::bound(expr, *id).is_some()) {
-            let mut seen = [false, false];
+            let (mut seen, mut is_met_exactly) = ([false, false], false);
             for test in &card.tests {
                 let facts = facts_of(test);
                 let view = View::new(card, &test.system, &facts, test.as_of);
@@ -215,6 +221,11 @@ fn untested_thresholds(card: &Card, found: &mut Vec<Lint>) {
                     Truth::False => seen[1] = true,
                     Truth::Missing | Truth::Error => {}
                 }
+                is_met_exactly |= is_at_constant(&view, expr, id);
+            }
+            if !is_met_exactly {
+                let message = format!("no test at the constant itself: `{}`", expr.text_of(id));
+                found.push(lint_at(card, Level::Advice, "untested-constant", line_of(card, condition), message));
             }
             let side = match seen {
                 [true, true] => continue,
@@ -226,6 +237,13 @@ fn untested_thresholds(card: &Card, found: &mut Vec<Lint>) {
             found.push(lint_at(card, Level::Advice, "untested-threshold", line_of(card, condition), message));
         }
     }
+}
+
+/// Whether a comparison's path has just the value of its constant; only one that orders has a side to fall on.
+fn is_at_constant(view: &View<'_>, expr: &Expr, id: NodeId) -> bool {
+    let Some((leaf, comparison, other)) = why::bound(expr, id) else { return true };
+    let value = |id: NodeId| expr.value_at(id, &|leaf| view.operand(leaf));
+    matches!(comparison, Comparison::Equal | Comparison::NotEqual) || value(leaf) == value(other)
 }
 
 /// Each date wants a test on the day before and one on the day.
@@ -257,7 +275,9 @@ fn untested_absence(card: &Card, found: &mut Vec<Lint>) {
         let is_unknown = |outcome| matches!(outcome, Outcome::InsufficientEvidence | Outcome::AwaitingPerson);
         let is_tested = card.tests.iter().any(|test| {
             let finding = outcome_of(card, test);
-            is_absent(test) && is_unknown(finding.outcome) && finding.unmet.iter().any(|unmet| unmet.fact == need.metric.id)
+            is_absent(test)
+                && is_unknown(finding.outcome)
+                && finding.unmet.iter().any(|unmet| unmet.fact == need.metric.id)
         });
         if !is_tested {
             let message = format!("no test without `{}`", need.metric.id);

@@ -1,20 +1,23 @@
 //! TOML card → compiled card, or every problem of its file.
 
-mod enforce;
+pub(crate) mod enforce;
 
 use crate::card::{
-    Card, CardKind, CardTest, Cite, Confirmed, Grace, IntervalNeed, Mapping, Need, SCHEMA, Severity, Stage, Version, Window,
+    Card, CardKind, CardTest, Cite, Confirmed, Grace, IntervalNeed, Mapping, Need, SCHEMA, Severity, Stage, Version,
+    Window,
 };
 use crate::enforce::EnforceCard;
-use crate::expr::{Expr, Place};
+use crate::expr::{Expr, Place, Value};
 use crate::facts::{self, Fact, System, system_member};
 use crate::hatch::{self, Check};
+use crate::jurisdiction::is_jurisdiction;
 use crate::problem::{CardError, nearest};
+use crate::schema::PROVENANCES;
+use crate::unseen;
 use crate::verdict::{Outcome, REASONS};
-use crate::wire::{self, Entry, FILE_MAX, Reader, Scope, Table};
+use crate::wire::{self, Entry, Reader, Table};
 use evidence::{Decimal, Digest, Kind, Metric, Provenance, metric};
 use jiff::{Timestamp, civil::Date};
-use toml::de::DeTable;
 
 /// A card of either kind.
 #[derive(Debug)]
@@ -28,18 +31,8 @@ pub(crate) type Checks<'a> = dyn FnMut(&str) -> Option<&'a str> + 'a;
 
 /// Compiles one card file.
 pub(crate) fn card(file: &str, text: &str, checks: &mut Checks<'_>) -> Result<Loaded, Vec<CardError>> {
-    let mut reader = Reader { file, text, errors: Vec::new(), scope: Scope::Facts };
-    if text.len() > FILE_MAX {
-        reader.error(0..0, "limit", format!("expected at most {FILE_MAX} bytes, found {}", text.len()));
-        return Err(reader.errors);
-    }
-    let document = match DeTable::parse(text) {
-        Ok(document) => document,
-        Err(error) => {
-            reader.error(error.span().unwrap_or(0..0), "toml", error.message().to_owned());
-            return Err(reader.errors);
-        }
-    };
+    let mut reader = Reader::new(file, text);
+    let Some(document) = reader.document() else { return Err(reader.errors) };
     let mut table = Table::new("", document.get_ref(), 0..0);
     let id = id(&mut reader, &mut table);
     let card = any_kind(&mut reader, table, id.clone(), checks);
@@ -85,13 +78,15 @@ fn once_each(errors: Vec<CardError>) -> Vec<CardError> {
     kept
 }
 
-fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
+pub(crate) fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
     let entry = table.need(reader, "id");
     let id = reader.sentence(entry)?;
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
     if id.len() > 100 || !id.bytes().all(is_plain) {
         let span = entry.map_or(0..0, |entry| entry.span());
-        reader.error(span, "field-value", "expected at most 100 of the letters a-z, digits, `.`, `-`, `_`");
+        let odd = id.chars().find(|letter| !letter.is_ascii());
+        let error = reader.error(span, "field-value", "expected at most 100 of the letters a-z, digits, `.`, `-`, `_`");
+        error.hint = odd.map(|letter| format!("`{letter}` is none of them: {}", unseen::told(letter)));
         return None;
     }
     Some(id)
@@ -101,7 +96,8 @@ fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
 fn refuses_check(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
     let Some(check) = table.peek("check").filter(|_| !hatch::IS_SUPPORTED) else { return false };
     let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this build");
-    error.hint = Some("write the two conditions `pass_when` and `fail_when`, or build with the feature `rego`".to_owned());
+    error.hint =
+        Some("write the two conditions `pass_when` and `fail_when`, or build with the feature `rego`".to_owned());
     true
 }
 
@@ -142,7 +138,7 @@ fn header(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Header> {
         let span = schema.map_or(0..0, |entry| entry.span());
         reader.error(span, "field-value", format!("expected schema {SCHEMA}, found {found}"));
     }
-    let version = version(reader, table);
+    let version = reader.version(table);
     let mut sentence = |reader: &mut Reader<'_>, key| {
         let entry = table.need(reader, key);
         reader.sentence(entry)
@@ -153,7 +149,7 @@ fn header(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Header> {
     Some(Header { version: version?, title: title?, severity: severity?, owner: owner?, remedy: remedy? })
 }
 
-fn members(
+pub(crate) fn members(
     reader: &mut Reader<'_>,
     table: &mut Table<'_>,
     id: Option<String>,
@@ -179,7 +175,7 @@ fn members(
     let (conditions, lines) = conditions?;
     let [applies, pass_when, fail_when] = conditions;
     let header = header?;
-    Some(Card {
+    let card = Card {
         file: reader.file.to_owned(),
         digest: Digest::of(reader.text.as_bytes()),
         id: id?,
@@ -199,21 +195,11 @@ fn members(
         needs,
         maps,
         tests,
+        leaves: Vec::new(),
         lines,
         text: reader.text.to_owned(),
-    })
-}
-
-fn version(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Version> {
-    let entry = table.need(reader, "version");
-    match reader.text(entry)?.parse() {
-        Ok(version) => Some(version),
-        Err(error) => {
-            let error: crate::card::NotAVersion = error;
-            reader.error(entry.map_or(0..0, |entry| entry.span()), "field-value", error.to_string());
-            None
-        }
-    }
+    };
+    Some(card.with_slots())
 }
 
 fn gates(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Stage> {
@@ -264,7 +250,26 @@ fn windows(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Vec<Window> {
     if let Some(entry) = entry.filter(|_| windows.is_empty()) {
         reader.error(entry.span(), "field-value", "expected at least one window: a rule without one is never in force");
     }
-    windows.into_iter().filter_map(|table| window(reader, table)).collect()
+    let mut known: Vec<Window> = Vec::new();
+    for table in windows {
+        let span = table.span.clone();
+        let Some(window) = window(reader, table) else { continue };
+        if let Some(other) = known.iter().find(|other| contradicts(other, &window)) {
+            let until = other.until.map_or("without end".to_owned(), |until| format!("to {until}"));
+            let message = format!("overlaps the window from {} {until} for the same systems", other.from);
+            let error = reader.error(span, "dates-overlap", message);
+            error.hint = Some("end the earlier window with `until`, or tell the two apart with `when`".to_owned());
+        }
+        known.push(window);
+    }
+    known
+}
+
+/// Two windows over the same systems that share a day: which of their graces and ends counts would be chance.
+fn contradicts(a: &Window, b: &Window) -> bool {
+    let text = |window: &Window| window.when.as_ref().map(|when| when.text().to_owned());
+    let ends_before = |one: &Window, other: &Window| one.until.is_some_and(|until| until <= other.from);
+    text(a) == text(b) && !ends_before(a, b) && !ends_before(b, a)
 }
 
 fn window(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Window> {
@@ -272,8 +277,8 @@ fn window(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Window> {
     let from = table.need(reader, "from");
     let from = reader.date(from);
     let until_entry = table.take("until");
-    let until = reader.date(until_entry);
-    refuse_reversed(reader, from, until, until_entry);
+    let last = reader.date(until_entry);
+    refuse_reversed(reader, from, last, until_entry);
     let tz = reader.sentence(table.take("tz"));
     let source = table.need(reader, "source");
     let source = reader.sentence(source);
@@ -283,6 +288,7 @@ fn window(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Window> {
         let entry = table.need(reader, "until");
         let until = reader.date(entry);
         refuse_reversed(reader, from, until, entry);
+        refuse_outlasting(reader, last, until, entry);
         let source = table.need(reader, "source");
         let source = reader.sentence(source);
         table.finish(reader);
@@ -290,7 +296,7 @@ fn window(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Window> {
     });
     let grace = grace.collect();
     table.finish(reader);
-    Some(Window { when, from: from?, until, tz, source: source?, grace })
+    Some(Window { when, from: from?, until: last, tz, source: source?, grace })
 }
 
 fn refuse_reversed(reader: &mut Reader<'_>, from: Option<Date>, until: Option<Date>, entry: Option<Entry<'_>>) {
@@ -300,6 +306,17 @@ fn refuse_reversed(reader: &mut Reader<'_>, from: Option<Date>, until: Option<Da
         let message = format!("expected a day after {from}, found {until}");
         let error = reader.error(entry.span(), "dates-reversed", message);
         error.hint = Some("`until` is the first day out of force".to_owned());
+    }
+}
+
+/// A grace that lasts as long as its window leaves no day in force.
+fn refuse_outlasting(reader: &mut Reader<'_>, window: Option<Date>, grace: Option<Date>, entry: Option<Entry<'_>>) {
+    if let (Some(window), Some(grace), Some(entry)) = (window, grace, entry)
+        && grace >= window
+    {
+        let message = format!("expected a day before {window}, the end of the window, found {grace}");
+        reader.error(entry.span(), "dates-overlap", message).hint =
+            Some("the grace ends before the rule does, or the rule binds nobody".to_owned());
     }
 }
 
@@ -326,11 +343,7 @@ fn need(reader: &mut Reader<'_>, mut table: Table<'_>) -> Option<Need> {
     agrees(reader, &mut table, "unit", metric.map(|metric| metric.unit.symbol()), false);
     let min_n = reader.count(table.take("min_n"));
     let max_age_days = reader.count(table.take("max_age_days"));
-    let min_provenance = reader.choice(
-        table.take("min_provenance"),
-        &["declared", "inferred", "measured", "independent"],
-        Provenance::from_name,
-    );
+    let min_provenance = reader.choice(table.take("min_provenance"), &PROVENANCES, Provenance::from_name);
     let interval = table.take("interval").and_then(|entry| interval(reader, entry));
     let is_optional = reader.flag(table.take("optional")).unwrap_or(false);
     table.finish(reader);
@@ -439,11 +452,19 @@ fn checked_conditions(
     let applies = reader.condition(applies, Place::Elsewhere);
     for other in ["pass_when", "fail_when"] {
         if let Some(entry) = table.take(other) {
-            reader.error(entry.span(), "field-value", format!("`{other}` stands beside `[check]`: one of them decides"));
+            reader.error(
+                entry.span(),
+                "field-value",
+                format!("`{other}` stands beside `[check]`: one of them decides"),
+            );
         }
     }
     if kind == Some(CardKind::Attest) {
-        reader.error(check.span(), "field-value", "`[check]` is for `assess` cards: a person's answer needs no program");
+        reader.error(
+            check.span(),
+            "field-value",
+            "`[check]` is for `assess` cards: a person's answer needs no program",
+        );
     }
     Some(([applies?, Expr::constant(false), Expr::constant(false)], lines))
 }
@@ -528,11 +549,25 @@ fn system(reader: &mut Reader<'_>, entry: Entry<'_>) -> System {
             continue;
         };
         let Some(value) = wire::value(reader, entry, kind) else { continue };
+        if name == "jurisdictions" {
+            check_jurisdictions(reader, entry, &value);
+        }
         if let Err(error) = system.set(name, value) {
             reader.error(entry.span(), "field-type", error.to_string());
         }
     }
     system
+}
+
+fn check_jurisdictions(reader: &mut Reader<'_>, entry: Entry<'_>, value: &Value) {
+    let Value::List(items) = value else { return };
+    for item in items {
+        if let Value::Text(name) = item
+            && !is_jurisdiction(name)
+        {
+            reader.unknown_jurisdiction(entry.span(), name);
+        }
+    }
 }
 
 /// The facts of a test: keys may be dotted, so tables are opened until their joined name is an id.
@@ -574,13 +609,12 @@ fn given_fact(
         held.extend(wire::value(reader, entry, *kind).map(|value| (*field, Ok(value))));
     }
     let n = match held.iter().find(|(field, _)| *field == "n") {
-        Some((_, Ok(crate::expr::Value::Int(n)))) => u64::try_from(*n).ok(),
+        Some((_, Ok(Value::Int(n)))) => u64::try_from(*n).ok(),
         _ => reader.count(table.take("n")),
     };
     let is_declared_kind = matches!(metric.kind, Kind::Flag | Kind::Text | Kind::List | Kind::Moment | Kind::Document);
     let default = if is_declared_kind { Provenance::Declared } else { Provenance::Measured };
-    let names = ["declared", "inferred", "measured", "independent"];
-    let provenance = reader.choice(table.take("provenance"), &names, Provenance::from_name).unwrap_or(default);
+    let provenance = reader.choice(table.take("provenance"), &PROVENANCES, Provenance::from_name).unwrap_or(default);
     let age = reader.count(table.take("age_days")).unwrap_or(0);
     let expires = reader.count(table.take("expires_in_days")).unwrap_or(365);
     let needed = need.and_then(|need| need.interval.as_ref());
@@ -592,6 +626,7 @@ fn given_fact(
     Some(Fact {
         metric,
         source: Digest::of(metric.id.as_bytes()),
+        subject: None,
         provenance,
         at: midnight(at)?,
         expires: if is_declared { Some(days_after(as_of, i64::try_from(expires).ok()?)?) } else { None },

@@ -47,6 +47,20 @@ const VERBS: [(&str, Argument, RequestEffect); 11] = [
     ("suspend.user", Argument::Nothing, RequestEffect::Allow),
 ];
 
+/// Every obligation as a regular expression, for the schema of cards.
+pub(crate) fn pattern() -> String {
+    let form = |(verb, argument, _): &(&str, Argument, RequestEffect)| {
+        let verb = verb.replace('.', r"\.");
+        match argument {
+            Argument::Nothing => verb,
+            Argument::Name(true) => format!("{verb}:[a-z0-9-]+"),
+            Argument::Name(false) => format!("{verb}(:[a-z0-9-]+)?"),
+            Argument::Days => format!(r"{verb}:[1-9]\d{{0,4}}d"),
+        }
+    };
+    format!("^({})$", VERBS.iter().map(form).collect::<Vec<_>>().join("|"))
+}
+
 /// One thing to be done with a request, such as `label.visible:cn-text`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Obligation {

@@ -82,26 +82,71 @@ impl Pack {
     }
 }
 
+/// Packs that cannot be decided under together: one given twice, or one id in two of them.
+#[must_use]
+pub fn clashes<'a>(packs: impl IntoIterator<Item = &'a Pack>) -> Vec<CardError> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut first: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for pack in packs {
+        if names.contains(&pack.name()) {
+            let message = format!("the pack `{}` is given twice", pack.name());
+            let at = pack.cards.first().map_or("pack.toml", |card| &card.file);
+            errors.push(CardError::at(at, "", 0..0, "duplicate", message).hint("name each pack once under `[policy]`"));
+            continue;
+        }
+        names.push(pack.name());
+        for (id, file, text) in ids(&pack.cards, &pack.enforce_cards) {
+            match first.get(id) {
+                Some((other, of)) => {
+                    let message = format!("the id `{id}` is already that of {of} in the pack `{other}`");
+                    let hint = format!(
+                        "leave one of the two packs out, or give the rule of `{}` an id of its own",
+                        pack.name()
+                    );
+                    errors.push(at_id(id, file, text, message).hint(hint));
+                }
+                None => {
+                    first.insert(id, (pack.name(), file));
+                }
+            }
+        }
+    }
+    errors
+}
+
+/// Id, file and text of every card of either kind.
+fn ids<'a>(cards: &'a [Card], enforce_cards: &'a [EnforceCard]) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+    let plain = cards.iter().map(|card| (card.id.as_str(), card.file.as_str(), card.text()));
+    plain.chain(enforce_cards.iter().map(|card| (card.id.as_str(), card.file.as_str(), card.text())))
+}
+
+/// A problem with a card's id, where the id is written.
+fn at_id(id: &str, file: &str, text: &str, message: String) -> CardError {
+    let quoted = [format!("\"{id}\""), format!("'{id}'")];
+    let at = quoted.iter().find_map(|quoted| text.find(quoted)).map_or(0, |at| at + 1);
+    let mut error = CardError::at(file, text, at..at + id.len(), "duplicate", message);
+    id.clone_into(&mut error.rule);
+    error
+}
+
 fn digest(files: &[(String, String)]) -> Digest {
     let mut sorted: Vec<(&str, Digest)> =
         files.iter().map(|(path, text)| (path.as_str(), Digest::of(text.as_bytes()))).collect();
     sorted.sort();
-    let entry = |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
+    let entry =
+        |(path, digest): (&str, Digest)| Json::map([("path", Some(path.into())), ("digest", Some(digest.into()))]);
     Digest::of(Json::List(sorted.into_iter().map(entry).collect()).canonical().as_bytes())
 }
 
 fn duplicates(cards: &[Card], enforce_cards: &[EnforceCard]) -> Vec<CardError> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     let mut errors = Vec::new();
-    let plain = cards.iter().map(|card| (&card.id, &card.file, card.text()));
-    let enforced = enforce_cards.iter().map(|card| (&card.id, &card.file, card.text()));
-    for (id, file, text) in plain.chain(enforced) {
-        if let Some(other) = first.get(id.as_str()) {
-            let at = text.find(id).unwrap_or(0);
+    for (id, file, text) in ids(cards, enforce_cards) {
+        if let Some(other) = first.get(id) {
             let message = format!("the id `{id}` is already that of {other}");
-            let mut error = CardError::at(file, text, at..at + id.len(), "duplicate", message);
-            error.rule.clone_from(id);
-            errors.push(error.hint("two cards never share an id: the later reading of a clause is a new version"));
+            let hint = "two cards never share an id: the later reading of a clause is a new version";
+            errors.push(at_id(id, file, text, message).hint(hint));
         } else {
             first.insert(id, file);
         }

@@ -6,7 +6,7 @@ use crate::enforce::{EnforceCard, RequestTest, card_finding};
 use crate::facts::Facts;
 use crate::obligation::Obligation;
 use crate::pack::Pack;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Outcome};
 use std::fmt;
 
 /// A card test that came out otherwise.
@@ -49,18 +49,14 @@ pub(crate) fn outcome_of(card: &Card, test: &CardTest) -> Finding {
 }
 
 fn failure(card: &Card, test: &CardTest) -> Option<TestFailure> {
-    let found = outcome_of(card, test);
-    let is_because = test.because.as_deref().is_none_or(|because| because == found.reason.code);
-    if found.outcome == test.expect && is_because {
-        return None;
-    }
+    let (outcome, reason) = failure_of(test, &outcome_of(card, test))?;
     let because = test.because.as_deref().map(|because| format!(" because {because}")).unwrap_or_default();
     Some(TestFailure {
         file: card.file.clone(),
         line: test.line,
         rule: card.id.clone(),
         expected: format!("{}{because}", test.expect.name()),
-        found: format!("{} ({})", found.outcome.name(), found.reason),
+        found: format!("{} ({reason})", outcome.name()),
     })
 }
 
@@ -87,4 +83,11 @@ fn request_failure(card: &EnforceCard, test: &RequestTest) -> Option<TestFailure
         expected,
         found: format!("{state} because {}, effect {effect}, obligations [{}]", found.code, owed.join(", ")),
     })
+}
+
+/// What a test found, when it is not what it expects.
+pub(crate) fn failure_of(test: &CardTest, found: &Finding) -> Option<(Outcome, String)> {
+    let is_because = test.because.as_deref().is_none_or(|because| because == found.reason.code);
+    let is_expected = found.outcome == test.expect && is_because;
+    (!is_expected).then(|| (found.outcome, found.reason.to_string()))
 }

@@ -240,19 +240,8 @@ impl Verdict<'_> {
         let would_be = finding.would_be.as_ref().map(|(outcome, reason)| {
             Json::map([("verdict", Some(outcome.name().into())), ("reason", Some(reason.to_string().into()))])
         });
-        Json::map([
-            ("rule", Some(card.id.as_str().into())),
+        let more = Json::map([
             ("pack", Some(self.pack.into())),
-            ("version", Some(card.version.to_string().into())),
-            ("card", Some(card.digest.into())),
-            ("title", Some(card.title.as_str().into())),
-            ("kind", Some(card.kind.name().into())),
-            ("severity", Some(card.severity.name().into())),
-            ("owner", Some(card.owner.as_str().into())),
-            ("remedy", Some(card.remedy.as_str().into())),
-            ("gates", Some(Json::list(card.gates.iter().map(|stage| stage.name())))),
-            ("confirmed", Some(card.confirmed().name().into())),
-            ("cite", Some(Json::List(card.cites.iter().map(crate::card::Cite::to_json).collect()))),
             ("verdict", Some(self.name().into())),
             ("reason", Some(finding.reason.to_string().into())),
             ("mode", Some(self.mode.name().into())),
@@ -262,6 +251,26 @@ impl Verdict<'_> {
             ("evidence", Some(Json::List(finding.evidence.iter().map(Used::to_json).collect()))),
             ("wouldBe", would_be),
             ("waiver", self.waiver.map(crate::waiver::Waiver::to_json)),
+        ]);
+        let members = [card.to_json(), more].into_iter().filter_map(|json| json.members().cloned());
+        Json::Map(members.flatten().collect())
+    }
+}
+
+/// A pack that was decided under, known by the digest of its cards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecidedUnder<'a> {
+    pub name: &'a str,
+    pub digest: Digest,
+    pub mode: Mode,
+}
+
+impl DecidedUnder<'_> {
+    fn to_json(&self) -> Json {
+        Json::map([
+            ("name", Some(self.name.into())),
+            ("digest", Some(self.digest.into())),
+            ("mode", Some(self.mode.name().into())),
         ])
     }
 }
@@ -270,6 +279,8 @@ impl Verdict<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision<'a> {
     pub as_of: Date,
+    /// The packs, in the order they were given.
+    pub packs: Vec<DecidedUnder<'a>>,
     /// `None`: all rules were asked.
     pub stage: Option<Stage>,
     pub effect: Effect,
@@ -291,6 +302,7 @@ impl Decision<'_> {
         });
         Json::map([
             ("as_of", Some(self.as_of.into())),
+            ("packs", Some(Json::List(self.packs.iter().map(DecidedUnder::to_json).collect()))),
             ("stage", self.stage.map(|stage| stage.name().into())),
             ("effect", Some(self.effect.name().into())),
             ("verdicts", Some(Json::List(self.verdicts.iter().map(Verdict::to_json).collect()))),

@@ -8,24 +8,29 @@ use crate::verdict::DecidedBy;
 /// The smallest part that settled a condition, and the sentence about it.
 pub(crate) fn settled(view: &View<'_>, condition: Condition) -> (DecidedBy, String) {
     let expr = view.card.condition(condition);
-    let (node, atoms) = decisive(view, expr, expr.root());
-    let mut sentences: Vec<String> = Vec::new();
-    for sentence in atoms.into_iter().map(|atom| sentence(view, expr, atom)) {
+    let (node, atoms) = decisive(view, condition, expr.root());
+    let mut sentences: Vec<String> = Vec::with_capacity(atoms.len());
+    for sentence in atoms.into_iter().map(|atom| sentence(view, condition, atom)) {
         if !sentences.contains(&sentence) {
             sentences.push(sentence);
         }
     }
-    let truth = expr.truth_at(node, &|leaf| view.operand(leaf));
+    let truth = view.truth_of(condition, node);
     let by = DecidedBy { condition, expression: unwrapped(expr.text_of(node)).to_owned(), truth };
-    (by, sentences.join("; "))
+    let sentence = if sentences.len() == 1 { sentences.swap_remove(0) } else { sentences.join("; ") };
+    (by, sentence)
+}
+
+/// As [`decisive_of`], with the answers that a card comes to.
+pub(crate) fn decisive(view: &View<'_>, condition: Condition, id: NodeId) -> (NodeId, Vec<NodeId>) {
+    decisive_of(&|id| view.truth_of(condition, id), view.card.condition(condition), id)
 }
 
 /// The node down to which one child alone settles its parent, and the atoms below it that count.
-pub(crate) fn decisive(view: &View<'_>, expr: &Expr, id: NodeId) -> (NodeId, Vec<NodeId>) {
-    let truth = |id: NodeId| expr.truth_at(id, &|leaf| view.operand(leaf));
+pub(crate) fn decisive_of(truth: &dyn Fn(NodeId) -> Truth, expr: &Expr, id: NodeId) -> (NodeId, Vec<NodeId>) {
     let (parts, needs_all) = match expr.node(id) {
         Node::Not(inner) => {
-            let (_, atoms) = decisive(view, expr, *inner);
+            let (_, atoms) = decisive_of(truth, expr, *inner);
             return (id, atoms);
         }
         Node::And(parts) => (parts, Truth::True),
@@ -40,25 +45,27 @@ pub(crate) fn decisive(view: &View<'_>, expr: &Expr, id: NodeId) -> (NodeId, Vec
         _ => counting.next().into_iter().collect(),
     };
     if let [only] = counting[..] {
-        return decisive(view, expr, only);
+        return decisive_of(truth, expr, only);
     }
-    (id, counting.into_iter().flat_map(|part| decisive(view, expr, part).1).collect())
+    (id, counting.into_iter().flat_map(|part| decisive_of(truth, expr, part).1).collect())
 }
 
-pub(crate) fn sentence(view: &View<'_>, expr: &Expr, id: NodeId) -> String {
-    let value = |id: NodeId| expr.value_at(id, &|leaf| view.operand(leaf));
-    let leaves = leaves_below(expr, id);
-    let bad: Vec<String> = leaves
-        .iter()
-        .filter_map(|leaf| match value(*leaf) {
-            Operand::Missing => Some(format!("{} is missing", expr.text_of(*leaf))),
-            Operand::Error(Fault::Invalid(why)) => Some(format!("{} is an error: {why}", expr.text_of(*leaf))),
-            _ => None,
-        })
-        .collect();
+pub(crate) fn sentence(view: &View<'_>, condition: Condition, id: NodeId) -> String {
+    let expr = view.card.condition(condition);
+    let value = |id: NodeId| view.value(condition, id);
     let answer = value(id).truth();
-    if matches!(answer, Truth::Missing | Truth::Error) && !bad.is_empty() {
-        return bad.join("; ");
+    if matches!(answer, Truth::Missing | Truth::Error) {
+        let bad: Vec<String> = leaves_below(expr, id)
+            .into_iter()
+            .filter_map(|leaf| match value(leaf) {
+                Operand::Missing => Some(format!("{} is missing", expr.text_of(leaf))),
+                Operand::Error(Fault::Invalid(why)) => Some(format!("{} is an error: {why}", expr.text_of(leaf))),
+                _ => None,
+            })
+            .collect();
+        if !bad.is_empty() {
+            return bad.join("; ");
+        }
     }
     let verb = match answer {
         Truth::True => "meets",
@@ -70,10 +77,12 @@ pub(crate) fn sentence(view: &View<'_>, expr: &Expr, id: NodeId) -> String {
         let (path, found, bound) = (expr.text_of(leaf), value(leaf).shown(), value(other).shown());
         return format!("{path} = {found} {verb} {} {bound}", comparison.symbol());
     }
+    let is_leaf = matches!(expr.node(id), Node::Leaf(_));
+    let leaves = if is_leaf { Vec::new() } else { leaves_below(expr, id) };
     let operands: Vec<String> =
         leaves.iter().map(|leaf| format!("{} = {}", expr.text_of(*leaf), value(*leaf).shown())).collect();
-    match (expr.node(id), operands.as_slice()) {
-        (Node::Leaf(_), _) | (_, []) => format!("{} is {}", unwrapped(expr.text_of(id)), answer.name()),
+    match operands.as_slice() {
+        [] => format!("{} is {}", unwrapped(expr.text_of(id)), answer.name()),
         _ => format!("`{}` is {} ({})", unwrapped(expr.text_of(id)), answer.name(), operands.join(", ")),
     }
 }

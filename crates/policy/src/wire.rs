@@ -1,18 +1,21 @@
 //! TOML as written → typed members with their places. Every problem of a file is collected, not only the first.
 
+use crate::card::Version;
 use crate::expr::{self, Expr, ExprError, Place, Source, Type, Unresolved};
 use crate::problem::{CardError, nearest};
 use crate::request::{self, MEMBERS, Point};
-use crate::{facts, facts::system_member};
+use crate::{facts, facts::system_member, jurisdiction, unseen};
 use evidence::{Decimal, metric};
 use jiff::civil::Date;
+use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt::Display, ops::Range};
 use toml::de::{DeTable, DeValue};
 
-/// Bytes of one card file.
-pub(crate) const FILE_MAX: usize = 64 * 1024;
 /// Bytes of one sentence for people.
 pub(crate) const SENTENCE_MAX: usize = 2048;
+
+/// Fields by which other formats draw in other files.
+const IMPORTS: [&str; 5] = ["import", "imports", "include", "extends", "use"];
 
 /// A file being read, and its problems so far.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) text: &'a str,
     pub(crate) errors: Vec<CardError>,
     pub(crate) scope: Scope,
+    /// The fields that were asked for, by table: what the schema is held against.
+    pub(crate) asked: BTreeMap<&'static str, BTreeSet<&'static str>>,
 }
 
 /// What the conditions that are being read may speak of.
@@ -95,7 +100,19 @@ impl<'a> Table<'a> {
 
     /// Every field not taken is unknown.
     pub(crate) fn finish(mut self, reader: &mut Reader<'_>) {
+        reader.asked.entry(self.name).or_default().extend(self.known.iter().copied());
         for (key, span, _) in self.rest() {
+            if let Some(letter) = key.chars().find(|letter| !letter.is_ascii()) {
+                let place = if self.name.is_empty() { String::new() } else { format!(" in `[[{}]]`", self.name) };
+                let error = reader.error(span, "unknown-field", format!("unknown field `{key}`{place}"));
+                error.hint = Some(format!("`{letter}` is no letter of a field: {}", unseen::told(letter)));
+                continue;
+            }
+            if self.name.is_empty() && IMPORTS.contains(&key) {
+                let error = reader.error(span, "unsupported", format!("`{key}`: a card imports nothing"));
+                error.hint = Some("write the rule whole; a card is read, hashed and decided by itself".to_owned());
+                continue;
+            }
             let is_stray = !self.name.is_empty() && crate::card::FIELDS.contains(&key);
             let error = match (is_stray, self.name) {
                 (true, name) => reader.error(span, "misplaced-field", format!("`{key}` stands inside `[[{name}]]`")),
@@ -103,7 +120,8 @@ impl<'a> Table<'a> {
                 (false, name) => reader.error(span, "unknown-field", format!("unknown field `{key}` in `[[{name}]]`")),
             };
             if is_stray {
-                error.hint = Some("a bare key after a `[[table]]` belongs to it: move it above the first `[[…]]`".to_owned());
+                error.hint =
+                    Some("a bare key after a `[[table]]` belongs to it: move it above the first `[[…]]`".to_owned());
             } else if let Some(name) = nearest(key, self.known.iter().copied()) {
                 error.hint = Some(format!("did you mean `{name}`?"));
             }
@@ -112,6 +130,31 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) const fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, errors: Vec::new(), scope: Scope::Facts, asked: BTreeMap::new() }
+    }
+
+    /// The document, once it is known to be of a size and in letters that can be read; `None` with the problem noted.
+    pub(crate) fn document(&mut self) -> Option<toml::Spanned<DeTable<'a>>> {
+        if let Some(error) = CardError::of_size(self.file, self.text.len() as u64) {
+            self.errors.push(error);
+            return None;
+        }
+        if let Some((at, character)) = unseen::first_unseen(self.text) {
+            let message = format!("U+{:04X} cannot be seen", character as u32);
+            let error = self.error(at..at + character.len_utf8(), "unseen-character", message);
+            error.hint = Some("delete it; a card says only what its reader sees".to_owned());
+            return None;
+        }
+        match DeTable::parse(self.text) {
+            Ok(document) => Some(document),
+            Err(error) => {
+                self.error(error.span().unwrap_or(0..0), "toml", error.message().to_owned());
+                None
+            }
+        }
+    }
+
     pub(crate) fn error(
         &mut self,
         span: Range<usize>,
@@ -215,9 +258,21 @@ impl<'a> Reader<'a> {
         if date.is_none() {
             let found = entry.value.type_str();
             let hint = "write it without quotation marks: `2026-08-02`";
-            self.error(entry.span(), "field-type", format!("expected a date, found {found}")).hint = Some(hint.to_owned());
+            self.error(entry.span(), "field-type", format!("expected a date, found {found}")).hint =
+                Some(hint.to_owned());
         }
         date
+    }
+
+    pub(crate) fn version(&mut self, table: &mut Table<'_>) -> Option<Version> {
+        let entry = table.need(self, "version");
+        match self.text(entry)?.parse::<Version>() {
+            Ok(version) => Some(version),
+            Err(error) => {
+                self.error(entry.map_or(0..0, |entry| entry.span()), "field-value", error.to_string());
+                None
+            }
+        }
     }
 
     pub(crate) fn items<'b>(&mut self, entry: Option<Entry<'b>>) -> Option<Vec<Entry<'b>>> {
@@ -266,19 +321,41 @@ impl<'a> Reader<'a> {
 
     /// A condition over what is in scope.
     pub(crate) fn condition(&mut self, entry: Option<Entry<'_>>, place: Place) -> Option<Expr> {
+        let scope = self.scope;
+        self.condition_in(entry, place, &|path| resolve_in(scope, path))
+    }
+
+    /// A condition in a scope of its own.
+    pub(crate) fn condition_in(
+        &mut self,
+        entry: Option<Entry<'_>>,
+        place: Place,
+        resolve: expr::Resolve<'_>,
+    ) -> Option<Expr> {
         let entry = entry?;
         let text = entry.value.as_str();
         let Some(text) = text else {
             self.wrong_type(entry, "an expression in quotation marks");
             return None;
         };
-        match Expr::compile(text, place, &|path| resolve_in(self.scope, path)) {
-            Ok(expr) => Some(expr),
+        match Expr::compile(text, place, resolve) {
+            Ok(expr) => {
+                if let Some((name, span)) = jurisdiction::first_unknown(&expr) {
+                    let span = self.within(entry, &span);
+                    self.unknown_jurisdiction(span, &name);
+                }
+                Some(expr)
+            }
             Err(error) => {
                 self.expression_error(entry, error);
                 None
             }
         }
+    }
+
+    pub(crate) fn unknown_jurisdiction(&mut self, span: Range<usize>, name: &str) {
+        let error = self.error(span, "unknown-jurisdiction", format!("no jurisdiction `{name}`"));
+        error.hint = Some(jurisdiction::hint(name));
     }
 
     fn expression_error(&mut self, entry: Entry<'_>, error: ExprError) {
@@ -318,7 +395,11 @@ fn resolve_in(scope: Scope, path: &str) -> Result<(Source, Type), Unresolved> {
     };
     let refused = |code, message: String, hint: Option<String>| Err(Unresolved { code, message, hint });
     let Some(point) = point else {
-        return refused("out-of-scope", format!("`{path}` is not known before a request is there; only `system` is"), None);
+        return refused(
+            "out-of-scope",
+            format!("`{path}` is not known before a request is there; only `system` is"),
+            None,
+        );
     };
     if point == Point::Input && path.starts_with("response.") {
         return refused("out-of-scope", format!("`{path}` is not known yet at the point `input`"), None);
@@ -343,7 +424,8 @@ pub(crate) fn resolve(path: &str) -> Result<(Source, Type), Unresolved> {
         return found.ok_or_else(|| Unresolved {
             code: "unknown-fact",
             message: format!("no member `{name}` of `system`"),
-            hint: nearest(name, metric::SYSTEM.iter().map(|(name, _, _)| *name)).map(|name| format!("did you mean `{name}`?")),
+            hint: nearest(name, metric::SYSTEM.iter().map(|(name, _, _)| *name))
+                .map(|name| format!("did you mean `{name}`?")),
         });
     }
     let is_prefix = |id: &str| path.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));

@@ -1,4 +1,5 @@
-//! Verified entries to documents: the dossier page, the evidence and the decisions as JSON.
+//! Verified entries to documents: the dossier page, the evidence and the decisions as JSON. A decision to the formats of others:
+//! SARIF, PolicyReport, JUnit, OSCAL.
 //!
 //! In: the entries of a log whose signatures, proofs and digests have been checked. Out: text, the same bytes for the
 //! same entries.
@@ -20,6 +21,7 @@
 
 mod charts;
 mod documents;
+mod export;
 mod figures;
 mod html;
 mod matrix;
@@ -31,6 +33,9 @@ mod tables;
 mod verdict;
 
 pub use documents::{decisions_json, evidence_json};
+pub use export::{
+    CatalogPack, Checked, Location, Results, junit, oscal_assessment_results, oscal_catalog, oscal_profile, policy_report, sarif,
+};
 pub use page::index_html;
 
 /// One verified entry of the log.

@@ -200,6 +200,7 @@ fn verdicts(html: &mut Html, run: &Run<'_>) {
         html.raw(".");
     });
     matrix::matrix(html, run, decision, &main);
+    idle_waivers(html, decision);
     html.raw("<p class=\"controls screen-only\" hidden><button type=\"button\" data-open=\"\">Open all</button> <button type=\"button\" data-close=\"\">Close all</button></p>\n");
     for pack in matrix::packs(run, &main) {
         matrix::pack_section(html, run, pack, &main, true);
@@ -211,6 +212,27 @@ fn verdicts(html: &mut Html, run: &Run<'_>) {
             matrix::pack_section(html, run, pack, &earlier, false);
         }
     }
+}
+
+/// Waivers that let nothing through: each is a finding.
+fn idle_waivers(html: &mut Html, decision: &Record) {
+    let idle = run::list(&decision.statement.predicate, &["idleWaivers"]);
+    if idle.is_empty() {
+        return;
+    }
+    html.leaf("h3", &[], "Waivers that do nothing");
+    html.within("ul", &[("class", "events")], |html| {
+        for item in idle {
+            html.within("li", &[], |html| {
+                html.symbol("waived");
+                html.within("p", &[], |html| {
+                    html.leaf("code", &[], item.get("waiver").and_then(|waiver| run::text(waiver, &["rule"])).unwrap_or_default());
+                    html.raw(": ");
+                    html.text(run::text(item, &["finding"]).unwrap_or("no reason given"));
+                });
+            });
+        }
+    });
 }
 
 /// The last verdict on each rule that the main decision does not hold.

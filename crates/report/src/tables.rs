@@ -268,6 +268,7 @@ const fn predicate_word(predicate: Predicate) -> &'static str {
         Predicate::Compression => "Compression",
         Predicate::Evaluation => "Evaluation",
         Predicate::Declarations => "Declarations",
+        Predicate::Waiver => "Waiver",
         Predicate::Decision => "Decision",
         Predicate::Stop => "Stop",
         Predicate::Resume => "Resumption",

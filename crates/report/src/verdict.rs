@@ -197,10 +197,40 @@ fn reason(html: &mut Html, verdict: &Verdict<'_>) {
             });
         }
         if let Some(waiver) = verdict.json.get("waiver") {
-            html.leaf("p", &[("class", "quiet")], "Waived by");
-            figures::tree(html, waiver);
+            waived(html, waiver);
         }
     });
+}
+
+/// Who left it unmet, until when, why, and what is done instead.
+fn waived(html: &mut Html, waiver: &Json) {
+    let text = |key: &str| run::text(waiver, &[key]).unwrap_or("not given");
+    let approvers: Vec<&str> = run::list(waiver, &["approvers"]).iter().filter_map(Json::as_text).collect();
+    html.within("p", &[], |html| {
+        html.raw("Waived by ");
+        html.leaf("strong", &[], text("author"));
+        html.raw(", approved by ");
+        html.leaf("strong", &[], &approvers.join(" and "));
+        html.raw(", from ");
+        html.text(text("granted"));
+        html.raw(" to the day before ");
+        html.leaf("strong", &[], text("expires"));
+        html.raw(".");
+    });
+    for (key, label) in [("reason", "Reason"), ("compensating", "Instead")] {
+        html.within("p", &[], |html| {
+            html.leaf("span", &[("class", "quiet")], label);
+            html.raw(" ");
+            html.text(text(key));
+        });
+    }
+    if let Some(subject) = waiver.get("subject").and_then(run::digest) {
+        html.within("p", &[], |html| {
+            html.leaf("span", &[("class", "quiet")], "Of this artefact alone");
+            html.raw(" ");
+            figures::digest(html, subject);
+        });
+    }
 }
 
 /// A reason, which is a code and a sentence: the sentence first.

@@ -17,8 +17,9 @@
 pub mod case;
 mod recheck;
 mod run;
+pub mod signed;
 mod terms;
 
 pub use recheck::{Rechecked, recheck};
 pub use run::{Clock, Found, Gate, Record, Run, RunError, facts_of};
-pub use terms::{PackText, PolicyError, Terms, packs_of, rules_of};
+pub use terms::{PackText, PolicyError, Terms, packs_of, rules_of, waivers_of};

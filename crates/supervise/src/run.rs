@@ -1,6 +1,6 @@
 //! One run under supervision: what it has recorded so far, and the ways to add to it.
 
-use crate::terms::{PolicyError, Terms, packs_to_json};
+use crate::terms::{PolicyError, Terms, packs_to_json, waivers_to_json};
 use evidence::{Declaration, DerivedFrom, Digest, EvidenceError, Json, Measurement, Predicate, Statement, Subject};
 use jiff::Timestamp;
 use ledger::{Entry, Ledger, LedgerError};
@@ -104,17 +104,20 @@ impl Run {
         Ok((run, found))
     }
 
-    /// Records the packs unless the last policy statement of the run already holds just these.
+    /// Records packs and waivers unless the last policy statement of the run already holds just these.
     fn ensure_policy(&mut self) -> Result<Digest, RunError> {
-        let packs = packs_to_json(&self.terms.packs, &self.terms.rules);
-        let held = self.last(Predicate::Policy).filter(|entry| entry.statement.predicate.get("packs") == Some(&packs));
-        if let Some(entry) = held {
+        let [waivers, approvers] = waivers_to_json(&self.terms);
+        let members = [("packs", Some(packs_to_json(&self.terms.packs, &self.terms.rules))), waivers, approvers];
+        let is_same = |entry: &&Entry| members.iter().all(|(name, value)| entry.statement.predicate.get(name) == value.as_ref());
+        if let Some(entry) = self.last(Predicate::Policy).filter(is_same) {
             return Ok(entry.envelope);
         }
         let mut record = Record::new(Predicate::Policy, "policy");
         record.subjects =
             self.terms.rules.packs.iter().map(|(pack, _)| Subject::new(pack.name(), pack.digest())).collect();
-        record.members.push(("packs", packs));
+        let waivers = self.terms.waivers.iter();
+        record.subjects.extend(waivers.map(|file| Subject::new(file.path.as_str(), Digest::of(file.text.as_bytes()))));
+        record.members.extend(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
         Ok(self.record(record)?.envelope)
     }
 
@@ -187,14 +190,15 @@ impl Run {
         Ok(entry)
     }
 
-    /// Decides at a stage, or over all rules, on what the run has recorded, and records the decision.
+    /// Decides at a stage, or over all rules, on what the run has recorded up to that stage, and records the decision.
     ///
     /// A decision that stands already, on the same evidence under the same terms, is not written again.
     ///
     /// # Errors
     /// Those of the log, and evidence that does not read.
     pub fn decide(&mut self, stage: Stage) -> Result<Gate, RunError> {
-        let (facts, sources) = facts_of(&self.entries)?;
+        let evidence: Vec<Entry> = self.entries.iter().filter(|entry| is_before(entry, stage)).cloned().collect();
+        let (facts, sources) = facts_of(&evidence)?;
         let asked = (stage != Stage::Release).then_some(stage);
         let decision = decide(&self.terms.rules, asked, &self.terms.system, &facts, self.terms.as_of);
         let gate = Gate {
@@ -226,8 +230,8 @@ impl Run {
 }
 
 /// What a decision statement holds beyond the common members.
-const DECISION_MEMBERS: [&str; 8] =
-    ["as_of", "effect", "verdicts", "idleWaivers", "counts", "policy", "evidence", "system"];
+const DECISION_MEMBERS: [&str; 9] =
+    ["as_of", "packs", "effect", "verdicts", "idleWaivers", "counts", "policy", "evidence", "system"];
 
 /// The members by which a decision can be taken again, and those that it says.
 pub(crate) fn decision_members(
@@ -284,6 +288,16 @@ pub fn facts_of(entries: &[Entry]) -> Result<(Facts, Vec<Digest>), RunError> {
         }
     }
     Ok((facts, sources))
+}
+
+/// The stages in the order in which a run does them.
+const IN_ORDER: [Stage; 6] = [Stage::Data, Stage::Plan, Stage::Train, Stage::Evaluate, Stage::Compress, Stage::Release];
+
+/// Whether an entry was recorded at or before a stage, so that a run taken up again decides a gate on what it decided it on.
+fn is_before(entry: &Entry, stage: Stage) -> bool {
+    let place = |stage: Stage| IN_ORDER.iter().position(|other| *other == stage);
+    let of = text(&entry.statement, "stage").and_then(Stage::from_name);
+    of.is_none_or(|of| place(of) <= place(stage))
 }
 
 fn found(entries: &[Entry]) -> Found {

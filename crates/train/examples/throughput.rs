@@ -1,13 +1,16 @@
 //! Tokens a second of a training step of a given shape, and the digest of the weights it ends with.
 //!
 //! `cargo run --release -p assize-train --example throughput -- layers=4 width=256 heads=8 kv_heads=4 hidden=688
-//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw`; every argument has the default shown. What the binary sets
-//! for itself is set here from outside: `CANDLE_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=2147483647
-//! MALLOC_TRIM_THRESHOLD_=2147483647`.
+//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw`; every argument has the default shown. `export=FOLDER` writes
+//! the same problem down for another program. What the binary sets for itself is set here from outside:
+//! `MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647`.
 
 use evidence::Control;
-use std::{collections::BTreeMap, io::Write as _, time::Instant};
+use std::{collections::BTreeMap, io::Write as _, path::Path, time::Instant};
 use train::{Config, Corpus, Event, Optimizer, Outcome};
+
+#[path = "../tests/fixtures/export.rs"]
+mod export;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut settings: BTreeMap<String, String> = BTreeMap::new();
@@ -28,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         norm_eps: 1e-5,
     };
     let (batch, steps) = (count("batch", 16)?, count("steps", 20)? as u64);
+    let export = settings.remove("export");
     let optimizer = settings.remove("optimizer").unwrap_or_else(|| "adamw".to_owned());
     let optimizer = Optimizer::from_name(&optimizer).ok_or("expected gradient-descent, sgd or adamw")?;
     if let Some(name) = settings.keys().next() {
@@ -37,6 +41,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config { optimizer, ..Config::new(1, steps, batch, shape.context) };
     let model = model::Llama::init(&shape, 1)?;
     let n_parameters = model.n_parameters();
+    if let Some(folder) = export {
+        export::write(Path::new(&folder), &model, &export::problem(&model, &corpus, &config)?)?;
+    }
 
     // The first step pays for pages, pools and kernel choice; it is left out.
     let (mut begun, mut n_tokens_timed) = (Instant::now(), 0);
@@ -56,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "parameters        {n_parameters}")?;
     writeln!(out, "last loss         {} nat/token", trained.curve.last().ok_or("no step was taken")?.loss)?;
     writeln!(out, "tokens per second {:.0}", n_tokens_timed as f64 / seconds)?;
+    writeln!(out, "peak memory       {} byte", meter::memory_peak().unwrap_or(0))?;
     writeln!(out, "weights           {}", train::parameters_digest(trained.model.parameters())?)?;
     Ok(())
 }

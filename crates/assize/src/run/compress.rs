@@ -1,7 +1,7 @@
 //! Pruning and quantisation, each step evaluated again before it counts.
 
 use super::{Flow, Session, data::Tokens, figures, train::Trained};
-use crate::budget::Guard;
+use meter::Guard;
 use compress::{prune, quantize};
 use evaluate::{DocumentScore, figures as scored, statistics::{Bootstrap, pooled}};
 use evidence::{DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Interval, Json, Measurement, Predicate, Round, Subject};

@@ -1,7 +1,7 @@
 //! Held-out text and cross-validation.
 
 use super::{INSTRUMENT, Session, data::Data, data::Tokens, figures, now, plan, plan::SCORING_BATCH, shape, shape::Shape, train::Trained};
-use crate::budget::Guard;
+use meter::Guard;
 use evaluate::{DocumentScore, Outcome, Pass, figures as scored, figures::Circumstances, statistics::{Bootstrap, pooled}};
 use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Predicate, Round, Subject};
 use model::Llama;

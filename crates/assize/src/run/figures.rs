@@ -35,6 +35,13 @@ pub(crate) fn flop(id: &str, subject: &Subject, count: u128, inputs: Vec<Digest>
     })
 }
 
+/// Exact bounds that enclose a figure: lower, central, upper.
+pub(crate) fn enclosed(id: &str, subject: &Subject, bounds: [Decimal; 3], method: &str) -> anyhow::Result<Measurement> {
+    let [lower, value, upper] = bounds;
+    let interval = Interval { lower, upper, level: None, method: "outward".to_owned() };
+    Ok(Measurement { interval: Some(interval), ..measure(id, subject, value, method)? })
+}
+
 /// A reading with bounds.
 pub(crate) fn bounded(id: &str, subject: &Subject, bounds: Joules, method: &str) -> anyhow::Result<Measurement> {
     let decimal = |number, round| Decimal::from_f64(number, DIGITS_MEASURED, round);

@@ -9,21 +9,21 @@ mod seal;
 mod shape;
 mod train;
 
-use crate::{Ended, args::RunArgs, budget::Guard, key, packs, screen, screen::Screen};
+use crate::{Ended, args::RunArgs, declare, key, packs, screen, screen::Screen, waive};
 use anyhow::Context as _;
-use evidence::{Declaration, Declared, Digest, Json, Predicate, Subject};
+use evidence::{Declaration, Digest, Json, Predicate, Subject};
 use jiff::{Timestamp, civil::Date};
-use ledger::{Entry, Ledger};
-use meter::{Account, Caps, Sensor};
+use ledger::{Entry, Ledger, VerifyingKey};
+use meter::{Account, Caps, Guard, Sensor};
 use policy::{Effect, Stage};
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 use supervise::{
     Found, Record, Run, Terms,
-    case::{Case, DeclareValue},
+    case::Case,
+    signed::{SignedDeclarations, system_subject},
 };
 
 pub(crate) use plan::plan_only;
@@ -60,6 +60,8 @@ pub(crate) struct Session<'a> {
     pub(crate) out: PathBuf,
     pub(crate) run: Run,
     pub(crate) screen: Screen,
+    /// The key that signs the run, whose declarations are taken as well.
+    signer: VerifyingKey,
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -80,10 +82,12 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
     let packs = packs::of_case(&case)?;
     let as_of = args.as_of.or(case.as_of).unwrap_or_else(today);
     let terms = Terms::new(packs, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
+    let terms = waive::over(terms, &case)?;
     let corpus = data::read(&case)?;
     let id = run_id(&case, corpus.corpus.digest());
     let out = args.out.clone().unwrap_or_else(|| case.folder.join("dossier"));
     let key = key::load(args.key.as_deref(), |text| screen.note(text))?;
+    let signer = key.verifying();
     let ledger = Ledger::open(&out, key, ORIGIN)?;
     for file in ledger.removed() {
         screen.note(&format!("removed {file}, which an interrupted run had left unacknowledged"));
@@ -94,7 +98,7 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, std::sync::atomic::Ordering::SeqCst)).context("signals cannot be caught")?;
-    let mut session = Session { case: &case, out, run, screen, interrupted };
+    let mut session = Session { case: &case, out, run, screen, signer, interrupted };
     session.resume(found)?;
     session.declare()?;
     session.stages(&corpus, upto)?;
@@ -163,34 +167,22 @@ impl Session<'_> {
 
     /// Records the answers of named persons, unless the record's last ones are the same.
     fn declare(&mut self) -> anyhow::Result<()> {
-        let mut declarations = Vec::new();
-        for declare in &self.case.declarations {
-            let declared = match &declare.value {
-                DeclareValue::Plain(declared) => declared.clone(),
-                DeclareValue::Document(path) => {
-                    let bytes = fs::read(path).with_context(|| format!("the document {} cannot be read", path.display()))?;
-                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    Declared::Document(Subject::new(name, Digest::of(&bytes)))
-                }
-            };
-            declarations.push(Declaration {
-                metric: declare.metric,
-                subject: Subject::new(self.case.name.as_str(), Digest::of(self.case.name.as_bytes())),
-                declared,
-                owner: declare.owner.clone(),
-                at: declare.made,
-                expires: declare.expires,
-            });
-        }
-        let written = Json::List(declarations.iter().map(Declaration::to_json).collect()).canonical();
-        let held = self.run.last(Predicate::Declarations);
-        let held = held.map(|entry| entry.statement.predicate.get("declarations").map(Json::canonical).unwrap_or_default());
-        if held.as_ref().is_some_and(|held| *held == written) || (held.is_none() && declarations.is_empty()) {
+        let declared = declare::of_case(self.case, Some(self.signer.clone()))?;
+        let declarations = declared.all();
+        let signed: Vec<Json> = declared.signed.iter().map(SignedDeclarations::to_json).collect();
+        let written = |items: Vec<Json>| Json::List(items).canonical();
+        let said = [written(declarations.iter().map(Declaration::to_json).collect()), written(signed.clone())];
+        let held = self.run.last(Predicate::Declarations).map(|entry| {
+            let member = |name: &str| written(entry.statement.predicate.get(name).map_or(&[][..], Json::items).to_vec());
+            [member("declarations"), member("signed")]
+        });
+        if held.as_ref().is_some_and(|held| *held == said) || (held.is_none() && declarations.is_empty()) {
             return Ok(());
         }
         let mut record = Record::new(Predicate::Declarations, "declarations");
-        record.subjects = vec![Subject::new(self.case.name.as_str(), Digest::of(self.case.name.as_bytes()))];
+        record.subjects = vec![system_subject(&self.case.name)];
         record.declarations = declarations;
+        record.members = if signed.is_empty() { Vec::new() } else { vec![("signed", Json::List(signed))] };
         self.record(record)?;
         Ok(())
     }
@@ -294,6 +286,14 @@ impl Session<'_> {
     }
 }
 
+/// Of a rule that is waived: by whom, why and until when.
+pub(crate) fn waived(rule: &str, waiver: &Json) -> String {
+    let text = |key: &str| waiver.get(key).and_then(Json::as_text).unwrap_or_default();
+    let approvers: Vec<&str> = waiver.get("approvers").map_or(&[][..], Json::items).iter().filter_map(Json::as_text).collect();
+    let (author, expires, reason, instead) = (text("author"), text("expires"), text("reason"), text("compensating"));
+    format!("{rule} is waived by {author}, approved by {}, until {expires}: {reason}; instead: {instead}", approvers.join(" and "))
+}
+
 /// What the record says at the end.
 struct Outcome {
     is_allowed: bool,
@@ -301,6 +301,8 @@ struct Outcome {
     as_of: String,
     /// Rule, verdict, mode of the last decision.
     verdicts: Vec<(String, String, String)>,
+    /// What is waived and by whom, and waivers that do nothing, a sentence each.
+    waivers: Vec<String>,
     counts: Vec<(String, i64)>,
 }
 
@@ -310,8 +312,13 @@ impl Outcome {
         let text = |json: &Json, key: &str| json.get(key).and_then(Json::as_text).unwrap_or_default().to_owned();
         let last = run.last(Predicate::Decision).map(|entry| entry.statement.predicate.clone());
         let decision = last.unwrap_or_else(|| Json::map([]));
-        let verdicts = decision.get("verdicts").map_or(&[][..], Json::items).iter();
-        let verdicts = verdicts.map(|v| (text(v, "rule"), text(v, "verdict"), text(v, "mode"))).collect();
+        let list = |key: &str| decision.get(key).map_or(&[][..], Json::items).iter();
+        let waived = list("verdicts").filter_map(|verdict| Some(waived(&text(verdict, "rule"), verdict.get("waiver")?)));
+        let idle = list("idleWaivers").filter_map(|idle| {
+            Some(format!("the waiver of {} does nothing: {}", text(idle.get("waiver")?, "rule"), text(idle, "finding")))
+        });
+        let waivers = waived.chain(idle).collect();
+        let verdicts = list("verdicts").map(|v| (text(v, "rule"), text(v, "verdict"), text(v, "mode"))).collect();
         let counts = decision.get("counts").and_then(Json::members).into_iter().flatten();
         let counts = counts.filter_map(|(name, n)| Some((name.clone(), n.as_int()?))).collect();
         let is_stopped = seal::is_stopped(run.entries());
@@ -321,7 +328,7 @@ impl Outcome {
             (_, true) => "allowed",
             (_, false) => "denied",
         };
-        Self { is_allowed, word, as_of: text(&decision, "as_of"), verdicts, counts }
+        Self { is_allowed, word, as_of: text(&decision, "as_of"), verdicts, waivers, counts }
     }
 
     fn show(&self) {
@@ -332,6 +339,7 @@ impl Outcome {
         if reported > 0 {
             screen::line(&format!("  and {reported} rules that are reported and do not hold the work"));
         }
+        self.waivers.iter().for_each(|sentence| screen::line(&format!("  {sentence}")));
         let counts: Vec<String> = self.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
         screen::line(&format!("{} as of {}: {}", self.word, self.as_of, counts.join(", ")));
     }
@@ -343,6 +351,7 @@ impl Outcome {
             ("outcome", Some(self.word.into())),
             ("as_of", Some(self.as_of.as_str().into())),
             ("counts", Some(Json::Map(counts))),
+            ("waivers", (!self.waivers.is_empty()).then(|| Json::list(self.waivers.iter().map(String::as_str)))),
             ("dossier", Some(out.display().to_string().into())),
         ])
     }

@@ -1,10 +1,10 @@
 //! The prediction, signed before anything is trained.
 
 use super::{Session, data, data::Data, data::Tokens, figures, shape, shape::Shape};
-use crate::{Ended, budget::Guard, packs, screen};
+use crate::{Ended, packs, screen};
 use anyhow::Context as _;
 use evidence::{Decimal, Digest, Json, Measurement, Predicate, Subject};
-use meter::{Crossing, Joules, PlanInput, Quantity, Sensor};
+use meter::{Crossing, Guard, Joules, PlanInput, Quantity, Sensor};
 use policy::{Rules, expr::Value, thresholds};
 use std::{collections::BTreeSet, path::Path, time::Instant};
 use supervise::{Record, Terms, case::Case};

@@ -1,13 +1,12 @@
 //! Training under the budget.
 
 use super::{Session, data::Tokens, figures, plan, shape, shape::Shape};
-use crate::budget::Guard;
 use anyhow::Context as _;
 use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject};
-use meter::{Cost, Joules, Sensor};
+use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
-use supervise::Record;
+use supervise::{Record, case::Parent};
 use train::{Event, Outcome, Point};
 
 /// The trained model with its file.
@@ -153,21 +152,28 @@ impl Session<'_> {
         figures::measure("model.parameters", weights, n, "counted over the tensors; a tied embedding once")
     }
 
-    /// Compute along the ancestry, and the share of a modification; missing when a parent's compute is.
+    /// Compute along the ancestry, and the share of a modification; missing when a parent's compute is, but for the thirds, where the
+    /// law names a substitute.
     fn lineage(&self, weights: &Subject, own: u128, inputs: Vec<Digest>) -> anyhow::Result<Vec<Measurement>> {
         let parents = self.case.model.as_ref().map_or(&[][..], |model| &model.parents);
-        let Some(known) = parents.iter().map(|parent| parent.compute_flop).collect::<Option<Vec<_>>>() else {
-            return Ok(Vec::new());
-        };
-        if known.is_empty() {
+        if parents.is_empty() {
             return Ok(vec![figures::flop("lineage.compute", weights, own, inputs)?]);
         }
+        let inferred = |measurement| Measurement { provenance: Provenance::Inferred, ..measurement };
+        let thirds = original(parents).and_then(|original| meter::modification_thirds(own, original));
+        let thirds = thirds.map(|bounds| {
+            figures::enclosed("lineage.modification_thirds", weights, bounds, "3 × own compute ÷ that of the parents")
+        });
+        let mut found: Vec<Measurement> = thirds.transpose()?.map(inferred).into_iter().collect();
+        let Some(known) = parents.iter().map(|parent| parent.compute_flop).collect::<Option<Vec<_>>>() else {
+            return Ok(found);
+        };
         let before: f64 = known.iter().map(|compute| compute.to_f64()).sum();
         let exactly = |number| Joules { lower: number, value: number, upper: number };
         let sum = figures::bounded("lineage.compute", weights, exactly(own as f64 + before), "own compute and that declared for each parent")?;
         let share = figures::bounded("lineage.modification_share", weights, exactly(own as f64 / before), "own compute ÷ that declared for the parents")?;
-        let declared = |measurement| Measurement { provenance: Provenance::Inferred, ..measurement };
-        Ok(vec![declared(sum), declared(share)])
+        found.extend([inferred(sum), inferred(share)]);
+        Ok(found)
     }
 
     /// The plan's predictions of training, scored.
@@ -187,6 +193,15 @@ impl Session<'_> {
         }
         Ok(Json::List(rows))
     }
+}
+
+/// What is known of the models that were modified; nothing where a declared compute is no whole number of FLOP.
+fn original(parents: &[Parent]) -> Option<meter::Original> {
+    let known = |parent: &Parent| match parent.compute_flop {
+        None => Some((None, parent.systemic_risk)),
+        Some(compute) => Some((Some(compute.to_u128()?), parent.systemic_risk)),
+    };
+    meter::Original::of(&parents.iter().map(known).collect::<Option<Vec<_>>>()?)
 }
 
 /// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D.

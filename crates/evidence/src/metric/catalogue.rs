@@ -1,22 +1,36 @@
 //! The rows. Kept sorted by id, so that a search is an eye's work.
 //!
-//! Here stands what instruments measure; `declared` holds what only a person can say.
+//! Here stands what instruments measure; `declared`, `europe`, `elsewhere` and `frameworks` hold what only a person can say.
 
 use super::{About::*, Kind::*, Metric, row};
 use crate::Unit;
 
 mod declared;
+mod elsewhere;
+mod europe;
+mod frameworks;
 use declared::DECLARED;
+use elsewhere::ELSEWHERE;
+use europe::EUROPE;
+use frameworks::FRAMEWORKS;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const fn joined() -> [Metric; MEASURED.len() + DECLARED.len()] {
-    let mut all = [MEASURED[0]; MEASURED.len() + DECLARED.len()];
-    let mut at = 0;
-    while at < all.len() {
-        all[at] = if at < MEASURED.len() { MEASURED[at] } else { DECLARED[at - MEASURED.len()] };
-        at += 1;
+const PARTS: [&[Metric]; 5] = [MEASURED, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS];
+const LENGTH: usize = MEASURED.len() + DECLARED.len() + EUROPE.len() + ELSEWHERE.len() + FRAMEWORKS.len();
+
+const fn joined() -> [Metric; LENGTH] {
+    let mut all = [MEASURED[0]; LENGTH];
+    let (mut at, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut row = 0;
+        while row < PARTS[part].len() {
+            all[at] = PARTS[part][row];
+            at += 1;
+            row += 1;
+        }
+        part += 1;
     }
     all
 }
@@ -101,6 +115,12 @@ const MEASURED: &[Metric] = &[
         "Sampled items ÷ items of the corpus.",
         "Items may be documents or lines; the entry says which.",
         "0.10.",
+    ]),
+    row("crisis_bank", Proportion, Unit::One, Deployment, [
+        "Share of a bank of messages of extreme emotion, self-harm or major loss that the service recognised as such.",
+        "Each message sent once, its handling looked up in the service's log; Clopper–Pearson, 95 %.",
+        "As good as the bank; what the service then did is not in it.",
+        "97 of 100.",
     ]),
     row("data.bytes", Count, Unit::Byte, Dataset, [
         "Size of the corpus as read.",
@@ -251,6 +271,12 @@ const MEASURED: &[Metric] = &[
         "`train.compute` ÷ declared compute of the parent; interval outward.",
         "Missing when the model has no parent or the parent's compute is unknown.",
         "0.02.",
+    ]),
+    row("lineage.modification_thirds", Quantity, Unit::One, Model, [
+        "Compute of the modification in thirds of the original model's training compute: above 1 is above one third.",
+        "3 × `train.compute` ÷ declared compute of the parents, in integers; where a parent's is unknown, ÷ 1e25 FLOP if that parent is systemic, else 1e23; Guidelines C(2025) 5045, 63-64.",
+        "Missing when the model has no parent. Where nobody said whether an unknown parent is systemic, the interval spans both.",
+        "0.06.",
     ]),
     row("marking.present", Proportion, Unit::One, Deployment, [
         "Share of sampled outputs in which the detector finds the machine-readable mark.",
@@ -417,13 +443,17 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for metric in super::CATALOGUE {
             assert!(seen.insert(metric.id), "{} stands twice", metric.id);
-            assert!(metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'), "{}", metric.id);
+            assert!(
+                metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'),
+                "{}",
+                metric.id
+            );
         }
     }
 
     #[test]
     fn rows_are_sorted_by_id() {
-        for rows in [super::MEASURED, super::DECLARED] {
+        for rows in super::PARTS {
             for pair in rows.windows(2) {
                 assert!(pair[0].id < pair[1].id, "{} stands before {}", pair[0].id, pair[1].id);
             }

@@ -93,7 +93,7 @@ fn a_hub_file_this_crate_cannot_compute_is_refused_by_its_member() {
             "\"rope_scaling\": {\"factor\": 8}, \"vocab_size\": 300",
             "expected `rope_scaling` to be `null`, found `{\"factor\":8}`",
         ),
-        ("\"vocab_size\": 300", "\"vocab_size\" 300", "20:16: expected JSON, expected `:`"),
+        ("\"vocab_size\": 300", "\"vocab_size\" 300", "22:16: expected JSON, expected `:`"),
         ("\"vocab_size\": 300", "\"vocab_size\": 0", "expected `vocab` from 1 to 1048576, found 0"),
     ] {
         assert!(file.contains(from), "{from}");

@@ -119,8 +119,8 @@ fn the_initialisation_does_not_change_between_releases() {
     assert_eq!(first("model.layers.1.mlp.down_proj.weight"), GOLDEN_DOWN);
 }
 
-const GOLDEN_EMBEDDING: [f32; 3] = [0.0, 0.0, 0.0];
-const GOLDEN_DOWN: [f32; 3] = [0.0, 0.0, 0.0];
+const GOLDEN_EMBEDDING: [f32; 3] = [-0.0069597894, -0.00715637, 0.01341724];
+const GOLDEN_DOWN: [f32; 3] = [-0.012021128, 0.017839523, -0.018016703];
 
 /// Expected: 0.02, for the two residual projections 0.02/√(2·2) = 0.01, norms exactly 1. Tolerance: five standard errors
 /// of a standard deviation, σ/√(2n).

@@ -24,6 +24,8 @@ pub struct Leaf {
     pub path: String,
     pub source: Source,
     pub kind: Type,
+    /// Its place among the paths of the whole card, where it stands in one.
+    pub(crate) slot: usize,
 }
 
 pub(super) fn check(text: &str, tree: &Tree, place: Place, resolve: Resolve<'_>) -> Result<Expr, ExprError> {
@@ -41,7 +43,9 @@ pub(super) fn check(text: &str, tree: &Tree, place: Place, resolve: Resolve<'_>)
 fn refuse_has(tree: &Tree, is_allowed: bool) -> Result<(), ExprError> {
     if matches!(tree.kind, Kind::Has(_)) && !is_allowed {
         let error = ExprError::new("has", "`has` may stand only in `pass_when`, un-negated", tree.span.clone());
-        return Err(error.hint("elsewhere it would let missing evidence decide; leave it out: a missing fact is `missing`"));
+        return Err(
+            error.hint("elsewhere it would let missing evidence decide; leave it out: a missing fact is `missing`")
+        );
     }
     let is_allowed = is_allowed && matches!(tree.kind, Kind::And(_) | Kind::Or(_));
     tree.children().into_iter().try_for_each(|child| refuse_has(child, is_allowed))
@@ -116,7 +120,8 @@ impl Checker<'_> {
             let error = ExprError::new(unresolved.code, unresolved.message, span.clone());
             ExprError { hint: unresolved.hint, ..error }
         })?;
-        self.expr.leaves.push(Leaf { path: path.to_owned(), source, kind });
+        let slot = self.expr.leaves.len();
+        self.expr.leaves.push(Leaf { path: path.to_owned(), source, kind, slot });
         Ok((Node::Leaf(self.expr.leaves.len() - 1), kind))
     }
 

@@ -156,6 +156,20 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// The value of every node, each computed once; below an `exists` or `all` the element is missing.
+    pub(crate) fn values<'a>(&'a self, value_of: &dyn Fn(&Leaf) -> Operand<'a>) -> Vec<Operand<'a>> {
+        let run = Run { expr: self, value_of };
+        let mut done: Vec<Operand<'a>> = Vec::with_capacity(self.nodes.len());
+        for id in 0..self.nodes.len() {
+            // INVARIANT: children stand before their parents.
+            let value = run.of(id, Operand::Missing, &|child| done[child]);
+            done.push(value);
+        }
+        done
+    }
+}
+
 struct Run<'a, 'b> {
     expr: &'a Expr,
     value_of: &'b dyn Fn(&Leaf) -> Operand<'a>,
@@ -163,7 +177,12 @@ struct Run<'a, 'b> {
 
 impl<'a> Run<'a, '_> {
     fn value(&self, id: NodeId, element: Operand<'a>) -> Operand<'a> {
-        let get = |id: &NodeId| self.value(*id, element);
+        self.of(id, element, &|id| self.value(id, element))
+    }
+
+    /// The value of a node, given those of its children.
+    fn of(&self, id: NodeId, element: Operand<'a>, child: &dyn Fn(NodeId) -> Operand<'a>) -> Operand<'a> {
+        let get = |id: &NodeId| child(*id);
         match self.expr.node(id) {
             Node::Literal(value) => Operand::of(value),
             Node::Leaf(leaf) => (self.value_of)(&self.expr.leaves()[*leaf]),
@@ -243,7 +262,9 @@ fn text_test<'a>(test: TextTest, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> 
     if let Some(answer) = strict(a, b) {
         return answer;
     }
-    let (Operand::Text(text), Operand::Text(part)) = (a, b) else { return Operand::Error(Fault::Invalid("not a text")) };
+    let (Operand::Text(text), Operand::Text(part)) = (a, b) else {
+        return Operand::Error(Fault::Invalid("not a text"));
+    };
     Operand::Bool(match test {
         TextTest::StartsWith => text.starts_with(part),
         TextTest::EndsWith => text.ends_with(part),
@@ -265,7 +286,9 @@ fn sum<'a>(sign: Sign, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> {
     match (a, b) {
         (Operand::Instant(a), Operand::Duration(b)) => instant(a + factor * i128::from(b)),
         (Operand::Duration(a), Operand::Instant(b)) => instant(i128::from(a) + b),
-        (Operand::Instant(a), Operand::Instant(b)) => difference(a, b).map_or(Operand::Error(Fault::Overflow), Operand::Duration),
+        (Operand::Instant(a), Operand::Instant(b)) => {
+            difference(a, b).map_or(Operand::Error(Fault::Overflow), Operand::Duration)
+        }
         (Operand::Duration(a), Operand::Duration(b)) => span(i128::from(a) + factor * i128::from(b)),
         _ => Operand::Error(Fault::Invalid("not a time")),
     }

@@ -1,6 +1,7 @@
 //! Text → tokens.
 
 use super::ExprError;
+use crate::unseen;
 use std::ops::Range;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,12 @@ fn stray(character: char, at: usize) -> ExprError {
         '|' => error.hint("write `||`"),
         '*' | '/' | '%' => error.hint("ratios and products are facts of their own, not made by a card"),
         '?' | ':' => error.hint("there is no conditional; write two conditions"),
+        '“' | '”' | '„' | '‘' | '’' => error.hint("write straight quotation marks: `\"text\"`"),
+        '≥' => error.hint("write `>=`"),
+        '≤' => error.hint("write `<=`"),
+        '≠' => error.hint("write `!=`"),
+        '−' | '–' => error.hint("write `-`"),
+        odd if !odd.is_ascii() => error.hint(unseen::told(odd)),
         _ => error,
     }
 }
@@ -92,7 +99,9 @@ fn number(text: &str, at: usize) -> Result<(Token, usize), ExprError> {
     let tail = taken(&rest[length..], |c| c.is_alphanumeric() || c == '_');
     if !tail.is_empty() {
         let message = format!("expected a number, found `{}{tail}`", &rest[..length]);
-        return Err(ExprError::new("literal", message, at..at + length + tail.len()).hint("write `12`, `-0.5` or `1e25`"));
+        return Err(
+            ExprError::new("literal", message, at..at + length + tail.len()).hint("write `12`, `-0.5` or `1e25`")
+        );
     }
     let number = rest[..length].to_owned();
     Ok((if is_decimal { Token::Decimal(number) } else { Token::Int(number) }, length))
@@ -104,7 +113,11 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), ExprErro
     while let Some((offset, character)) = rest.next() {
         let here = at + 1 + offset;
         match character {
-            c if c == quote => return Ok((Token::Text(nfc(out, at..here + 1)?), offset + 2)),
+            c if c == quote => {
+                let span = at..here + 1;
+                refuse_disguise(&out, &span)?;
+                return Ok((Token::Text(nfc(out, span)?), offset + 2));
+            }
             '\n' | '\r' => break,
             '\\' => out.push(escape(&mut rest, here)?),
             c => out.push(c),
@@ -115,7 +128,8 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Token, usize), ExprErro
 
 fn escape(rest: &mut std::str::CharIndices<'_>, at: usize) -> Result<char, ExprError> {
     let bad = |width: usize| {
-        ExprError::new("literal", "unknown escape in a text", at..at + width).hint(r#"known are \\ \" \' \n \r \t \uXXXX"#)
+        ExprError::new("literal", "unknown escape in a text", at..at + width)
+            .hint(r#"known are \\ \" \' \n \r \t \uXXXX"#)
     };
     match rest.next().map(|(_, character)| character) {
         Some(same @ ('\\' | '"' | '\'')) => Ok(same),
@@ -131,6 +145,16 @@ fn escape(rest: &mut std::str::CharIndices<'_>, at: usize) -> Result<char, ExprE
         Some(other) => Err(bad(1 + other.len_utf8())),
         None => Err(bad(1)),
     }
+}
+
+/// A text that no reader could tell from another one.
+fn refuse_disguise(text: &str, span: &Range<usize>) -> Result<(), ExprError> {
+    if let Some((_, odd)) = unseen::first_unseen(text) {
+        return Err(ExprError::new("literal", format!("U+{:04X} cannot be seen in a text", odd as u32), span.clone()));
+    }
+    let Some((_, odd)) = unseen::first_lookalike(text) else { return Ok(()) };
+    Err(ExprError::new("literal", format!("`{odd}` is not the letter it looks like"), span.clone())
+        .hint(unseen::told(odd)))
 }
 
 /// Texts are compared code point by code point, so a literal must be in the form facts are brought into.

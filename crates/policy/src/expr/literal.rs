@@ -137,7 +137,22 @@ mod tests {
 
     #[test]
     fn days_words_and_wrong_order_are_no_durations() {
-        for text in ["", "-", "1", "1d", "15 days", "1m1h", "1.5h", "s", "1.s", ".5s", "+1s", "1s1s", "2562048h", "0.1234567890s"] {
+        for text in [
+            "",
+            "-",
+            "1",
+            "1d",
+            "15 days",
+            "1m1h",
+            "1.5h",
+            "s",
+            "1.s",
+            ".5s",
+            "+1s",
+            "1s1s",
+            "2562048h",
+            "0.1234567890s",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

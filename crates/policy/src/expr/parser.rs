@@ -47,8 +47,24 @@ impl Tree {
 
 /// SPEC: the reserved words of CEL; none may name a fact or an element.
 const RESERVED: [&str; 18] = [
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace",
-    "return", "var", "void", "while", "null",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+    "null",
 ];
 
 pub(super) fn parse(text: &str) -> Result<Tree, ExprError> {
@@ -116,7 +132,11 @@ impl Parser {
     fn disjunction(&mut self) -> Result<Tree, ExprError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(ExprError::new("limit", format!("expected at most {DEPTH_MAX} levels of nesting"), self.span()));
+            return Err(ExprError::new(
+                "limit",
+                format!("expected at most {DEPTH_MAX} levels of nesting"),
+                self.span(),
+            ));
         }
         let tree = self.chain("||", Self::conjunction, Kind::Or);
         self.depth -= 1;
@@ -151,7 +171,9 @@ impl Parser {
         self.next();
         let right = self.sum()?;
         if self.relation_mark().is_some() {
-            return Err(ExprError::new("syntax", "comparisons are not chained", self.span()).hint("write `a < b && b < c`"));
+            return Err(
+                ExprError::new("syntax", "comparisons are not chained", self.span()).hint("write `a < b && b < c`")
+            );
         }
         let span = left.span.start..right.span.end;
         let (left, right) = (Box::new(left), Box::new(right));
@@ -198,7 +220,11 @@ impl Parser {
         }
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(ExprError::new("limit", format!("expected at most {DEPTH_MAX} levels of nesting"), self.span()));
+            return Err(ExprError::new(
+                "limit",
+                format!("expected at most {DEPTH_MAX} levels of nesting"),
+                self.span(),
+            ));
         }
         let inner = self.unary()?;
         self.depth -= 1;

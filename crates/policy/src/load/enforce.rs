@@ -8,8 +8,11 @@ use crate::request::{self, MEMBERS, Point, Request};
 use crate::wire::{self, Entry, Reader, Scope, Table};
 use evidence::Digest;
 
+/// What `on_error` may say.
+pub(crate) const ON_ERRORS: [&str; 3] = ["block", "allow", "hold"];
+
 /// Why a card stands as it does, with the state that goes with it.
-const REASONS: [(&str, CardState); 9] = [
+pub(crate) const REASONS: [(&str, CardState); 9] = [
     ("applies", CardState::InForce),
     ("does-not-apply", CardState::NotApplicable),
     ("not-yet", CardState::NotInForce),
@@ -22,11 +25,11 @@ const REASONS: [(&str, CardState); 9] = [
 ];
 
 /// Reads the members of an `enforce` card; `None` when something needed is missing, with the errors in the reader.
-pub(super) fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<EnforceCard> {
+pub(crate) fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<EnforceCard> {
     let header = header(reader, table);
     let on = table.need(reader, "on");
     let on = reader.choice(on, &Point::NAMES, Point::from_name);
-    let on_error = reader.choice(table.take("on_error"), &["block", "allow", "hold"], on_error);
+    let on_error = reader.choice(table.take("on_error"), &ON_ERRORS, on_error);
     let streaming = reader.choice(table.take("streaming"), &Streaming::NAMES, Streaming::from_name);
     let cites = cites(reader, table);
     // Dates are settled before any request is there.

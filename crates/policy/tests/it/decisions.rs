@@ -1,6 +1,8 @@
 //! The procedure of a decision, step by step.
 
-use crate::support::{CARD, DAY, bank, card_with, compile, compile_all, declaration, facts, rules, said, system, verdict};
+use crate::support::{
+    CARD, DAY, bank, card_with, compile, compile_all, declaration, facts, rules, said, system, verdict,
+};
 use evidence::{Declared, Digest, Measurement, Provenance, Subject};
 use jiff::civil::date;
 use policy::expr::{Value, parse_timestamp};
@@ -24,11 +26,15 @@ fn bad() -> Measurement {
 #[test]
 fn the_truth_table_is_the_one_of_the_card_format() {
     // `e` reads a count that is not whole, which is an invalid fact.
-    let conditions =
-        ["system.general_purpose", "system.interacts", "system.open_source", "data.documents.value > 0"];
+    let conditions = ["system.general_purpose", "system.interacts", "system.open_source", "data.documents.value > 0"];
     let expected = [
         ["error contradiction", "pass holds", "insufficient-evidence undecided", "error evaluation-error"],
-        ["fail fails", "insufficient-evidence between-bounds", "insufficient-evidence undecided", "error evaluation-error"],
+        [
+            "fail fails",
+            "insufficient-evidence between-bounds",
+            "insufficient-evidence undecided",
+            "error evaluation-error",
+        ],
         ["fail fails", "insufficient-evidence undecided", "insufficient-evidence undecided", "error evaluation-error"],
         ["error evaluation-error"; 4],
     ];
@@ -41,7 +47,9 @@ fn the_truth_table_is_the_one_of_the_card_format() {
     for (pass, row) in conditions.iter().zip(expected) {
         for (fail, expected) in conditions.iter().zip(row) {
             let needs_at = CARD.find("[[needs]]").unwrap();
-            let text = CARD[..needs_at].replace("refusal_bank.lower95 >= 0.95", pass).replace("refusal_bank.upper95 < 0.95", fail);
+            let text = CARD[..needs_at]
+                .replace("refusal_bank.lower95 >= 0.95", pass)
+                .replace("refusal_bank.upper95 < 0.95", fail);
             let found = verdict(&rules(&text), &system, &facts, DAY);
             let code = found.split(':').next().unwrap();
             assert_eq!(code, expected, "pass_when {pass}, fail_when {fail}");
@@ -72,7 +80,8 @@ fn applicability_is_asked_first() {
     let rules = rules(CARD);
     let mut elsewhere = System::new();
     elsewhere.set("jurisdictions", Value::List(vec!["EU".into()])).unwrap();
-    let not_applicable = r#"not-applicable does-not-apply: `"CN" in system.jurisdictions` is false (system.jurisdictions = ["EU"])"#;
+    let not_applicable =
+        r#"not-applicable does-not-apply: `"CN" in system.jurisdictions` is false (system.jurisdictions = ["EU"])"#;
     assert_eq!(verdict(&rules, &elsewhere, &Facts::new(), DAY), not_applicable);
     // Even on a day on which the rule is not in force.
     assert_eq!(verdict(&rules, &elsewhere, &Facts::new(), date(2020, 1, 1)), not_applicable);
@@ -129,7 +138,8 @@ fn grace_is_for_those_who_were_there_and_never_for_the_unknown() {
 #[test]
 fn a_window_of_unknown_condition_is_taken() {
     let windows = "[[force]]\nwhen = 'system.risk_route == \"annex-iii\"'\nfrom = 2027-12-02\nsource = \"III\"\n[[force]]\nwhen = 'system.risk_route == \"annex-i\"'";
-    let text = card_with(&[("[[force]]", windows), ("from   = 2026-01-01\nuntil  = 2027-01-01", "from   = 2028-08-02")]);
+    let text =
+        card_with(&[("[[force]]", windows), ("from   = 2026-01-01\nuntil  = 2027-01-01", "from   = 2028-08-02")]);
     let rules = rules(&text);
     let on = |route: Option<&str>, day| {
         let mut system = system();
@@ -137,10 +147,22 @@ fn a_window_of_unknown_condition_is_taken() {
         verdict(&rules, &system, &Facts::new(), day)
     };
     assert_eq!(on(Some("annex-iii"), date(2027, 12, 1)), "not-in-force not-yet: in force from 2027-12-02 (III)");
-    assert_eq!(on(Some("annex-iii"), date(2027, 12, 2)), "insufficient-evidence evidence-missing: there is no evidence of refusal_bank");
-    assert_eq!(on(Some("annex-i"), date(2028, 8, 1)), "not-in-force not-yet: in force from 2028-08-02, Asia/Shanghai (house)");
-    assert_eq!(on(Some("annex-i"), date(2028, 8, 2)), "insufficient-evidence evidence-missing: there is no evidence of refusal_bank");
-    assert_eq!(on(None, date(2027, 12, 2)), "insufficient-evidence evidence-missing: there is no evidence of refusal_bank");
+    assert_eq!(
+        on(Some("annex-iii"), date(2027, 12, 2)),
+        "insufficient-evidence evidence-missing: there is no evidence of refusal_bank"
+    );
+    assert_eq!(
+        on(Some("annex-i"), date(2028, 8, 1)),
+        "not-in-force not-yet: in force from 2028-08-02, Asia/Shanghai (house)"
+    );
+    assert_eq!(
+        on(Some("annex-i"), date(2028, 8, 2)),
+        "insufficient-evidence evidence-missing: there is no evidence of refusal_bank"
+    );
+    assert_eq!(
+        on(None, date(2027, 12, 2)),
+        "insufficient-evidence evidence-missing: there is no evidence of refusal_bank"
+    );
     assert_eq!(on(Some("none"), date(2030, 1, 1)), "not-in-force no-window: no date of the rule speaks of this system");
 }
 
@@ -174,10 +196,7 @@ fn each_need_holds_at_its_bound_and_not_beyond() {
         change(&|m| m.n = None),
         "insufficient-evidence sample-too-small: refusal_bank has no sample size, at least 500 are needed"
     );
-    assert_eq!(
-        change(&|m| m.interval = None),
-        "insufficient-evidence interval-method: refusal_bank has no interval"
-    );
+    assert_eq!(change(&|m| m.interval = None), "insufficient-evidence interval-method: refusal_bank has no interval");
     assert_eq!(
         change(&|m| m.interval.as_mut().unwrap().level = "0.9".parse().ok()),
         "insufficient-evidence interval-method: refusal_bank has an interval at level 0.9, 0.95 is needed"
@@ -207,10 +226,7 @@ fn an_optional_need_that_is_unmet_is_a_missing_fact_only() {
 
 const ATTEST: [(&str, &str); 2] = [
     ("\"assess\"", "\"attest\""),
-    (
-        "pass_when = 'refusal_bank.lower95 >= 0.95'\nfail_when = 'refusal_bank.upper95 < 0.95'\n",
-        "",
-    ),
+    ("pass_when = 'refusal_bank.lower95 >= 0.95'\nfail_when = 'refusal_bank.upper95 < 0.95'\n", ""),
 ];
 
 /// The documents and flags that stand in the catalogue change with the packs, so the first of each is taken.
@@ -278,7 +294,10 @@ fn a_rule_that_is_not_confirmed_never_denies_by_itself() {
     let rules = rules(&text);
     let decision = decide(&rules, None, &system(), &Facts::new(), DAY);
     let verdict = &decision.verdicts[0];
-    assert_eq!((verdict.mode, verdict.mode_reason, decision.effect), (Mode::Report, Some("unconfirmed"), Effect::Allow));
+    assert_eq!(
+        (verdict.mode, verdict.mode_reason, decision.effect),
+        (Mode::Report, Some("unconfirmed"), Effect::Allow)
+    );
     let confirmed = self::rules(CARD);
     assert_eq!(decide(&confirmed, None, &system(), &Facts::new(), DAY).effect, Effect::Deny);
     let reported = Rules::new(vec![(compile(CARD), Mode::Report)]);
@@ -303,7 +322,8 @@ fn a_stage_asks_the_rules_that_gate_it() {
 fn verdicts_are_sorted_by_rule() {
     let second = card_with(&[("house.refuse", "house.a"), ("severity ", "gates = [\"data\"]\nseverity ")]);
     let pack = compile_all(&[CARD, &second]);
-    let rules = Rules::new(vec![(pack, Mode::Report), (compile(&card_with(&[("house.refuse", "house.b")])), Mode::Enforce)]);
+    let rules =
+        Rules::new(vec![(pack, Mode::Report), (compile(&card_with(&[("house.refuse", "house.b")])), Mode::Enforce)]);
     let facts = facts(&[good()]);
     let decision = decide(&rules, None, &system(), &facts, DAY);
     let ids: Vec<&str> = decision.verdicts.iter().map(policy::Verdict::rule).collect();
@@ -358,7 +378,7 @@ expect  = "pass"
     );
 }
 
-/// Every byte of a decision, written by hand; the two digests are put in by `Digest::of`, which has vectors of its own.
+/// Every byte of a decision, written by hand; the digests are put in by `Digest::of`, which has vectors of its own.
 #[test]
 fn a_decision_has_these_bytes() {
     let rules = rules(CARD);
@@ -367,7 +387,8 @@ fn a_decision_has_these_bytes() {
     let card = Digest::of(CARD.as_bytes());
     let expected = format!(
         concat!(
-            r#"{{"as_of":"2026-11-23","effect":"deny","stage":"release","verdicts":[{{"#,
+            r#"{{"as_of":"2026-11-23","effect":"deny","packs":[{{"digest":{{"sha256":"{pack}"}},"mode":"enforce","name":"house"}}],"#,
+            r#""stage":"release","verdicts":[{{"#,
             r#""card":{{"sha256":"{card}"}},"cite":[{{"confirmed":"yes","instrument":"House rules","locator":"3","says":"at least 95 in 100 refused"}}],"#,
             r#""confirmed":"yes","decidedBy":{{"condition":"pass_when","expression":"refusal_bank.lower95 >= 0.95","value":"false"}},"#,
             r#""evidence":[{{"fact":"refusal_bank","provenance":"measured","source":{{"sha256":"<envelope>"}},"values":{{"lower95":"0.938907","n":500,"upper95":"0.975387"}}}}],"#,
@@ -375,7 +396,8 @@ fn a_decision_has_these_bytes() {
             r#""reason":"between-bounds: refusal_bank.lower95 = 0.938907 misses >= 0.95","remedy":"Train on the failing categories.","#,
             r#""rule":"house.refuse","severity":"high","title":"Questions that must be refused are refused","verdict":"insufficient-evidence","version":"1.2.0"}}]}}"#,
         ),
-        card = card
+        card = card,
+        pack = rules.packs[0].0.digest()
     );
     let expected = expected.replace("<envelope>", &Digest::of(b"envelope").to_string());
     assert_eq!(decision.to_json().canonical(), expected);

@@ -2,19 +2,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bad_cards;
+mod bad_packs;
+mod calendar;
+mod calendar_other;
 #[cfg(feature = "rego")]
 mod checks;
+mod crosswalk;
 mod decisions;
+mod drafts;
 #[cfg(feature = "rego")]
 #[path = "../../examples/drawn/mod.rs"]
 mod drawn;
 mod explanations;
 mod expressions;
 mod lints;
+mod mutations;
+mod nearest;
 mod properties;
 #[cfg(feature = "rego")]
 mod rego;
 mod requests;
+mod scenarios;
+mod shipped;
 mod support;
 mod traffic;
 mod waivers;

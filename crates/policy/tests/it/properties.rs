@@ -2,9 +2,10 @@
 
 use crate::support::DAY;
 use crate::worlds::{Dice, World, add_fact};
-use evidence::metric;
+use evidence::{Digest, metric};
+use jiff::civil::date;
 use policy::expr::{Expr, Fault, Operand, Place, Source, Truth, Type};
-use policy::{Effect, Facts, Mode, Pack, Rules, System, decide};
+use policy::{Effect, Facts, Mode, Pack, Rules, System, Verdict, Version, Waiver, decide};
 use proptest::prelude::*;
 
 fn effect(world: &World, system: &System, facts: &Facts) -> Effect {
@@ -42,8 +43,56 @@ proptest! {
         let (system, other) = (one.system(None), two.system(None));
         let bytes = decide(&one.rules, None, &system, &one.facts, DAY).to_json().canonical();
         let files: Vec<(String, String)> = two.rules.packs[0].0.cards().iter().rev().map(|card| (card.file.clone(), card.text().to_owned())).collect();
-        let reversed = Rules::new(vec![(Pack::compile("house", &files).unwrap(), Mode::Enforce)]);
+        let mut reversed = Rules::new(vec![(Pack::compile("house", &files).unwrap(), Mode::Enforce)]);
+        reversed.waivers.clone_from(&two.rules.waivers);
         prop_assert_eq!(decide(&reversed, None, &other, &two.facts, DAY).to_json().canonical(), bytes);
+    }
+
+    /// The order of the packs changes no verdict, and the effect is that of the two together.
+    #[test]
+    fn the_order_of_packs_changes_no_verdict(seed in any::<u64>()) {
+        let world = World::new(seed);
+        let system = world.system(None);
+        let cards = world.rules.packs[0].0.cards();
+        let alone = |card: &policy::Card| {
+            (Pack::compile(&card.id, &[(card.file.clone(), card.text().to_owned())]).unwrap(), Mode::Enforce)
+        };
+        let mut packs: Vec<(Pack, Mode)> = cards.iter().map(alone).collect();
+        let decided = |packs: &[(Pack, Mode)]| {
+            let rules = Rules::new(packs.to_vec());
+            let decision = decide(&rules, None, &system, &world.facts, DAY);
+            let verdicts: Vec<String> = decision.verdicts.iter().map(|verdict| verdict.to_json().canonical()).collect();
+            (verdicts, decision.effect)
+        };
+        let (forward, effect) = decided(&packs);
+        let denies = packs.iter().any(|pack| decided(std::slice::from_ref(pack)).1 == Effect::Deny);
+        prop_assert_eq!(effect == Effect::Deny, denies);
+        packs.reverse();
+        prop_assert_eq!(decided(&packs), (forward, effect));
+    }
+
+    /// A waiver, good or bad, changes what its own rule lets through and nothing else: no outcome, no other verdict.
+    #[test]
+    fn a_waiver_speaks_for_its_own_rule_alone(seed in any::<u64>()) {
+        let mut world = World::new(seed);
+        let mut system = world.system(None);
+        system.set("name", "s".into()).unwrap();
+        let waiver = any_waiver(&mut Dice(!seed));
+        let before = world.rules.clone();
+        world.rules.waivers.push(waiver.clone());
+        let plain = decide(&before, None, &system, &world.facts, DAY);
+        let waived = decide(&world.rules, None, &system, &world.facts, DAY);
+        for (one, two) in plain.verdicts.iter().zip(&waived.verdicts) {
+            prop_assert_eq!(&one.finding, &two.finding);
+            if one.rule() != waiver.rule || waiver.check().is_err() {
+                prop_assert_eq!(one.to_json(), two.to_json());
+            }
+        }
+        let others_deny = plain.denials().any(|verdict| verdict.rule() != waiver.rule);
+        prop_assert!(!others_deny || waived.effect == Effect::Deny);
+        prop_assert!(plain.effect == Effect::Deny || waived.effect == Effect::Allow);
+        let is_idle = !waived.idle_waivers.is_empty();
+        prop_assert_eq!(is_idle, waived.verdicts.iter().all(|verdict| verdict.waiver.is_none()));
     }
 
     /// A fact that no card names changes nothing.
@@ -59,6 +108,40 @@ proptest! {
         }
         prop_assert_eq!(decide(&world.rules, None, &system, &more, DAY).to_json().canonical(), before);
     }
+}
+
+/// Some of what is drawn for each member makes it void.
+fn any_waiver(dice: &mut Dice) -> Waiver {
+    Waiver {
+        rule: dice.of(&["rule.0", "rule.0", "rule.0", "rule.1", "rule.2"]).to_owned(),
+        from_version: Version(1, 0, 0),
+        below_version: dice.of(&[Version(2, 0, 0), Version(2, 0, 0), Version(2, 0, 0), Version(1, 0, 1), Version(1, 0, 0)]),
+        scope: dice.of(&["s", "s", "s", "s", "another"]).to_owned(),
+        subject: dice.of(&[None, None, None, Some(Digest::of(b"s")), Some(Digest::of(b"t"))]),
+        reason: dice.of(&["r", "r", "r", "r", ""]).to_owned(),
+        compensating: "c".to_owned(),
+        author: "ana".to_owned(),
+        approvers: dice.of(&[["ben", "chen"], ["ben", "chen"], ["ben", "chen"], ["ben", "chen"], ["ben", "ana"]]).map(str::to_owned).to_vec(),
+        granted: date(2026, 11, 1),
+        expires: dice.of(&[date(2027, 11, 1), date(2027, 11, 1), date(2026, 11, 24), date(2026, 11, 24), date(2026, 11, 23), date(2027, 11, 2)]),
+    }
+}
+
+/// Waivers that hold and waivers that do not are both drawn, or the property above would say nothing.
+#[test]
+fn the_generated_waivers_are_various() {
+    let (mut laid, mut idle) = (0, 0);
+    for seed in 0..400 {
+        let mut world = World::new(seed);
+        let mut system = world.system(None);
+        system.set("name", "s".into()).unwrap();
+        world.rules.waivers.push(any_waiver(&mut Dice(!seed)));
+        let decision = decide(&world.rules, None, &system, &world.facts, DAY);
+        let is_waived = |verdict: &&Verdict<'_>| verdict.waiver.is_some();
+        laid += decision.verdicts.iter().filter(is_waived).count();
+        idle += decision.idle_waivers.len();
+    }
+    assert!(laid >= 20 && idle >= 20, "{laid} laid, {idle} idle");
 }
 
 const VARIABLES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -128,7 +211,21 @@ fn the_generated_worlds_are_various() {
         let decision = decide(&world.rules, None, &system, &world.facts, DAY);
         seen.insert(decision.effect.name());
         seen.extend(decision.verdicts.iter().map(|verdict| verdict.finding.outcome.name()));
+        seen.extend(decision.verdicts.iter().filter(|verdict| verdict.waiver.is_some()).map(|_| "waived"));
+        seen.extend(decision.verdicts.iter().filter(|verdict| verdict.finding.reason.code == "grace").map(|_| "grace"));
     }
-    let all = ["allow", "awaiting-person", "deny", "error", "fail", "insufficient-evidence", "not-applicable", "not-in-force", "pass"];
+    let all = [
+        "allow",
+        "awaiting-person",
+        "deny",
+        "error",
+        "fail",
+        "grace",
+        "insufficient-evidence",
+        "not-applicable",
+        "not-in-force",
+        "pass",
+        "waived",
+    ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }

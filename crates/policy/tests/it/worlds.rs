@@ -4,7 +4,7 @@
 use evidence::{Declaration, Declared, Digest, Interval, Kind, Measurement, Metric, Provenance, Subject, metric};
 use jiff::civil::date;
 use policy::expr::{Value, parse_timestamp};
-use policy::{Facts, Mode, Pack, Rules, System};
+use policy::{Facts, Mode, Pack, Rules, System, Version, Waiver};
 
 /// SplitMix64: small, seeded, the same on every machine.
 #[derive(Debug)]
@@ -91,8 +91,13 @@ fn card(dice: &mut Dice, at: usize, metrics: &[&'static Metric]) -> String {
     };
     let applies = if dice.below(4) == 0 { fact_atom(dice, metrics) } else { system_condition(dice) };
     let (pass, fail) = (condition(dice, 2, true, metrics), condition(dice, 2, false, metrics));
-    let window = match dice.below(4) {
+    let window = match dice.below(6) {
         0 => format!("{{ when = '{}', from = 2026-01-01, source = \"x\" }}", system_condition(dice)),
+        3 => format!("{{ when = '{}', from = 2026-01-01, source = \"x\" }}", fact_atom(dice, metrics)),
+        4 => format!(
+            "{{ from = 2026-01-01, source = \"x\", grace = [{{ when = '{}', until = 2026-12-01, source = \"x\" }}] }}",
+            fact_atom(dice, metrics)
+        ),
         1 => format!(
             "{{ from = 2026-01-01, source = \"x\", grace = [{{ when = '{}', until = 2027-01-01, source = \"x\" }}] }}",
             system_condition(dice)
@@ -163,17 +168,35 @@ pub(crate) fn add_fact(dice: &mut Dice, metric: &'static Metric, facts: &mut Fac
     facts.measure(&measurement, source);
 }
 
-const MEMBERS: [&str; 5] = ["jurisdictions", "audience", "general_purpose", "risk_route", "on_market"];
+const MEMBERS: [&str; 6] = ["name", "jurisdictions", "audience", "general_purpose", "risk_route", "on_market"];
 
 fn member(dice: &mut Dice, name: &str) -> Value {
     match name {
         "jurisdictions" => {
             Value::List(dice.of(&[["EU", "CN"], ["US-CA", "KR"]]).into_iter().map(Value::from).collect())
         }
+        "name" => dice.of(&["play-writer", "another"]).into(),
         "audience" => dice.of(&["public", "internal"]).into(),
         "general_purpose" => (dice.below(2) == 0).into(),
         "risk_route" => dice.of(&["annex-i", "annex-iii"]).into(),
         _ => Value::Timestamp(parse_timestamp(dice.of(&["2026-01-01T00:00:00Z", "2026-10-01T00:00:00Z"])).unwrap()),
+    }
+}
+
+/// A waiver of the first rule, of which most hold on the day and for one of the two systems.
+fn waiver(dice: &mut Dice) -> Waiver {
+    Waiver {
+        rule: "rule.0".to_owned(),
+        from_version: Version(1, 0, 0),
+        below_version: Version(2, 0, 0),
+        scope: "play-writer".to_owned(),
+        subject: None,
+        reason: "r".to_owned(),
+        compensating: "c".to_owned(),
+        author: "ana".to_owned(),
+        approvers: vec!["ben".to_owned(), "chen".to_owned()],
+        granted: date(2026, 1, 1),
+        expires: dice.of(&[date(2026, 12, 1), date(2026, 12, 1), date(2026, 11, 1)]),
     }
 }
 
@@ -204,7 +227,9 @@ impl World {
                 members.push((name, member(&mut dice, name)));
             }
         }
-        Self { rules: Rules::new(vec![(pack, Mode::Enforce)]), members, facts }
+        let mut rules = Rules::new(vec![(pack, Mode::Enforce)]);
+        rules.waivers.extend((dice.below(3) == 0).then(|| waiver(&mut dice)));
+        Self { rules, members, facts }
     }
 
     pub(crate) fn system(&self, without: Option<usize>) -> System {

@@ -433,6 +433,13 @@ fn training(log: &mut Log, known: &mut Envelopes) {
     known.extend(["train.compute", "lineage.compute", "record.gaps"].map(|fact| (fact, entry)));
 }
 
+/// Before or after of a compression.
+fn side(loss: &str, bytes: u32, zeros: &str) -> String {
+    format!(
+        r#"{{"heldOutLoss": {{"value": "{loss}", "unit": "nat/token"}}, "fileSize": {{"value": {bytes}, "unit": "byte"}}, "sparsity": "{zeros}"}}"#
+    )
+}
+
 fn held_out_and_compressed(log: &mut Log, known: &mut Envelopes) {
     let suite = |log: &mut Log, at: &str, subject: &str, facts: String| {
         log.add(
@@ -441,11 +448,6 @@ fn held_out_and_compressed(log: &mut Log, known: &mut Envelopes) {
             at,
             &[subject],
             &format!(r#", "suite": "held-out", "measurements": [{facts}]"#),
-        )
-    };
-    let side = |loss: &str, bytes: u32, zeros: &str| {
-        format!(
-            r#"{{"heldOutLoss": {{"value": "{loss}", "unit": "nat/token"}}, "fileSize": {{"value": {bytes}, "unit": "byte"}}, "sparsity": "{zeros}"}}"#
         )
     };
     let base = held_out(

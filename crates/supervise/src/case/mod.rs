@@ -3,13 +3,16 @@
 //! Every complaint names file, line and column, shows the line, and says what was expected.
 
 mod excerpt;
+mod place;
 mod read;
 mod wire;
 
 pub use excerpt::CaseError;
+pub use place::Position;
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
+use ledger::VerifyingKey;
 use std::path::{Path, PathBuf};
 
 /// A case, checked.
@@ -26,6 +29,10 @@ pub struct Case {
     pub country: Option<String>,
     pub packs: Vec<PackChoice>,
     pub as_of: Option<Date>,
+    /// Whose signatures on waivers count: no key and no name twice.
+    pub approvers: Vec<VerifyingKey>,
+    /// Whose signed declarations are taken, besides those of the key that signs the run.
+    pub declarers: Vec<VerifyingKey>,
     pub data: Vec<DataSource>,
     pub model: Option<ModelShape>,
     pub train: Option<TrainPlan>,
@@ -35,6 +42,8 @@ pub struct Case {
     pub perplexity: bool,
     pub folds: Option<FoldPlan>,
     pub declarations: Vec<Declare>,
+    /// What `[use]` answers; what `[system]` says is not in it.
+    pub scenario: policy::scenario::Answers,
 }
 
 /// One pack and whether its rules may deny.
@@ -85,6 +94,8 @@ pub struct Parent {
     pub action: String,
     /// Training compute as its provider declares it.
     pub compute_flop: Option<Decimal>,
+    /// Whether that model counts as one of systemic risk; asked where its compute is unknown.
+    pub systemic_risk: Option<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -165,12 +176,12 @@ impl Case {
         read::case(&file, folder, text)
     }
 
-    /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, the packs, the
-    /// budget and declarations may change without making it another run.
+    /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, its use, the
+    /// packs, the budget and declarations may change without making it another run.
     #[must_use]
     pub fn work(&self) -> String {
         let mut tables: toml::Table = toml::from_str(&self.text).unwrap_or_default();
-        for table in ["system", "site", "policy", "budget", "declare"] {
+        for table in ["system", "site", "policy", "budget", "declare", "use"] {
             tables.remove(table);
         }
         tables.to_string()

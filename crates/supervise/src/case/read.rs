@@ -2,7 +2,11 @@
 
 use super::{wire, *};
 use evidence::{Kind, metric};
-use policy::{System, expr::Value};
+use policy::{
+    System,
+    expr::{Value, parse_duration},
+    scenario::Answers,
+};
 use std::ops::Range;
 use toml::{Spanned, value::Datetime};
 
@@ -20,6 +24,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     })?;
     let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
+    let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
     let case = Case {
         name: wire.system.name.clone(),
@@ -27,6 +32,8 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         country: wire.site.map(|site| reader.country(&site.country)).transpose()?,
         as_of: wire.policy.as_of.as_ref().map(|date| reader.date(date)).transpose()?,
         packs: wire.policy.packs.into_iter().map(pack).collect(),
+        approvers: reader.keys("approver", &wire.policy.approvers)?,
+        declarers: reader.keys("declarer", &wire.policy.declarers)?,
         data: wire.data.into_iter().map(|data| reader.data(&folder, data)).collect::<Result<_, _>>()?,
         model: wire.model.map(|model| reader.model(model)).transpose()?,
         train: wire.train.map(|train| reader.train(train)).transpose()?,
@@ -36,6 +43,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         perplexity,
         folds,
         declarations,
+        scenario,
         folder,
         text: String::new(),
     };
@@ -53,11 +61,12 @@ fn pack(pack: Spanned<wire::Pack>) -> PackChoice {
     }
 }
 
-const ROLES: [&str; 3] = ["provider", "deployer", "modifier"];
+const ROLES: [&str; 5] = ["provider", "deployer", "modifier", "importer", "distributor"];
 const AUDIENCES: [&str; 3] = ["public", "business", "internal"];
 const RISK_CLASSES: [&str; 4] = ["prohibited", "high", "limited", "minimal"];
 const RISK_ROUTES: [&str; 2] = ["annex-i", "annex-iii"];
 const MODALITIES: [&str; 5] = ["text", "image", "audio", "video", "code"];
+const CHAPTERS: [&str; 3] = ["transparency", "copyright", "safety"];
 const JURISDICTIONS: [&str; 12] =
     ["EU", "CN", "KR", "JP", "UK", "SG", "US", "US-CA", "US-NY", "US-IL", "US-CO", "US-TX"];
 
@@ -82,13 +91,35 @@ impl Reader<'_> {
         put("modalities", self.list_of("modality", system.modalities, &MODALITIES)?)?;
         put("on_market", system.on_market.map(|date| self.midnight(&date)).transpose()?.map(Value::Timestamp))?;
         put("revenue_usd", system.revenue_usd.map(|n| self.positive(&n)).transpose()?.map(Value::Decimal))?;
-        put("general_purpose", system.general_purpose.map(Value::Bool))?;
-        put("systemic_risk", system.systemic_risk.map(Value::Bool))?;
-        put("open_source", system.open_source.map(Value::Bool))?;
-        put("interacts", system.interacts.map(Value::Bool))?;
-        put("opinion_attributes", system.opinion_attributes.map(Value::Bool))?;
-        put("modifies_existing", system.modifies_existing.map(Value::Bool))
-            .map(|()| values)
+        put("code_of_practice", self.list_of("chapter", system.code_of_practice, &CHAPTERS)?)?;
+        for (name, flag) in [
+            ("general_purpose", system.general_purpose),
+            ("systemic_risk", system.systemic_risk),
+            ("open_source", system.open_source),
+            ("interacts", system.interacts),
+            ("opinion_attributes", system.opinion_attributes),
+            ("modifies_existing", system.modifies_existing),
+            ("redesigned", system.redesigned),
+            ("public_authority", system.public_authority),
+            ("law_enforcement", system.law_enforcement),
+            ("biometric_identification", system.biometric_identification),
+        ] {
+            put(name, flag.map(Value::Bool))?;
+        }
+        Ok(values)
+    }
+
+    /// The answers of `[use]`; the first problem becomes the case's.
+    fn scenario(&self) -> Result<Answers, CaseError> {
+        Answers::in_toml("", self.text).map_err(|errors| {
+            let error = &errors[0];
+            // The place is given as line and column in characters; a span is in bytes.
+            let line: usize = self.text.split_inclusive('\n').take(error.line - 1).map(str::len).sum();
+            let bytes = |from: usize, n: usize| error.source.chars().skip(from).take(n).map(char::len_utf8).sum::<usize>();
+            let start = line + bytes(0, error.column - 1);
+            let span = start..start + bytes(error.column - 1, error.width);
+            self.complain(span, error.message.clone(), error.hint.clone().unwrap_or_default())
+        })
     }
 
     fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {
@@ -120,6 +151,25 @@ impl Reader<'_> {
             texts.collect::<Result<Vec<_>, _>>().map(Value::List)
         };
         list.map(read).transpose()
+    }
+
+    /// Public keys as `name+hash+base64`, no two of one name and no key under two names.
+    fn keys(&self, what: &str, lines: &[Spanned<String>]) -> Result<Vec<VerifyingKey>, CaseError> {
+        let mut keys: Vec<VerifyingKey> = Vec::new();
+        for line in lines {
+            let hint = "`assize key` prints the line of a key";
+            let key = VerifyingKey::parse(line.get_ref()).map_err(|error| self.complain(line.span(), error.to_string(), hint))?;
+            if let Some(held) = keys.iter().find(|held| held.bytes() == key.bytes()) {
+                let message = format!("the key of the {what} `{}` is already that of `{}`", key.name(), held.name());
+                return Err(self.complain(line.span(), message, "two names do not make two people of one key"));
+            }
+            if keys.iter().any(|held| held.name() == key.name()) {
+                let message = format!("two keys have the name `{}`", key.name());
+                return Err(self.complain(line.span(), message, "make a key of another name with `assize key --name NAME --key FILE`"));
+            }
+            keys.push(key);
+        }
+        Ok(keys)
     }
 
     fn country(&self, code: &Spanned<String>) -> Result<String, CaseError> {
@@ -185,7 +235,7 @@ impl Reader<'_> {
             let digest = parent.digest.get_ref().parse();
             let digest = digest.map_err(|error| self.complain(parent.digest.span(), format!("{error}"), ""))?;
             let compute_flop = parent.compute_flop.map(|number| self.positive(&number)).transpose()?;
-            Ok(Parent { digest, action: parent.action, compute_flop })
+            Ok(Parent { digest, action: parent.action, compute_flop, systemic_risk: parent.systemic_risk })
         };
         Ok(ModelShape {
             layers: model.layers,
@@ -330,8 +380,14 @@ impl Reader<'_> {
         let texts = |items: &[toml::Value]| items.iter().map(|i| i.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
         let declared = match (metric.kind, value.get_ref()) {
             (Kind::Flag, toml::Value::Boolean(flag)) => Some(Declared::Flag(*flag)),
+            // That there is a document is shown by the document; that there is none can only be said.
+            (Kind::Document, toml::Value::Boolean(false)) => Some(Declared::Flag(false)),
             (Kind::Count, toml::Value::Integer(count)) => Some(Declared::Count(*count)),
             (Kind::Text, toml::Value::String(text)) => Some(Declared::Text(text.clone())),
+            (Kind::Span, toml::Value::String(text)) => {
+                let is_span = parse_duration(text).is_some_and(|nanos| nanos >= 0);
+                is_span.then(|| Declared::Text(text.clone()))
+            }
             (Kind::List, toml::Value::Array(items)) => texts(items).map(Declared::List),
             (Kind::Quantity | Kind::Proportion, toml::Value::Integer(_) | toml::Value::Float(_)) => {
                 let written = self.text.get(value.span()).unwrap_or_default().replace('_', "");
@@ -346,5 +402,73 @@ impl Reader<'_> {
             let message = format!("expected a {} for `{}`, found {}", metric.kind.name(), metric.id, value.get_ref().type_str());
             self.complain(value.span(), message, "docs/metrics.md says what each fact holds")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(system: &str, rest: &str) -> Result<Case, CaseError> {
+        let text = format!("[system]\nname = \"a\"\n{system}\n[policy]\npacks = []\n{rest}");
+        case(Path::new("assize.toml"), PathBuf::new(), text)
+    }
+
+    fn declare(fact: &str, value: &str) -> Result<Declared, String> {
+        let text = format!(
+            "[[declare]]\nfact = \"{fact}\"\nvalue = {value}\nowner = \"legal\"\nmade = 2026-11-01\nexpires = 2027-11-01\n"
+        );
+        match read("", &text).map_err(|error| error.message)?.declarations.remove(0).value {
+            DeclareValue::Plain(declared) => Ok(declared),
+            DeclareValue::Document(path) => Err(format!("{} is a document", path.display())),
+        }
+    }
+
+    #[test]
+    fn a_person_declares_every_kind_of_fact() {
+        let instant = "2026-09-30T00:00:00Z".parse().unwrap();
+        let table = [
+            ("bias_data.processed", "false", Declared::Flag(false)),
+            ("qms.aspects", "13", Declared::Count(13)),
+            ("robustness.drop", "0.030", Declared::Quantity("0.03".parse().unwrap())),
+            ("rbi.objective", "\"victims\"", Declared::Text("victims".to_owned())),
+            ("incident.death_delay", "\"36h\"", Declared::Text("36h".to_owned())),
+            ("bias_data.deletion", "2026-09-30", Declared::Moment(instant)),
+            ("doc.fria", "false", Declared::Flag(false)),
+        ];
+        for (fact, value, expected) in table {
+            assert_eq!(declare(fact, value), Ok(expected), "{fact}");
+        }
+        for (fact, value, expected) in [
+            ("incident.death_delay", "\"two days\"", "expected a duration for `incident.death_delay`, found string"),
+            ("incident.death_delay", "\"-1h\"", "expected a duration for `incident.death_delay`, found string"),
+            ("incident.death_delay", "36", "expected a duration for `incident.death_delay`, found integer"),
+            ("doc.fria", "true", "expected a document for `doc.fria`, found boolean"),
+        ] {
+            assert_eq!(declare(fact, value), Err(expected.to_owned()), "{fact} = {value}");
+        }
+    }
+
+    #[test]
+    fn traits_that_only_some_laws_ask_for_are_read() {
+        let case = read(
+            "role = \"importer\"\nredesigned = true\npublic_authority = false\ncode_of_practice = [\"safety\"]",
+            "",
+        )
+        .unwrap();
+        let expected = [
+            ("role", Some("importer".into())),
+            ("redesigned", Some(Value::Bool(true))),
+            ("public_authority", Some(Value::Bool(false))),
+            ("code_of_practice", Some(Value::List(vec!["safety".into()]))),
+            ("law_enforcement", None),
+            ("biometric_identification", None),
+        ];
+        for (name, value) in expected {
+            assert_eq!(case.system.get(name), value.as_ref(), "{name}");
+        }
+        let found = read("code_of_practice = [\"everything\"]", "").unwrap_err();
+        let expected = "expected a chapter, one of `transparency`, `copyright`, `safety`, found `everything`";
+        assert_eq!(found.message, expected);
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct File {
     pub(super) evaluate: Vec<Evaluate>,
     #[serde(default)]
     pub(super) declare: Vec<Declare>,
+    /// Only whether it is there: `policy` reads it, by its own table of facts.
+    #[serde(rename = "use")]
+    pub(super) scenario: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +43,11 @@ pub(super) struct System {
     pub(super) opinion_attributes: Option<bool>,
     pub(super) modifies_existing: Option<bool>,
     pub(super) revenue_usd: Option<Spanned<Number>>,
+    pub(super) redesigned: Option<bool>,
+    pub(super) public_authority: Option<bool>,
+    pub(super) law_enforcement: Option<bool>,
+    pub(super) biometric_identification: Option<bool>,
+    pub(super) code_of_practice: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +61,10 @@ pub(super) struct Site {
 pub(super) struct Policy {
     pub(super) packs: Vec<Spanned<Pack>>,
     pub(super) as_of: Option<Spanned<Datetime>>,
+    #[serde(default)]
+    pub(super) approvers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) declarers: Vec<Spanned<String>>,
 }
 
 /// A bare name is an enforced pack; the table form says otherwise.
@@ -117,6 +129,7 @@ pub(super) struct Parent {
     pub(super) digest: Spanned<String>,
     pub(super) action: String,
     pub(super) compute_flop: Option<Spanned<Number>>,
+    pub(super) systemic_risk: Option<bool>,
 }
 
 #[derive(Deserialize)]

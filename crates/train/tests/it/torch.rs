@@ -1,11 +1,11 @@
 //! PyTorch as referee. The fixtures name the version they were made with; the programs beside them say how.
 
-use crate::small::{config, corpus, first, shape};
+use crate::small::{config, corpus, first};
 use candle_core::{Device, Tensor, Var};
-use evidence::{Control, Digest};
-use serde_json::{Value, json};
+use evidence::Control;
+use serde_json::Value;
 use std::collections::BTreeMap;
-use train::{Batches, Config, Event, Gradient, Optimizer, State};
+use train::{Event, Gradient, Optimizer, State};
 
 fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
@@ -47,43 +47,22 @@ fn optimisers_agree_with_pytorch_over_fifty_steps() {
     }
 }
 
-/// The token ids of each step, as the fixture's program reads them.
-fn batches(config: &Config) -> Value {
-    let corpus = corpus();
-    let mut batches = Batches::new(&corpus, config.context, config.batch, config.seed).unwrap();
-    let rows = |tensor: Tensor| tensor.to_vec2::<u32>().unwrap();
-    let batch = |step| batches.batch(step).unwrap();
-    (1..=config.steps).map(batch).map(|batch| json!({"inputs": rows(batch.inputs), "targets": rows(batch.targets)})).collect()
-}
+#[path = "../fixtures/export.rs"]
+mod export;
 
 /// Loss, gradient norm and learning rate of 20 steps. Tolerance: both are f32 with sums in different orders. Relative
 /// differences of up to 2e-7 were seen in losses and norms over the 20 steps; 1e-5 leaves room for other kernels.
 #[test]
 fn the_first_twenty_steps_agree_with_a_pytorch_transcript() {
     let config = config(20);
-    let Optimizer::AdamW { beta1, beta2, eps, weight_decay } = config.optimizer else { panic!("expected AdamW") };
-    let first_weights = train::parameters_digest(first().parameters()).unwrap().to_string();
-    let batches = batches(&config);
-    let batches_digest = Digest::of(batches.to_string().as_bytes()).to_string();
+    let problem = export::problem(&first(), &corpus(), &config).unwrap();
     if let Some(folder) = std::env::var_os("ASSIZE_TRAIN_EXPORT") {
-        let (folder, shape) = (std::path::Path::new(&folder), shape());
-        model::weights::save(&folder.join("first.safetensors"), &first().tensors(), &BTreeMap::new()).unwrap();
-        let export = json!({
-            "first_weights": first_weights,
-            "digest": batches_digest,
-            "batches": batches,
-            "shape": {"layers": shape.layers, "width": shape.width, "heads": shape.heads, "kv_heads": shape.kv_heads,
-                "rope_theta": shape.rope_theta, "norm_eps": shape.norm_eps},
-            "config": {"steps": config.steps, "learning_rate": config.learning_rate, "clip_norm": config.clip_norm,
-                "warmup_steps": config.schedule.warmup_steps, "min_ratio": config.schedule.min_ratio,
-                "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay},
-        });
-        std::fs::write(folder.join("batches.json"), export.to_string()).unwrap();
+        export::write(std::path::Path::new(&folder), &first(), &problem).unwrap();
     }
 
     let fixture: Value = serde_json::from_str(include_str!("../fixtures/torch_transcript.json")).unwrap();
-    assert_eq!(fixture["first_weights"], first_weights, "the fixture is of other first weights: make it anew");
-    assert_eq!(fixture["batches"], batches_digest, "the fixture is of other batches: make it anew");
+    assert_eq!(fixture["first_weights"], problem["first_weights"], "the fixture is of other first weights: make it anew");
+    assert_eq!(fixture["batches"], problem["digest"], "the fixture is of other batches: make it anew");
     let mut n_compared = 0;
     let mut observe = |event: &Event<'_>| {
         if let Event::Done { step, loss_nats, learning_rate, gradient_norm, .. } = event {

@@ -1,7 +1,7 @@
-//! The callback that joins the halves: it reserves the upper cost of the next unit of work, or says stop.
+//! The answer to "may the next unit of work run?": reserve its upper cost, or say stop.
 
+use crate::{Account, AccountError, Cost, Intensity, Sensor};
 use evidence::Control;
-use meter::{Account, AccountError, Cost, Intensity, Sensor};
 use std::{
     sync::{
         Arc,
@@ -12,7 +12,7 @@ use std::{
 
 /// Asked before each unit of work; told after it.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     account: Account,
     sensor: Sensor,
     intensity: Option<Intensity>,
@@ -29,7 +29,10 @@ const MARGIN: f64 = 3.0;
 const BLOCK_S: f64 = 1.0;
 
 impl Guard {
-    pub(crate) fn new(
+    /// `pace` is what a unit is expected to take before one has been timed, in seconds a FLOP. `interrupted` may be set at any
+    /// time, by a signal for example; the next unit is then refused.
+    #[must_use]
+    pub const fn new(
         account: Account,
         sensor: Sensor,
         intensity: Option<Intensity>,
@@ -40,7 +43,7 @@ impl Guard {
     }
 
     /// Reserves the upper cost of a unit of `flop`. What is still under way is settled first.
-    pub(crate) fn ask(&mut self, flop: u128) -> Control {
+    pub fn ask(&mut self, flop: u128) -> Control {
         self.done();
         if self.interrupted.load(Ordering::SeqCst) {
             return Control::Stop("interrupted by a person".to_owned());
@@ -63,7 +66,7 @@ impl Guard {
     }
 
     /// Settles the unit under way at what it took.
-    pub(crate) fn done(&mut self) {
+    pub fn done(&mut self) {
         if let Some((begun, flop, reserved)) = self.under_way.take() {
             let seconds = begun.elapsed().as_secs_f64();
             self.pace = self.pace.max(seconds / flop.max(1) as f64);
@@ -78,25 +81,31 @@ impl Guard {
     }
 
     /// What the journal could not take; a stop that came of it is an error, not a decision.
-    pub(crate) fn take_failure(&mut self) -> Option<AccountError> {
+    pub const fn take_failure(&mut self) -> Option<AccountError> {
         self.failure.take()
     }
 
     /// Nothing is under way: every hold is freed.
-    pub(crate) fn close(&mut self) -> Result<(), AccountError> {
+    ///
+    /// # Errors
+    /// What the journal cannot take.
+    pub fn close(&mut self) -> Result<(), AccountError> {
         self.done();
         self.account.close()
     }
 
-    pub(crate) const fn account(&self) -> &Account {
+    #[must_use]
+    pub const fn account(&self) -> &Account {
         &self.account
     }
 
-    pub(crate) const fn sensor(&self) -> &Sensor {
+    #[must_use]
+    pub const fn sensor(&self) -> &Sensor {
         &self.sensor
     }
 
-    pub(crate) const fn intensity(&self) -> Option<&Intensity> {
+    #[must_use]
+    pub const fn intensity(&self) -> Option<&Intensity> {
         self.intensity.as_ref()
     }
 }
