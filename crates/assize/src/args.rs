@@ -41,6 +41,9 @@ pub(crate) enum Verb {
         /// Decide under these packs instead (repeatable)
         #[arg(long = "pack", value_name = "PACK")]
         packs: Vec<String>,
+        /// Decide under every pack there is, as a matrix, with what is nearest to changing each rule that does not hold
+        #[arg(long, conflicts_with_all = ["packs", "sarif", "policyreport", "junit", "oscal"])]
+        all_regimes: bool,
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -99,6 +102,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// What a model is: parameters, compute, memory, zeros, ranks, licence, digests
+    Model(ModelArgs),
     /// For rule authors
     Policy {
         #[command(subcommand)]
@@ -124,6 +129,46 @@ pub(crate) struct RunArgs {
     /// One JSON object a line for each event, the outcome last
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// A folder as the hub lays it out, or a .gguf file
+    pub(crate) model: PathBuf,
+    /// Write it as a hub folder instead: weights in f32, configuration, tokenizer
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Option<PathBuf>,
+    /// Tokens of context at which compute is counted (repeatable) [default: 1, 128, 2048, 8192 and the model's own]
+    #[arg(long = "context", value_name = "N")]
+    pub(crate) contexts: Vec<usize>,
+    /// How many directions each matrix uses: not, by Gram matrix, or by all singular values
+    #[arg(long, value_enum, default_value_t = Ranks::Gram)]
+    pub(crate) ranks: Ranks,
+    /// The token that begins a text, where the files disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) bos: Option<String>,
+    /// The token that ends one, where the files disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) eos: Option<String>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Ranks {
+    None,
+    Gram,
+    Full,
+}
+
+impl Ranks {
+    pub(crate) const fn depth(self) -> model::profile::Depth {
+        match self {
+            Self::None => model::profile::Depth::Zeros,
+            Self::Gram => model::profile::Depth::Ranks,
+            Self::Full => model::profile::Depth::Full,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

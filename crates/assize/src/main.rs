@@ -8,8 +8,10 @@ mod export;
 mod export_rego;
 mod init;
 mod key;
+mod model_verb;
 mod packs;
 mod policy_verbs;
+mod regimes;
 mod run;
 mod scenario;
 mod screen;
@@ -51,7 +53,8 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Train(args) => run::run(&args, Upto::Train),
         Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
-        Verb::Check { path, as_of, packs, json, exports } => check::check(&path, as_of, &packs, json, &exports),
+        Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
+        Verb::Check { path, as_of, packs, json, exports, .. } => check::check(&path, as_of, &packs, json, &exports),
         Verb::Declare(args) => declare::declare(&args),
         Verb::Waive(args) => waive::waive(&args),
         Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),
@@ -59,6 +62,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
         Verb::Scenario { path, sets, as_of, json } => scenario::scenario(&path, &sets, as_of, json),
+        Verb::Model(args) => model_verb::model(&args),
         Verb::Policy { verb } => match verb {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),

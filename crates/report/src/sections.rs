@@ -108,7 +108,7 @@ fn thresholds(html: &mut Html, thresholds: &[Json]) {
 fn crossed(html: &mut Html, threshold: &Json) {
     let (class, symbol, word) = match run::text(threshold, &["crossed"]) {
         Some("no") => ("gate quiet", "none", "no"),
-        Some("yes") => ("gate deny", "error", "yes"),
+        Some("yes") => ("gate unknown", "error", "yes"),
         Some("possible") => ("gate unknown", "unknown", "possibly"),
         _ => ("gate quiet", "none", "not said"),
     };

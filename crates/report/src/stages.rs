@@ -13,8 +13,8 @@ const STAGES: [(&str, &str); 6] = [
     ("data", "Data"),
     ("plan", "Plan"),
     ("train", "Train"),
-    ("compress", "Compress"),
     ("evaluate", "Evaluate"),
+    ("compress", "Compress"),
     ("release", "Release"),
 ];
 

@@ -43,7 +43,7 @@ fn a_card_is_begun_tested_and_never_overwritten() {
     let (code, out, _) = policy(here.path(), &["mutate", "house", "--json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, json["mutants"].as_u64(), json["survived"].as_array().unwrap().len()), (0, json["killed"].as_u64(), 0));
-    assert!(json["mutants"].as_u64().unwrap() > 20);
+    assert!(json["mutants"].as_u64().unwrap() > 10);
 
     let (code, _, err) = policy(here.path(), &["new", "house.steps", "--fact", "train.steps", "--pack", "house"]);
     let refusal = "house/house.steps.toml exists and is left as it is; take another id, or remove the file first";
