@@ -22,14 +22,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A constant that holds, folder by folder, the name and text of every `*.toml` but `pack.toml`.
+/// A constant that holds, folder by folder, the name and text of every `*.toml` but `pack.toml`, and of every `*.rego`.
 fn table<'a>(constant: &str, folders: impl Iterator<Item = (String, &'a PathBuf)>) -> Result<String, Box<dyn Error>> {
     let mut table = format!("pub(crate) const {constant}: &[(&str, &[(&str, &str)])] = &[\n");
     for (owner, folder) in folders {
         println!("cargo::rerun-if-changed={}", folder.display());
         writeln!(table, "    ({owner:?}, &[")?;
         let is_kept = |path: &PathBuf| {
-            path.is_file() && path.extension().is_some_and(|extension| extension == "toml") && name(path) != "pack.toml"
+            let is_part = path.extension().is_some_and(|extension| extension == "toml" || extension == "rego");
+            path.is_file() && is_part && name(path) != "pack.toml"
         };
         for file in sorted(folder)?.into_iter().filter(is_kept) {
             println!("cargo::rerun-if-changed={}", file.display());

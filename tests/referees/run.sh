@@ -4,10 +4,16 @@ set -eu
 cd "$(dirname "$0")/../.."
 venv=${ASSIZE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/assize/venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.26.0
+"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 regopy==1.5.2 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.26.0
 
 echo "CEL, the official C++ engine, on generated expressions:"
 cargo run --release --quiet -p assize-policy --example cel_cases -- 20000 | "$venv/bin/python" tests/referees/cel.py
+
+echo "The rules as Rego, on rego-cpp and the regorus interpreter:"
+cases=$(mktemp)
+cargo run --release --quiet -p assize-policy --features rego --example rego_cases -- 120 > "$cases"
+"$venv/bin/python" tests/referees/rego.py crates/policy/src/rego/lib.rego < "$cases"
+rm "$cases"
 
 echo "The schema of cards, by the jsonschema package, on every card and on damaged ones:"
 schema=$(mktemp)

@@ -33,8 +33,12 @@ pub(crate) fn page(root: &Path, write: bool) -> Vec<String> {
             format!("packs/{pack}/pack.toml: `{id}` has a card now; take its `[[not_implemented]]` out")
         }));
         let measured = rules.iter().filter(|rule| rule.is_measured).count();
-        let (n, declared) = (rules.len(), rules.len() - measured);
-        table.push_str(&format!("| [`{pack}`](#{pack}) | {n} | {measured} | {declared} | {} |\n", missing.len()));
+        let requests = rules.iter().filter(|rule| rule.kind == "enforce").count();
+        let (n, declared) = (rules.len(), rules.len() - measured - requests);
+        table.push_str(&format!(
+            "| [`{pack}`](#{pack}) | {n} | {measured} | {declared} | {requests} | {} |\n",
+            missing.len()
+        ));
         sections.push_str(&section(&pack, &manifest, &rules, &missing));
     }
     let page = format!("{HEAD}{table}{sections}");
@@ -50,9 +54,10 @@ pub(crate) fn page(root: &Path, write: bool) -> Vec<String> {
 }
 
 const HEAD: &str = "# Rules\n\nEvery rule of the shipped packs. Generated from `packs/` by `cargo xtask tidy --write`; edit the cards there.\n\n\
-    *Measured* rules need a fact that a person's word does not supply; *declared* ones are decided by what named persons declare. \
+    *Measured* rules need a fact that a person's word does not supply; *declared* ones are decided by what named persons declare; \
+    those *per request* are asked by whoever serves the model. \
     What a pack does not implement stands below its rules, with the reason. `confirmed` is how well the clause was read.\n\n\
-    | pack | rules | measured | declared | not implemented |\n|---|---|---|---|---|\n";
+    | pack | rules | measured | declared | per request | not implemented |\n|---|---|---|---|---|---|\n";
 
 fn section(pack: &str, manifest: &str, rules: &[Rule], missing: &[(String, String)]) -> String {
     let title = plain(manifest, "title").unwrap_or_default();

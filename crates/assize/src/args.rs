@@ -223,16 +223,7 @@ pub(crate) enum PolicyVerb {
     /// Print the JSON Schema of a card, for an editor
     Schema,
     /// Write packs in the formats of others
-    Export {
-        /// Pack names or folders [default: all shipped]
-        packs: Vec<String>,
-        /// An OSCAL catalog of the rules; beside it goes a profile, FILE with `.profile.json`
-        #[arg(long, value_name = "FILE")]
-        oscal: Option<PathBuf>,
-        /// The day that the documents bear [default: today]
-        #[arg(long, value_name = "DATE")]
-        made: Option<Date>,
-    },
+    Export(crate::export::PackExports),
     /// What the calendar changes between two days
     Diff {
         #[arg(long, value_name = "DATE")]

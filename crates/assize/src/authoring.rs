@@ -36,13 +36,15 @@ pub(crate) fn coverage(texts: &[PackText], is_json: bool) -> anyhow::Result<Ende
         let rows = all.iter().map(policy::Coverage::to_json).collect();
         screen::json(&Json::map([("packs", Some(Json::List(rows)))]));
     } else {
+        let head = ["measured", "declared", "per request", "not implemented"];
         screen::line(&format!(
-            "{:16} {:>6} {:>9} {:>9} {:>16}",
-            "pack", "rules", "measured", "declared", "not implemented"
+            "{:16} {:>6} {:>9} {:>9} {:>12} {:>16}",
+            "pack", "rules", head[0], head[1], head[2], head[3]
         ));
         for one in &all {
             let (measured, declared, not) = (one.measured.len(), one.declared.len(), one.not_implemented.len());
-            screen::line(&format!("{:16} {:>6} {measured:>9} {declared:>9} {not:>16}", one.pack, one.rules));
+            let (name, rules, requests) = (&one.pack, one.rules, one.per_request.len());
+            screen::line(&format!("{name:16} {rules:>6} {measured:>9} {declared:>9} {requests:>12} {not:>16}"));
         }
         for one in all.iter().filter(|one| !one.not_implemented.is_empty()) {
             screen::line(&format!("\n{}, not implemented:", one.pack));

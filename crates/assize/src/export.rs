@@ -1,13 +1,13 @@
 //! Results and packs in the formats of others. What becomes what stands in docs/formats.md.
 
-use crate::{Ended, check::Ground, declare::Declarations, policy_verbs, run, screen};
+use crate::{Ended, check::Ground, declare::Declarations, export_rego, policy_verbs, run, screen};
 use anyhow::bail;
 use clap::Args;
 use evidence::{Digest, Json};
 use jiff::civil::Date;
 use ledger::durable;
 use policy::{
-    Card, Decision, Verdict,
+    Card, Decision, Pack, Verdict,
     expr::{Source, Value},
 };
 use report::{CatalogPack, Checked, Location, Results};
@@ -213,26 +213,65 @@ fn encoded(name: &str) -> String {
     name.bytes().map(|byte| if is_kept(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Writes packs as OSCAL.
-pub(crate) fn packs(names: &[String], oscal: Option<&Path>, made: Option<Date>) -> anyhow::Result<Ended> {
-    let Some(file) = oscal else {
-        bail!("nothing to write was named; `--oscal FILE` writes a catalog and a profile");
-    };
+/// Where packs go, and at least one of them.
+#[derive(Debug, Args)]
+pub(crate) struct PackExports {
+    /// Pack names or folders [default: all shipped]
+    packs: Vec<String>,
+    /// An OSCAL catalog of the rules; beside it goes a profile, FILE with `.profile.json`
+    #[arg(long, value_name = "FILE")]
+    oscal: Option<PathBuf>,
+    /// A Rego v1 module for each card, what gathers them, and an input to try them with
+    #[arg(long, value_name = "DIR")]
+    rego: Option<PathBuf>,
+    /// With `--rego`: a case or a dossier, whose system and evidence become that input
+    #[arg(long = "for", value_name = "PATH", requires = "rego")]
+    of: Option<PathBuf>,
+    /// The day that the documents bear, and as of which the input asks [default: today]
+    #[arg(long, value_name = "DATE")]
+    made: Option<Date>,
+}
+
+/// Writes packs in the formats asked for.
+pub(crate) fn packs(exports: &PackExports) -> anyhow::Result<Ended> {
+    if exports.oscal.is_none() && exports.rego.is_none() {
+        bail!(
+            "nothing to write was named; `--oscal FILE` writes a catalog and a profile, `--rego DIR` a module for each card"
+        );
+    }
+    let texts = policy_verbs::chosen(&exports.packs)?;
+    let packs: Vec<Pack> = texts.iter().map(policy_verbs::compiled).collect::<anyhow::Result<_>>()?;
+    let made = exports.made.unwrap_or_else(run::today);
+    if let Some(file) = &exports.oscal {
+        to_oscal(file, &packs, made)?;
+    }
+    if let Some(folder) = &exports.rego {
+        export_rego::write(folder, packs, exports.of.as_deref(), exports.made)?;
+    }
+    Ok(Ended::Well)
+}
+
+/// A catalog and a profile. Cards that are decided per request have no place in them.
+fn to_oscal(file: &Path, packs: &[Pack], made: Date) -> anyhow::Result<()> {
     if is_stdout(file) || file.file_name().is_none() {
         bail!("expected a file for the catalog, since the profile names it; found `{}`", file.display());
     }
-    let mut packs = Vec::new();
-    for text in policy_verbs::chosen(names)? {
-        let pack = policy_verbs::compiled(&text)?;
+    let n_requests: usize = packs.iter().map(|pack| pack.enforce_cards().len()).sum();
+    let of = |pack: &Pack| {
         let cards: Vec<Json> = pack.cards().iter().map(Card::to_json).collect();
-        packs.push(CatalogPack { name: pack.name().to_owned(), digest: pack.digest(), cards });
-    }
-    let made = format!("{}T00:00:00Z", made.unwrap_or_else(run::today));
+        CatalogPack { name: pack.name().to_owned(), digest: pack.digest(), cards }
+    };
+    let catalog: Vec<CatalogPack> = packs.iter().filter(|pack| !pack.cards().is_empty()).map(of).collect();
+    let made = format!("{made}T00:00:00Z");
     let href = encoded(&file.file_name().unwrap_or_default().to_string_lossy());
     let profile = file.with_extension("profile.json");
-    durable::write_atomic(file, report::oscal_catalog(&packs, &made, VERSION).as_bytes())?;
-    durable::write_atomic(&profile, report::oscal_profile(&packs, &made, VERSION, &href).as_bytes())?;
-    let n: usize = packs.iter().map(|pack| pack.cards.len()).sum();
-    screen::line(&format!("wrote {n} rules to {} and {}", file.display(), profile.display()));
-    Ok(Ended::Well)
+    durable::write_atomic(file, report::oscal_catalog(&catalog, &made, VERSION).as_bytes())?;
+    durable::write_atomic(&profile, report::oscal_profile(&catalog, &made, VERSION, &href).as_bytes())?;
+    let n: usize = catalog.iter().map(|pack| pack.cards.len()).sum();
+    let left_out = match n_requests {
+        0 => String::new(),
+        n => format!("; {n} rules per request are not in a catalog"),
+    };
+    screen::line(&format!("wrote {n} rules to {} and {}{left_out}", file.display(), profile.display()));
+    Ok(())
 }

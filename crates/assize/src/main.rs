@@ -5,6 +5,7 @@ mod authoring;
 mod check;
 mod declare;
 mod export;
+mod export_rego;
 mod init;
 mod key;
 mod model_verb;
@@ -74,7 +75,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             }
             PolicyVerb::New { id, fact, pack } => authoring::new(&id, &fact, &pack, run::today()),
             PolicyVerb::Schema => Ok(authoring::schema()),
-            PolicyVerb::Export { packs, oscal, made } => export::packs(&packs, oscal.as_deref(), made),
+            PolicyVerb::Export(exports) => export::packs(&exports),
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {

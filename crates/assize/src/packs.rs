@@ -46,7 +46,7 @@ pub(crate) fn shipped_names() -> Vec<&'static str> {
     PACKS.iter().map(|(name, _)| *name).collect()
 }
 
-/// The cards of a folder: every `*.toml` but `pack.toml`, sorted by name.
+/// The cards of a folder: every `*.toml` but `pack.toml`, and the Rego that cards name, sorted by name.
 pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<PackText> {
     let mut cards = Vec::new();
     let entries =
@@ -54,7 +54,8 @@ pub(crate) fn read(folder: &Path, name: &str, mode: Mode) -> anyhow::Result<Pack
     for entry in entries {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if is_toml(&path) && file != "pack.toml" {
+        let is_rego = path.is_file() && path.extension().is_some_and(|extension| extension == "rego");
+        if (is_toml(&path) || is_rego) && file != "pack.toml" {
             cards.push((file, bounded(&path)?));
         }
     }

@@ -31,16 +31,20 @@ pub(crate) fn list(pack: Option<&str>, is_json: bool) -> anyhow::Result<Ended> {
     let mut rows = Vec::new();
     for text in chosen(&named)? {
         let compiled = compiled(&text)?;
-        for card in compiled.cards() {
-            rows.push(Json::map([
+        let row = |id: &str, version: policy::Version, kind: &str, confirmed: policy::Confirmed, title: &str| {
+            Json::map([
                 ("pack", Some(text.name.as_str().into())),
-                ("rule", Some(card.id.as_str().into())),
-                ("version", Some(card.version.to_string().into())),
-                ("kind", Some(card.kind.name().into())),
-                ("confirmed", Some(card.confirmed().name().into())),
-                ("title", Some(card.title.as_str().into())),
-            ]));
-        }
+                ("rule", Some(id.into())),
+                ("version", Some(version.to_string().into())),
+                ("kind", Some(kind.into())),
+                ("confirmed", Some(confirmed.name().into())),
+                ("title", Some(title.into())),
+            ])
+        };
+        let plain = compiled.cards().iter();
+        rows.extend(plain.map(|card| row(&card.id, card.version, card.kind.name(), card.confirmed(), &card.title)));
+        let enforced = compiled.enforce_cards().iter();
+        rows.extend(enforced.map(|card| row(&card.id, card.version, "enforce", card.confirmed(), &card.title)));
     }
     if is_json {
         screen::json(&Json::map([("rules", Some(Json::List(rows)))]));

@@ -534,7 +534,7 @@ fn packs_stand_as_an_oscal_catalog_with_its_profile() {
     assert!(ids.len() > 50, "{}", ids.len());
     assert_eq!(
         world.refused(&["policy", "export"]),
-        "error: nothing to write was named; `--oscal FILE` writes a catalog and a profile\n"
+        "error: nothing to write was named; `--oscal FILE` writes a catalog and a profile, `--rego DIR` a module for each card\n"
     );
 }
 

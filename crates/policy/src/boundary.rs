@@ -102,7 +102,7 @@ fn is_coherent(axes: &[Axis], chosen: &[usize]) -> bool {
         ]
         .into_iter()
         .all(|(a, b)| in_order(metric.id, a, b)),
-        Source::System(_) | Source::Variable => true,
+        Source::System(_) | Source::Request(_) | Source::Variable => true,
     })
 }
 

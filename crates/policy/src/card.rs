@@ -2,6 +2,7 @@
 
 use crate::expr::{Expr, Leaf};
 use crate::facts::{Fact, System};
+use crate::hatch::Check;
 use crate::verdict::Outcome;
 use evidence::{Decimal, Digest, Json, Metric, Provenance};
 use jiff::civil::Date;
@@ -11,7 +12,7 @@ use std::{fmt, str::FromStr};
 pub const SCHEMA: i64 = 1;
 
 /// The fields of the card itself: what a stray key inside another table is checked against.
-pub(crate) const FIELDS: [&str; 18] = [
+pub(crate) const FIELDS: [&str; 22] = [
     "schema",
     "id",
     "version",
@@ -30,6 +31,10 @@ pub(crate) const FIELDS: [&str; 18] = [
     "maps",
     "tests",
     "check",
+    "on",
+    "on_error",
+    "streaming",
+    "oblige",
 ];
 
 /// How a rule is answered.
@@ -275,6 +280,8 @@ pub struct Card {
     pub applies: Expr,
     pub pass_when: Expr,
     pub fail_when: Expr,
+    /// A Rego file instead of the two conditions, which then never hold.
+    pub check: Option<Check>,
     pub cites: Vec<Cite>,
     pub windows: Vec<Window>,
     pub needs: Vec<Need>,

@@ -4,6 +4,7 @@ use crate::card::Condition;
 use crate::decide::View;
 use crate::expr::{Comparison, Expr, Node, NodeId, Operand, Source, Truth, duration_text};
 use crate::facts::{Facts, System};
+use crate::hatch::Check;
 use crate::verdict::{Decision, Finding, Outcome};
 use crate::why;
 use evidence::Json;
@@ -115,7 +116,8 @@ fn to_pass(view: &View<'_>, finding: &Finding) -> Vec<Turn> {
     let mut turns: Vec<Turn> =
         finding.unmet.iter().map(|unmet| Turn::said(unmet.fact, Way::Provide, unmet.sentence.clone())).collect();
     let wanted = [(Condition::Applies, true), (Condition::PassWhen, true), (Condition::FailWhen, false)];
-    for (condition, is_wanted) in wanted {
+    let is_written = |condition| view.card.check.is_none() || condition == Condition::Applies;
+    for (condition, is_wanted) in wanted.into_iter().filter(|(condition, _)| is_written(*condition)) {
         for atom in fewest(view, condition, view.card.condition(condition).root(), is_wanted) {
             let turn = turn(view, condition, atom);
             let is_told = turns.iter().any(|told| told.sentence == turn.sentence || is_of_fact(&turn.path, &told.path));
@@ -124,7 +126,13 @@ fn to_pass(view: &View<'_>, finding: &Finding) -> Vec<Turn> {
             }
         }
     }
+    turns.extend(view.card.check.as_ref().map(of_check));
     turns
+}
+
+/// What a Rego file looks at is known to the file alone.
+fn of_check(check: &Check) -> Turn {
+    Turn::said(check.file.as_str(), Way::Provide, format!("whatever {} makes of the evidence", check.file))
 }
 
 /// Whether a path is a field of the fact of that id.
@@ -168,6 +176,10 @@ pub(crate) fn changes(view: &View<'_>, finding: &Finding) -> Vec<Turn> {
             Turn::said(unmet.fact, Way::Provide, format!("evidence: {}", unmet.sentence))
         };
         all.extend(finding.unmet.iter().map(provide));
+        return all;
+    }
+    if let Some(check) = view.card.check.as_ref().filter(|_| finding.outcome != Outcome::NotApplicable) {
+        all.push(of_check(check));
         return all;
     }
     let of = |condition: Condition| turning(view, condition);

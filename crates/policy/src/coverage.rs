@@ -1,4 +1,4 @@
-//! What a pack holds of its law, and what it does not: measured, declared, or not implemented with the reason.
+//! What a pack holds of its law, and what it does not: measured, declared, asked per request, or not implemented with the reason.
 
 use crate::card::{Card, CardKind};
 use crate::manifest::{Manifest, NotImplemented};
@@ -14,6 +14,8 @@ pub struct Coverage {
     pub measured: Vec<String>,
     /// Rules that declarations of named persons decide alone.
     pub declared: Vec<String>,
+    /// Rules that whoever serves the model asks for each request.
+    pub per_request: Vec<String>,
     pub not_implemented: Vec<NotImplemented>,
     /// Lines of the ledger that no longer hold.
     pub findings: Vec<String>,
@@ -24,7 +26,9 @@ pub struct Coverage {
 pub fn coverage(pack: &Pack, manifest: Option<&Manifest>) -> Coverage {
     let ids = |is_it: &dyn Fn(&&Card) -> bool| pack.cards().iter().filter(is_it).map(|card| card.id.clone()).collect();
     let not_implemented = manifest.map(|manifest| manifest.not_implemented.clone()).unwrap_or_default();
-    let stale = not_implemented.iter().filter(|line| pack.cards().iter().any(|card| card.id == line.id));
+    let per_request: Vec<String> = pack.enforce_cards().iter().map(|card| card.id.clone()).collect();
+    let has_card = |id: &String| pack.cards().iter().any(|card| card.id == *id) || per_request.contains(id);
+    let stale = not_implemented.iter().filter(|line| has_card(&line.id));
     let mut findings: Vec<String> =
         stale.map(|line| format!("`{}` has a card now: take its line out of pack.toml", line.id)).collect();
     let mut seen: Vec<&str> = Vec::new();
@@ -36,9 +40,10 @@ pub fn coverage(pack: &Pack, manifest: Option<&Manifest>) -> Coverage {
     }
     Coverage {
         pack: pack.name().to_owned(),
-        rules: pack.cards().len(),
+        rules: pack.cards().len() + per_request.len(),
         measured: ids(&|card| is_measured(card)),
         declared: ids(&|card| !is_measured(card)),
+        per_request,
         not_implemented,
         findings,
     }
@@ -66,9 +71,11 @@ impl Coverage {
             ("rules", Some(self.rules.into())),
             ("measured", Some(self.measured.len().into())),
             ("declared", Some(self.declared.len().into())),
+            ("per_request", Some(self.per_request.len().into())),
             ("not_implemented", Some(self.not_implemented.len().into())),
             ("measuredRules", Some(ids(&self.measured))),
             ("declaredRules", Some(ids(&self.declared))),
+            ("perRequestRules", Some(ids(&self.per_request))),
             ("notImplementedClauses", Some(Json::List(self.not_implemented.iter().map(line).collect()))),
             ("findings", (!self.findings.is_empty()).then(|| ids(&self.findings))),
         ])

@@ -1,10 +1,13 @@
 //! The decision, pure: rules, system, facts and a day give the same bytes each time.
 
 use crate::card::{Card, CardKind, Condition, Confirmed, Need, Stage, Window};
-use crate::expr::{Leaf, NodeId, Operand, Source, Truth};
+use crate::enforce::EnforceCard;
+use crate::expr::{Expr, Leaf, NodeId, Operand, Source, Truth};
 use crate::facts::{Fact, Facts, System, day_of};
+use crate::hatch::{self, Check};
 use crate::pack::Pack;
-use crate::verdict::{DecidedUnder, Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
+use crate::rego;
+use crate::verdict::{DecidedBy, DecidedUnder, Decision, Effect, Finding, Mode, Outcome, Reason, Unmet, Used, Verdict};
 use crate::waiver::{Waiver, days_between};
 use crate::why;
 use jiff::civil::Date;
@@ -26,6 +29,11 @@ impl Rules {
     /// All cards with their packs, in the order of the packs.
     pub fn cards(&self) -> impl Iterator<Item = (&Pack, Mode, &Card)> {
         self.packs.iter().flat_map(|(pack, mode)| pack.cards().iter().map(move |card| (pack, *mode, card)))
+    }
+
+    /// All cards that are decided per request, with their packs, in the order of the packs.
+    pub fn enforce_cards(&self) -> impl Iterator<Item = (&Pack, Mode, &EnforceCard)> {
+        self.packs.iter().flat_map(|(pack, mode)| pack.enforce_cards().iter().map(move |card| (pack, *mode, card)))
     }
 }
 
@@ -94,8 +102,9 @@ fn lay<'a>(
 /// The answers of one card's conditions, given the facts that meet its needs.
 pub(crate) struct View<'a> {
     pub(crate) card: &'a Card,
-    facts: &'a Facts,
-    as_of: Date,
+    pub(crate) system: &'a System,
+    pub(crate) facts: &'a Facts,
+    pub(crate) as_of: Date,
     /// By slot: missing where the fact is absent, void, or fails a need.
     values: Vec<Operand<'a>>,
     /// The nodes of each condition, once it is asked for.
@@ -109,7 +118,7 @@ impl<'a> View<'a> {
         let unmet: Vec<Unmet> = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
         let value = |leaf: &Leaf| match leaf.source {
             Source::System(name) => system.operand(name),
-            Source::Variable => Operand::Missing,
+            Source::Request(_) | Source::Variable => Operand::Missing,
             Source::Fact(metric, field) => {
                 let is_unmet = unmet.iter().any(|unmet| unmet.fact == metric.id);
                 let fact = facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, as_of));
@@ -117,7 +126,7 @@ impl<'a> View<'a> {
             }
         };
         let values = card.leaves.iter().map(value).collect();
-        Self { card, facts, as_of, values, answers: Default::default(), unmet }
+        Self { card, system, facts, as_of, values, answers: Default::default(), unmet }
     }
 
     /// The value of a path of the card.
@@ -138,6 +147,12 @@ impl<'a> View<'a> {
 
     pub(crate) fn truth(&self, condition: Condition) -> Truth {
         self.truth_of(condition, self.card.condition(condition).root())
+    }
+
+    /// Whether a condition may see a fact.
+    pub(crate) fn is_seen(&self, id: &str) -> bool {
+        !self.unmet.iter().any(|unmet| unmet.fact == id)
+            && self.facts.get(id).is_some_and(|fact| !is_void(fact, self.as_of))
     }
 
     /// Unmet needs that leave the rule undecided.
@@ -163,7 +178,7 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
         };
     }
     let inner = answered(&view, applies);
-    match in_force(&view) {
+    match in_force(&card.windows, as_of, &|leaf| view.operand(leaf)) {
         Ok(()) => inner,
         Err(reason) => {
             Finding { outcome: Outcome::NotInForce, reason, would_be: Some((inner.outcome, inner.reason)), ..inner }
@@ -174,6 +189,9 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
 /// Steps 3 to 5: applicability unknown, needs, conditions.
 fn answered(view: &View<'_>, applies: Truth) -> Finding {
     let unmet = if applies == Truth::True { view.binding_unmet() } else { Vec::new() };
+    if let Some(check) = view.card.check.as_ref().filter(|_| applies == Truth::True && unmet.is_empty()) {
+        return checked(view, check);
+    }
     let (outcome, code, by) = match applies {
         Truth::Missing => (Outcome::InsufficientEvidence, "applicability-unknown", Condition::Applies),
         Truth::Error | Truth::False => (Outcome::Error, "applicability-error", Condition::Applies),
@@ -191,6 +209,37 @@ fn answered(view: &View<'_>, applies: Truth) -> Finding {
         (outcome, needs_reason(view.card.kind, &unmet), None)
     };
     Finding { outcome, reason, decided_by, unmet, evidence: used(view, &Condition::ALL), would_be: None }
+}
+
+/// Step 5 by a Rego file. Whatever is not one of its three verdicts is an error.
+fn checked(view: &View<'_>, check: &Check) -> Finding {
+    let said = hatch::judge(check, &rego::check_input(view));
+    let (outcome, code, sentence) = match said.as_deref() {
+        Ok("pass") => (Outcome::Pass, "holds", format!("{} says pass", check.file)),
+        Ok("fail") => (Outcome::Fail, "fails", format!("{} says fail", check.file)),
+        Ok("insufficient-evidence") => {
+            (Outcome::InsufficientEvidence, "undecided", format!("{} says insufficient-evidence", check.file))
+        }
+        Ok(other) => {
+            (Outcome::Error, "evaluation-error", format!("{} says `{other}`, which is no verdict", check.file))
+        }
+        Err(why) => (Outcome::Error, "evaluation-error", format!("{}: {why}", check.file)),
+    };
+    let truth = match outcome {
+        Outcome::Pass => Truth::True,
+        Outcome::Fail => Truth::False,
+        Outcome::Error => Truth::Error,
+        _ => Truth::Missing,
+    };
+    let by = DecidedBy { condition: Condition::PassWhen, expression: check.rule.clone(), truth };
+    Finding {
+        outcome,
+        reason: Reason::new(code, sentence),
+        decided_by: Some(by),
+        unmet: Vec::new(),
+        evidence: used(view, &Condition::ALL),
+        would_be: None,
+    }
 }
 
 /// The truth table of the two conditions, and which of them settled it.
@@ -280,18 +329,19 @@ fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
 }
 
 /// `Err` with the reason when no window holds. A window whose `when` is missing is taken, a grace is not.
-fn in_force(view: &View<'_>) -> Result<(), Reason> {
-    let truth = |when: &'_ Option<crate::expr::Expr>| match when {
-        None => Truth::True,
-        Some(when) => when.evaluate(&|leaf| view.operand(leaf)),
-    };
-    let taken: Vec<&Window> = view.card.windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
+pub(crate) fn in_force<'a>(
+    windows: &'a [Window],
+    as_of: Date,
+    value_of: &dyn Fn(&Leaf) -> Operand<'a>,
+) -> Result<(), Reason> {
+    let truth = |when: &'a Option<Expr>| when.as_ref().map_or(Truth::True, |when| when.evaluate(value_of));
+    let taken: Vec<&'a Window> = windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
     let mut reason = None;
     for window in &taken {
-        if view.as_of < window.from || window.until.is_some_and(|until| view.as_of >= until) {
+        if as_of < window.from || window.until.is_some_and(|until| as_of >= until) {
             continue;
         }
-        let is_running = |grace: &&crate::card::Grace| view.as_of < grace.until && truth(&grace.when) == Truth::True;
+        let is_running = |grace: &&'a crate::card::Grace| as_of < grace.until && truth(&grace.when) == Truth::True;
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
             None => return Ok(()),
             Some(grace) => {
@@ -300,7 +350,7 @@ fn in_force(view: &View<'_>) -> Result<(), Reason> {
         }
     }
     let zone = |window: &Window| window.tz.as_ref().map(|tz| format!(", {tz}")).unwrap_or_default();
-    let next = taken.iter().filter(|window| window.from > view.as_of).min_by_key(|window| window.from);
+    let next = taken.iter().filter(|window| window.from > as_of).min_by_key(|window| window.from);
     let last = taken.iter().filter_map(|window| Some((window.until?, window))).max_by_key(|(until, _)| *until);
     Err(match (reason, next, last) {
         (Some(grace), _, _) => grace,

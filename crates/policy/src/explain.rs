@@ -48,7 +48,9 @@ pub fn explain<'a>(
     let verdict =
         decision.verdicts.into_iter().find(|verdict| verdict.rule() == rule && verdict.pack == pack.name())?;
     let view = View::new(card, system, facts, as_of);
-    let steps = Condition::ALL.map(|condition| (condition, steps(&view, condition))).into();
+    let is_written = |condition: &Condition| card.check.is_none() || *condition == Condition::Applies;
+    let written = Condition::ALL.into_iter().filter(is_written);
+    let steps = written.map(|condition| (condition, steps(&view, condition))).collect();
     let changes = change::changes(&view, &verdict.finding);
     Some(Explanation { pack_digest: pack.digest(), as_of, verdict, steps, changes })
 }

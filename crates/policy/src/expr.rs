@@ -13,6 +13,7 @@ mod vary;
 
 pub use check::{Leaf, Source};
 pub use eval::{Fault, Operand, Truth};
+pub(crate) use eval::{compare as compare_operands, ordering as order_of};
 pub use literal::{duration_text, parse_duration, parse_timestamp};
 pub use value::{Scalar, Type, Value};
 pub(crate) use vary::{Variant, decimal_text};
@@ -103,6 +104,24 @@ pub(crate) enum Node {
     Each(Quantifier, NodeId, NodeId),
     Size(NodeId),
     Has(NodeId),
+}
+
+impl Node {
+    /// The nodes it is made of.
+    pub(crate) fn children(&self) -> Vec<NodeId> {
+        match self {
+            Self::Literal(_) | Self::Leaf(_) | Self::Element => Vec::new(),
+            Self::Not(inner) | Self::Size(inner) | Self::Has(inner) => vec![*inner],
+            Self::And(parts) | Self::Or(parts) => parts.clone(),
+            Self::Compare(_, a, b)
+            | Self::In(a, b)
+            | Self::Sum(_, a, b)
+            | Self::Test(_, a, b)
+            | Self::Each(_, a, b) => {
+                vec![*a, *b]
+            }
+        }
+    }
 }
 
 /// Where an expression stands, and so what it may say.

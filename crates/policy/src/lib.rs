@@ -48,8 +48,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It reads no file, clock, environment, random source or network, and does not know where evidence came from. Cards that
-//! are decided per request (`kind = "enforce"`) and Rego are refused by the loader.
+//! Cards that are decided per request (`kind = "enforce"`) are read plainly by `decide_request`, and compiled into a `Plan` for
+//! whoever serves requests. `rego` writes all cards as Rego.
+//!
+//! It reads no file, clock, environment, random source or network, and does not know where evidence came from. It evaluates
+//! Rego (a card's `[check]`) only where the feature `rego` is on.
 
 mod boundary;
 mod card;
@@ -58,16 +61,22 @@ mod coverage;
 mod decide;
 mod diff;
 mod draft;
+mod enforce;
 mod explain;
 pub mod expr;
 mod facts;
+mod hatch;
 mod jurisdiction;
 mod lint;
 mod load;
 mod manifest;
 mod mutate;
+mod obligation;
 mod pack;
+mod plan;
 mod problem;
+pub mod rego;
+mod request;
 pub mod scenario;
 mod schema;
 mod suggest;
@@ -85,14 +94,22 @@ pub use coverage::{Coverage, coverage};
 pub use decide::{Rules, decide};
 pub use diff::{Change, diff};
 pub use draft::{DraftError, draft};
+pub use enforce::{
+    Acted, CardFinding, CardState, EnforceCard, Oblige, RequestDecision, RequestTest, Streaming, card_finding,
+    decide_request,
+};
 pub use explain::{Explanation, Step, explain};
 pub use facts::{Fact, Facts, System, SystemError, fields, nearest_fact};
+pub use hatch::Check;
 pub use jurisdiction::is_jurisdiction;
 pub use lint::{Level, Lint, lint};
 pub use manifest::{Equivalent, Manifest, NotImplemented};
 pub use mutate::{Mutated, Mutation, mutate};
+pub use obligation::{Obligation, ObligationError, RequestEffect};
 pub use pack::{Pack, clashes};
+pub use plan::{Plan, PlanError};
 pub use problem::{CARD_BYTES_MAX, CardError};
+pub use request::{MEMBERS, Member, Point, Request, RequestError};
 pub use schema::schema;
 pub use threshold::{Threshold, thresholds};
 pub use trial::{TestFailure, test};

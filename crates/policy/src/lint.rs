@@ -3,7 +3,9 @@
 use crate::boundary;
 use crate::card::{Card, Condition, Window};
 use crate::decide::View;
+use crate::enforce::{CardFinding, CardState, EnforceCard, card_finding};
 use crate::expr::{Comparison, Expr, Node, NodeId, Quantifier, Source, Truth, Value};
+use crate::obligation::Obligation;
 use crate::pack::Pack;
 use crate::trial::{facts_of, outcome_of};
 use crate::verdict::Outcome;
@@ -47,7 +49,58 @@ impl fmt::Display for Lint {
 /// Looks at every card of a pack; findings in the order of the cards.
 #[must_use]
 pub fn lint(pack: &Pack) -> Vec<Lint> {
-    pack.cards().iter().flat_map(card).collect()
+    pack.cards().iter().flat_map(card).chain(pack.enforce_cards().iter().flat_map(enforce_card)).collect()
+}
+
+/// The tests of a card that is decided per request: each obligation owed and not owed, each date.
+fn enforce_card(card: &EnforceCard) -> Vec<Lint> {
+    let mut found = Vec::new();
+    let lint = |level, code, line, message: String| Lint {
+        level,
+        code,
+        file: card.file.clone(),
+        line,
+        rule: card.id.clone(),
+        message,
+    };
+    let seen = boundary::explore(&[&card.applies]);
+    let is_deliberate = matches!(card.applies.node(card.applies.root()), Node::Literal(_));
+    if seen.is_whole && !is_deliberate && !seen.answers[0].contains(&Truth::True) {
+        let message = "`applies` is true for no request".to_owned();
+        found.push(lint(Level::Error, "constant-condition", card.line, message));
+    }
+    if card.tests.is_empty() {
+        found.push(lint(Level::Error, "no-tests", 1, "the card carries no test".to_owned()));
+        return found;
+    }
+    let findings: Vec<CardFinding<'_>> =
+        card.tests.iter().map(|test| card_finding(card, &test.system, &test.request, test.as_of)).collect();
+    let in_force: Vec<&CardFinding<'_>> =
+        findings.iter().filter(|finding| finding.state == CardState::InForce).collect();
+    let mut named: Vec<&Obligation> = card.obliges.iter().flat_map(|oblige| &oblige.does).collect();
+    named.sort_unstable();
+    named.dedup();
+    for obligation in named {
+        let is_owed = |finding: &&&CardFinding<'_>| finding.obligations.contains(&obligation);
+        let n_owed = in_force.iter().filter(is_owed).count();
+        let is_conditional = card
+            .obliges
+            .iter()
+            .any(|oblige| oblige.does.contains(obligation) && (oblige.when.is_some() || oblige.unless.is_some()));
+        if n_owed == 0 || (is_conditional && n_owed == in_force.len()) {
+            let which = if n_owed == 0 { "owes" } else { "is in force and does not owe" };
+            found.push(lint(Level::Advice, "untested-obligation", 1, format!("no test {which} `{obligation}`")));
+        }
+    }
+    let is_tested = |day: Date| card.tests.iter().any(|test| test.as_of == day);
+    for (day, date) in beside_dates(&card.windows).into_iter().filter(|(day, _)| !is_tested(*day)) {
+        found.push(lint(Level::Advice, "untested-date", 1, format!("no test as of {day}, beside the date {date}")));
+    }
+    if !findings.iter().any(|finding| finding.state.is_open()) {
+        let message = "no test in which the card cannot be decided".to_owned();
+        found.push(lint(Level::Advice, "untested-absence", 1, message));
+    }
+    found
 }
 
 fn card(card: &Card) -> Vec<Lint> {
@@ -81,7 +134,8 @@ fn constant_conditions(card: &Card, found: &mut Vec<Lint>) {
         let expr = card.condition(condition);
         let is_deliberate = matches!(expr.node(expr.root()), Node::Literal(_)) && condition != Condition::PassWhen;
         let seen = boundary::explore(&[expr]);
-        if is_deliberate || !seen.is_whole {
+        let is_elsewhere = card.check.is_some() && condition != Condition::Applies;
+        if is_deliberate || is_elsewhere || !seen.is_whole {
             continue;
         }
         let (name, answers) = (condition.name(), &seen.answers[0]);
@@ -118,7 +172,7 @@ fn unguarded_all(card: &Card, found: &mut Vec<Lint>) {
             let leaf = &expr.leaves()[*leaf];
             let has_min_n = match leaf.source {
                 Source::Fact(metric, _) => card.need(metric.id).is_some_and(|need| need.min_n.is_some_and(|n| n > 0)),
-                Source::System(_) | Source::Variable => false,
+                Source::System(_) | Source::Request(_) | Source::Variable => false,
             };
             if !has_min_n && !expr.nodes().iter().any(|node| is_size_guard(expr, node, &leaf.path)) {
                 let message = format!("`all` is true of an empty list: write `size({}) > 0` beside it", leaf.path);
@@ -194,21 +248,24 @@ fn is_at_constant(view: &View<'_>, expr: &Expr, id: NodeId) -> bool {
 
 /// Each date wants a test on the day before and one on the day.
 fn untested_dates(card: &Card, found: &mut Vec<Lint>) {
+    let is_tested = |day: Date| card.tests.iter().any(|test| test.as_of == day);
+    for (day, date) in beside_dates(&card.windows).into_iter().filter(|(day, _)| !is_tested(*day)) {
+        let message = format!("no test as of {day}, beside the date {date}");
+        found.push(lint_at(card, Level::Advice, "untested-date", 1, message));
+    }
+}
+
+/// The day before each date and the day, with the date.
+fn beside_dates(windows: &[Window]) -> Vec<(Date, Date)> {
     let days = |window: &Window| -> Vec<Date> {
         let grace = window.grace.iter().map(|grace| grace.until);
         std::iter::once(window.from).chain(window.until).chain(grace).collect()
     };
-    let mut dates: Vec<Date> = card.windows.iter().flat_map(days).collect();
+    let mut dates: Vec<Date> = windows.iter().flat_map(days).collect();
     dates.sort_unstable();
     dates.dedup();
-    let is_tested = |day: Date| card.tests.iter().any(|test| test.as_of == day);
-    for date in dates {
-        let before = date.yesterday().ok();
-        for day in before.into_iter().chain([date]).filter(|day| !is_tested(*day)) {
-            let message = format!("no test as of {day}, beside the date {date}");
-            found.push(lint_at(card, Level::Advice, "untested-date", 1, message));
-        }
-    }
+    let around = |date: Date| date.yesterday().ok().into_iter().chain([date]).map(move |day| (day, date));
+    dates.into_iter().flat_map(around).collect()
 }
 
 /// Each needed fact must be absent in some test that comes to an unknown.

@@ -1,10 +1,15 @@
 //! TOML card → compiled card, or every problem of its file.
 
+pub(crate) mod enforce;
+
 use crate::card::{
-    Card, CardKind, CardTest, Cite, Confirmed, Grace, IntervalNeed, Mapping, Need, SCHEMA, Severity, Stage, Window,
+    Card, CardKind, CardTest, Cite, Confirmed, Grace, IntervalNeed, Mapping, Need, SCHEMA, Severity, Stage, Version,
+    Window,
 };
+use crate::enforce::EnforceCard;
 use crate::expr::{Expr, Place, Value};
 use crate::facts::{self, Fact, System, system_member};
+use crate::hatch::{self, Check};
 use crate::jurisdiction::is_jurisdiction;
 use crate::problem::{CardError, nearest};
 use crate::schema::PROVENANCES;
@@ -13,22 +18,24 @@ use crate::verdict::{Outcome, REASONS};
 use crate::wire::{self, Entry, Reader, Table};
 use evidence::{Decimal, Digest, Kind, Metric, Provenance, metric};
 use jiff::{Timestamp, civil::Date};
-use toml::de::DeValue;
+
+/// A card of either kind.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    Card(Box<Card>),
+    Enforce(Box<EnforceCard>),
+}
+
+/// The Rego text that stands in the pack under a path.
+pub(crate) type Checks<'a> = dyn FnMut(&str) -> Option<&'a str> + 'a;
 
 /// Compiles one card file.
-pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
+pub(crate) fn card(file: &str, text: &str, checks: &mut Checks<'_>) -> Result<Loaded, Vec<CardError>> {
     let mut reader = Reader::new(file, text);
     let Some(document) = reader.document() else { return Err(reader.errors) };
     let mut table = Table::new("", document.get_ref(), 0..0);
     let id = id(&mut reader, &mut table);
-    let card = match refused_kind(&mut reader, &mut table) {
-        true => None,
-        false => {
-            let card = members(&mut reader, &mut table, id.clone());
-            table.finish(&mut reader);
-            card
-        }
-    };
+    let card = any_kind(&mut reader, table, id.clone(), checks);
     match card.filter(|_| reader.errors.is_empty()) {
         Some(card) => Ok(card),
         None => {
@@ -38,6 +45,26 @@ pub(crate) fn card(file: &str, text: &str) -> Result<Card, Vec<CardError>> {
             Err(once_each(reader.errors))
         }
     }
+}
+
+fn any_kind(
+    reader: &mut Reader<'_>,
+    mut table: Table<'_>,
+    id: Option<String>,
+    checks: &mut Checks<'_>,
+) -> Option<Loaded> {
+    if refuses_check(reader, &mut table) {
+        return None;
+    }
+    let is_enforce = table.peek("kind").is_some_and(|kind| kind.value.as_str() == Some("enforce"));
+    let card = if is_enforce {
+        table.take("kind");
+        enforce::members(reader, &mut table, id).map(|card| Loaded::Enforce(Box::new(card)))
+    } else {
+        members(reader, &mut table, id, checks).map(|card| Loaded::Card(Box::new(card)))
+    };
+    table.finish(reader);
+    card
 }
 
 /// An unknown fact is named where it first stands, not in every test again.
@@ -65,33 +92,53 @@ pub(crate) fn id(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Strin
     Some(id)
 }
 
-/// Cards of later versions are refused as a whole, so that their other fields make no noise.
-fn refused_kind(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
-    let n_before = reader.errors.len();
-    if let Some(check) = table.take("check") {
-        let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this version");
-        error.hint = Some("write the two conditions `pass_when` and `fail_when`".to_owned());
-    }
-    let is_enforce = |value: &DeValue<'_>| value.as_str() == Some("enforce");
-    if let Some(kind) = table.peek("kind").filter(|kind| is_enforce(kind.value)) {
-        let message = "`enforce` cards are decided per request by the gateway, which is not part of this version";
-        let error = reader.error(kind.span(), "unsupported", message);
-        error.hint = Some("leave the card out of the pack, or write an `assess` card over evidence".to_owned());
-    }
-    reader.errors.len() > n_before
+/// Without Rego in the build, a card with `[check]` is refused as a whole, so that its other fields make no noise.
+fn refuses_check(reader: &mut Reader<'_>, table: &mut Table<'_>) -> bool {
+    let Some(check) = table.peek("check").filter(|_| !hatch::IS_SUPPORTED) else { return false };
+    let error = reader.error(check.span(), "unsupported", "`[check]` with Rego is not part of this build");
+    error.hint =
+        Some("write the two conditions `pass_when` and `fail_when`, or build with the feature `rego`".to_owned());
+    true
 }
 
-pub(crate) fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option<String>) -> Option<Card> {
+/// `[check]`: the Rego file instead of the two conditions.
+fn check(reader: &mut Reader<'_>, entry: Entry<'_>, id: Option<&str>, checks: &mut Checks<'_>) -> Option<Check> {
+    let mut table = reader.table("check", entry)?;
+    let rego = table.need(reader, "rego");
+    let path = reader.sentence(rego);
+    table.finish(reader);
+    let (path, rego) = (path?, rego?);
+    // The file stands beside the card.
+    let beside = reader.file.rsplit_once('/').map_or(path.clone(), |(folder, _)| format!("{folder}/{path}"));
+    let Some(text) = checks(&beside) else {
+        reader.error(rego.span(), "missing-file", format!("no file `{beside}` in the pack"));
+        return None;
+    };
+    match Check::new(id?, &beside, text) {
+        Ok(check) => Some(check),
+        Err(problem) => {
+            reader.error(rego.span(), "rego", problem);
+            None
+        }
+    }
+}
+
+/// The plain fields that every card has.
+struct Header {
+    version: Version,
+    title: String,
+    severity: Severity,
+    owner: String,
+    remedy: String,
+}
+
+fn header(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Header> {
     let schema = table.need(reader, "schema");
     if let Some(found) = reader.int(schema).filter(|schema| *schema != SCHEMA) {
         let span = schema.map_or(0..0, |entry| entry.span());
         reader.error(span, "field-value", format!("expected schema {SCHEMA}, found {found}"));
     }
     let version = reader.version(table);
-    let kind = table.need(reader, "kind");
-    let kind = reader.choice(kind, &["assess", "attest"], |name| {
-        [CardKind::Assess, CardKind::Attest].into_iter().find(|kind| kind.name() == name)
-    });
     let mut sentence = |reader: &mut Reader<'_>, key| {
         let entry = table.need(reader, key);
         reader.sentence(entry)
@@ -99,29 +146,50 @@ pub(crate) fn members(reader: &mut Reader<'_>, table: &mut Table<'_>, id: Option
     let [title, owner, remedy] = ["title", "owner", "remedy"].map(|key| sentence(reader, key));
     let severity = table.need(reader, "severity");
     let severity = reader.choice(severity, &Severity::NAMES, Severity::from_name);
+    Some(Header { version: version?, title: title?, severity: severity?, owner: owner?, remedy: remedy? })
+}
+
+pub(crate) fn members(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    id: Option<String>,
+    checks: &mut Checks<'_>,
+) -> Option<Card> {
+    let header = header(reader, table);
+    let kind = table.need(reader, "kind");
+    let kind = reader.choice(kind, &["assess", "attest", "enforce"], |name| {
+        [CardKind::Assess, CardKind::Attest].into_iter().find(|kind| kind.name() == name)
+    });
     let gates = gates(reader, table);
     let cites = cites(reader, table);
     let windows = windows(reader, table);
     let needs = needs(reader, table);
     let maps = maps(reader, table);
-    let conditions = conditions(reader, table, kind, &needs);
+    let check_entry = table.take("check");
+    let check = check_entry.and_then(|entry| check(reader, entry, id.as_deref(), checks));
+    let conditions = match check_entry {
+        Some(entry) => checked_conditions(reader, table, kind, entry),
+        None => conditions(reader, table, kind, &needs),
+    };
     let tests = tests(reader, table, &needs);
     let (conditions, lines) = conditions?;
     let [applies, pass_when, fail_when] = conditions;
+    let header = header?;
     let card = Card {
         file: reader.file.to_owned(),
         digest: Digest::of(reader.text.as_bytes()),
         id: id?,
-        version: version?,
+        version: header.version,
         kind: kind?,
-        title: title?,
-        severity: severity?,
-        owner: owner?,
-        remedy: remedy?,
+        title: header.title,
+        severity: header.severity,
+        owner: header.owner,
+        remedy: header.remedy,
         gates,
         applies,
         pass_when,
         fail_when,
+        check,
         cites,
         windows,
         needs,
@@ -351,10 +419,7 @@ fn conditions(
     let applies = table.need(reader, "applies");
     let pass = table.take("pass_when");
     let fail = table.take("fail_when");
-    let line = |entry: Option<Entry<'_>>, reader: &Reader<'_>| {
-        entry.map_or(1, |entry| reader.text[..entry.span().start].matches('\n').count() + 1)
-    };
-    let lines = [line(applies, reader), line(pass, reader), line(fail, reader)];
+    let lines = [line_of(reader, applies), line_of(reader, pass), line_of(reader, fail)];
     let applies = reader.condition(applies, Place::Elsewhere);
     let (pass, fail) = match (kind?, pass, fail) {
         (CardKind::Attest, None, None) => answered(reader, needs)?,
@@ -373,6 +438,40 @@ fn conditions(
         }
     };
     Some(([applies?, pass, fail], lines))
+}
+
+/// The conditions of a card with a Rego file: `applies` as ever, the other two never hold.
+fn checked_conditions(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    kind: Option<CardKind>,
+    check: Entry<'_>,
+) -> Option<Conditions> {
+    let applies = table.need(reader, "applies");
+    let lines = [line_of(reader, applies), line_of(reader, Some(check)), line_of(reader, Some(check))];
+    let applies = reader.condition(applies, Place::Elsewhere);
+    for other in ["pass_when", "fail_when"] {
+        if let Some(entry) = table.take(other) {
+            reader.error(
+                entry.span(),
+                "field-value",
+                format!("`{other}` stands beside `[check]`: one of them decides"),
+            );
+        }
+    }
+    if kind == Some(CardKind::Attest) {
+        reader.error(
+            check.span(),
+            "field-value",
+            "`[check]` is for `assess` cards: a person's answer needs no program",
+        );
+    }
+    Some(([applies?, Expr::constant(false), Expr::constant(false)], lines))
+}
+
+/// From 1; 1 for what is not written.
+fn line_of(reader: &Reader<'_>, entry: Option<Entry<'_>>) -> usize {
+    entry.map_or(1, |entry| reader.text[..entry.span().start].matches('\n').count() + 1)
 }
 
 /// The conditions of an `attest` card that writes none: every answer is there, and no answer is `no`.

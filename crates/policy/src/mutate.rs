@@ -1,7 +1,8 @@
 //! How good a card's tests are: the card is changed in one place, and some test must notice.
 //!
 //! Changed are comparisons, constants, connectives, negations and parts of each condition, the bounds of each need, and each
-//! date. A change is noticed when a test of the card no longer comes to what it expects.
+//! date; cards that are decided per request, and what a Rego file says, are not. A change is noticed when a test of the card no
+//! longer comes to what it expects.
 
 use crate::card::{Card, CardTest, Condition};
 use crate::decide::finding;
@@ -131,7 +132,9 @@ fn mutants(card: &Card) -> Vec<(Mutation, Card)> {
     let mut all: Vec<(usize, String, Card)> = Vec::new();
     for condition in Condition::ALL {
         let expr = card.condition(condition);
-        let is_unwritten = matches!(expr.node(expr.root()), Node::Literal(_)) && card.lines[condition as usize] == 1;
+        let is_elsewhere = card.check.is_some() && condition != Condition::Applies;
+        let is_literal = matches!(expr.node(expr.root()), Node::Literal(_));
+        let is_unwritten = is_elsewhere || is_literal && card.lines[condition as usize] == 1;
         for variant in expr.variants().into_iter().filter(|_| !is_unwritten) {
             let mut changed = bare.clone();
             let change = told(condition.name(), &variant);

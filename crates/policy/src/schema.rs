@@ -1,7 +1,12 @@
 //! The table of a card as a JSON Schema, for editors. Written from the names that the loader asks for.
 
 use crate::card::{Confirmed, SCHEMA, Severity, Stage};
+use crate::enforce::{CardState, Streaming};
+use crate::expr::Type;
 use crate::facts;
+use crate::load::enforce::{ON_ERRORS, REASONS as STANDS};
+use crate::obligation::{self, RequestEffect};
+use crate::request::{MEMBERS, Point};
 use crate::verdict::{Outcome, REASONS};
 use crate::wire::SENTENCE_MAX;
 use evidence::{Json, Kind, Metric, SystemKind, metric};
@@ -24,6 +29,14 @@ pub(crate) enum Shape {
     Stages,
     Fact,
     Reason,
+    /// Why an `enforce` card stands as it does.
+    Stands,
+    /// What is owed; at least one for `true`.
+    Obligations(bool),
+    /// Members of `request` or `response`, by the name of the root.
+    Members(&'static str),
+    /// Paths of members.
+    Paths,
     One(&'static Fields),
     Many(&'static Fields),
     System,
@@ -75,6 +88,68 @@ pub(crate) static CARD: Fields = Fields {
         ("needs", false, Shape::Many(&NEEDS), "What each fact must bring to be looked at"),
         ("maps", false, Shape::Many(&MAPS), "Controls of other frameworks"),
         ("tests", false, Shape::Many(&TESTS), "What the card comes to for given facts"),
+        ("check", false, Shape::One(&CHECK), "A Rego file instead of the two conditions, where the build has Rego"),
+    ],
+};
+
+static CHECK: Fields =
+    Fields { name: "check", fields: &[("rego", true, Shape::Sentence, "The file, which stands beside the card")] };
+
+/// A card that is decided per request.
+pub(crate) static ENFORCE: Fields = Fields {
+    name: "",
+    fields: &[
+        ("schema", true, Shape::SchemaVersion, "Version of this table"),
+        ("id", true, Shape::Id, "The rule, as the pack calls it"),
+        ("version", true, Shape::Version, "Grows with each reading; a changed threshold is a major version"),
+        ("kind", true, Shape::OneOf(&["enforce"]), "Asked for every request by whoever serves the model"),
+        ("title", true, Shape::Sentence, "What the rule does, in one sentence"),
+        ("severity", true, Shape::OneOf(&Severity::NAMES), "How much a failure weighs"),
+        ("owner", true, Shape::Sentence, "The role that answers"),
+        ("remedy", true, Shape::Sentence, "What to run or to bring"),
+        ("on", true, Shape::OneOf(&Point::NAMES), "Where in the life of a request it is asked"),
+        (
+            "on_error",
+            false,
+            Shape::OneOf(&ON_ERRORS),
+            "What comes on top where the card cannot be decided; else `block`",
+        ),
+        (
+            "streaming",
+            false,
+            Shape::OneOf(&Streaming::NAMES),
+            "How text goes out meanwhile; else `first-safe-boundary`",
+        ),
+        ("applies", true, Shape::Expression, "Over `system`, `request` and `response`: missing counts as true"),
+        ("oblige", true, Shape::Many(&OBLIGE), "What is owed, and when"),
+        ("cite", true, Shape::Many(&CITE), "The clauses, and how we read them"),
+        ("force", true, Shape::Many(&FORCE), "The days on which the rule binds"),
+        ("maps", false, Shape::Many(&MAPS), "Controls of other frameworks"),
+        ("tests", false, Shape::Many(&REQUEST_TESTS), "What the card does with given requests"),
+    ],
+};
+
+static OBLIGE: Fields = Fields {
+    name: "oblige",
+    fields: &[
+        ("when", false, Shape::Expression, "When it is owed; missing counts as true"),
+        ("unless", false, Shape::Expression, "What lifts it; missing does not lift"),
+        ("do", true, Shape::Obligations(true), "What is to be done"),
+    ],
+};
+
+static REQUEST_TESTS: Fields = Fields {
+    name: "tests",
+    fields: &[
+        ("as_of", true, Shape::Date, "The day decided on"),
+        ("system", false, Shape::System, "What the case says of its system"),
+        ("request", false, Shape::Members("request"), "What is known of the request"),
+        ("response", false, Shape::Members("response"), "What is known of the answer"),
+        ("failed", false, Shape::Paths, "Members whose detector broke"),
+        ("expect", true, Shape::OneOf(&CardState::NAMES), "How the card stands to the request"),
+        ("because", false, Shape::Stands, "The code of the reason"),
+        ("oblige", false, Shape::Obligations(false), "All that is owed"),
+        ("effect", false, Shape::OneOf(&RequestEffect::NAMES), "What becomes of the request"),
     ],
 };
 
@@ -179,19 +254,39 @@ const AROUND: [Field; 6] = [
 /// The JSON Schema (2020-12) of a card. Dates are texts in it, as editors of TOML read them.
 #[must_use]
 pub fn schema() -> Json {
-    let Json::Map(mut root) = table(&CARD) else { return Json::Map(BTreeMap::new()) };
-    // An `assess` card writes its condition; an `attest` card may leave it to what it needs.
-    let is_assess = object([("properties", object([("kind", object([("const", "assess".into())]))]))]);
-    let but = |key: &str| object([("required", Json::list([key]))]);
-    root.extend([
-        ("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into()),
-        ("title".to_owned(), "A rule card of Assize".into()),
-        ("if".to_owned(), is_assess),
-        ("then".to_owned(), but("pass_when")),
-        ("else".to_owned(), but("needs")),
-        ("$defs".to_owned(), Json::Map(definitions())),
+    object([
+        ("$schema", "https://json-schema.org/draft/2020-12/schema".into()),
+        ("title", "A rule card of Assize".into()),
+        ("type", "object".into()),
+        ("if", is_kind("enforce")),
+        ("then", table(&ENFORCE)),
+        ("else", decided()),
+        ("$defs", Json::Map(definitions())),
+    ])
+}
+
+fn is_kind(name: &str) -> Json {
+    let kind = object([("kind", object([("const", name.into())]))]);
+    object([("properties", kind), ("required", Json::list(["kind"]))])
+}
+
+/// A card over evidence, or of a person's answer.
+fn decided() -> Json {
+    let Json::Map(mut members) = table(&CARD) else { return Json::Map(BTreeMap::new()) };
+    // An `assess` card writes its condition or leaves it to a file; an `attest` card may leave it to what it needs.
+    let has = |keys: &[&str]| object([("required", Json::list(keys.iter().copied()))]);
+    let no_check = object([("not", has(&["check"]))]);
+    let no_conditions =
+        object([("not", object([("anyOf", Json::List(vec![has(&["pass_when"]), has(&["fail_when"])]))]))]);
+    let both = |one: Json, other: Json| object([("allOf", Json::List(vec![one, other]))]);
+    let written = both(has(&["pass_when"]), no_check.clone());
+    let left = both(has(&["check"]), no_conditions);
+    members.extend([
+        ("if".to_owned(), is_kind("assess")),
+        ("then".to_owned(), object([("oneOf", Json::List(vec![written, left]))])),
+        ("else".to_owned(), both(has(&["needs"]), no_check)),
     ]);
-    Json::Map(root)
+    Json::Map(members)
 }
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
@@ -247,12 +342,23 @@ fn shaped(shape: Shape) -> Json {
         ]),
         Shape::Fact => object([("enum", Json::list(metric::CATALOGUE.iter().map(|metric| metric.id)))]),
         Shape::Reason => object([("enum", Json::list(REASONS.iter().map(|(code, _)| *code)))]),
+        Shape::Stands => object([("enum", Json::list(STANDS.iter().map(|(code, _)| *code)))]),
+        Shape::Obligations(is_needed) => object([
+            ("type", "array".into()),
+            ("items", reference("obligation")),
+            ("minItems", u64::from(is_needed).into()),
+        ]),
+        Shape::Members(root) => reference(root),
+        Shape::Paths => object([
+            ("type", "array".into()),
+            ("items", object([("enum", Json::list(MEMBERS.iter().map(|member| member.path)))])),
+        ]),
         Shape::One(fields) => table(fields),
         Shape::Many(fields) => {
-            let is_needed = matches!(fields.name, "cite" | "force");
+            let is_needed = matches!(fields.name, "cite" | "force" | "oblige");
             object([
                 ("type", "array".into()),
-                ("items", reference(&fields.name.replace('.', "_"))),
+                ("items", reference(&definition(fields))),
                 ("minItems", u64::from(is_needed).into()),
             ])
         }
@@ -274,8 +380,12 @@ fn definitions() -> BTreeMap<String, Json> {
     all.insert("date".to_owned(), object([("type", "string".into()), ("pattern", r"^\d{4}-\d\d-\d\d$".into())]));
     let instant = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d))?$";
     all.insert("instant".to_owned(), object([("type", "string".into()), ("pattern", instant.into())]));
-    for fields in [&CITE, &FORCE, &GRACE, &NEEDS, &TESTS] {
-        all.insert(fields.name.replace('.', "_"), table(fields));
+    for fields in [&CITE, &FORCE, &GRACE, &NEEDS, &TESTS, &OBLIGE, &REQUEST_TESTS] {
+        all.insert(definition(fields), table(fields));
+    }
+    all.insert("obligation".to_owned(), object([("type", "string".into()), ("pattern", obligation::pattern().into())]));
+    for root in ["request", "response"] {
+        all.insert(root.to_owned(), closed(of_request(&format!("{root}.")), Vec::new()));
     }
     all.insert("maps".to_owned(), mapping());
     all.insert("system".to_owned(), system());
@@ -294,6 +404,30 @@ fn mapping() -> Json {
     let mut none: BTreeMap<String, Json> = field("reason").into_iter().collect();
     none.insert("reviewed".to_owned(), object([("const", false.into())]));
     object([("oneOf", Json::List(vec![to, closed(none, vec!["reviewed", "reason"])]))])
+}
+
+/// The name under which a table is defined. Both kinds of card call their tests `tests`.
+fn definition(fields: &Fields) -> String {
+    if std::ptr::eq(fields, &REQUEST_TESTS) { "request_tests".to_owned() } else { fields.name.replace('.', "_") }
+}
+
+/// Members of a request below a prefix, whose dots open tables.
+fn of_request(prefix: &str) -> BTreeMap<String, Json> {
+    let mut members: BTreeMap<String, Json> = BTreeMap::new();
+    for member in &MEMBERS {
+        let Some(rest) = member.path.strip_prefix(prefix) else { continue };
+        let (head, is_nested) = rest.split_once('.').map_or((rest, false), |(head, _)| (head, true));
+        let shape = match typed(member.kind) {
+            _ if is_nested => closed(of_request(&format!("{prefix}{head}.")), Vec::new()),
+            Json::Map(mut shape) => {
+                shape.insert("description".to_owned(), member.what.into());
+                Json::Map(shape)
+            }
+            other => other,
+        };
+        members.entry(head.to_owned()).or_insert(shape);
+    }
+    members
 }
 
 fn system() -> Json {
@@ -346,24 +480,25 @@ fn named(metric: &Metric) -> Json {
 }
 
 fn fact(kind: Kind) -> Json {
-    use crate::expr::Type;
     let mut members: BTreeMap<String, Json> =
         AROUND.iter().map(|field| (field.0.to_owned(), described(field))).collect();
-    for (name, of) in facts::fields(kind) {
-        let shape = match *of {
-            Type::BOOL => shaped(Shape::Flag),
-            Type::INT => object([("type", "integer".into())]),
-            Type::DECIMAL => shaped(Shape::Number),
-            Type::TIMESTAMP => reference("instant"),
-            Type::DURATION => {
-                object([("type", "string".into()), ("pattern", r"^-?(\d+h)?(\d+m)?(\d+(\.\d{1,9})?s)?$".into())])
-            }
-            Type::TEXTS => texts(),
-            _ => object([("type", "string".into())]),
-        };
-        members.insert((*name).to_owned(), shape);
-    }
+    members.extend(facts::fields(kind).iter().map(|(name, of)| ((*name).to_owned(), typed(*of))));
     closed(members, Vec::new())
+}
+
+/// A value of a type as a card writes it.
+fn typed(kind: Type) -> Json {
+    match kind {
+        Type::BOOL => shaped(Shape::Flag),
+        Type::INT => object([("type", "integer".into())]),
+        Type::DECIMAL => shaped(Shape::Number),
+        Type::TIMESTAMP => reference("instant"),
+        Type::DURATION => {
+            object([("type", "string".into()), ("pattern", r"^-?(\d+h)?(\d+m)?(\d+(\.\d{1,9})?s)?$".into())])
+        }
+        Type::TEXTS => texts(),
+        _ => object([("type", "string".into())]),
+    }
 }
 
 #[cfg(test)]
@@ -384,7 +519,7 @@ mod tests {
         let document = reader.document().unwrap();
         let mut table = Table::new("", document.get_ref(), 0..0);
         let id = crate::load::id(&mut reader, &mut table);
-        assert!(crate::load::members(&mut reader, &mut table, id).is_some(), "{:?}", reader.errors);
+        assert!(crate::load::members(&mut reader, &mut table, id, &mut |_| None).is_some(), "{:?}", reader.errors);
         table.finish(&mut reader);
         assert_eq!(reader.errors, []);
         for fields in [&CARD, &CITE, &READ, &FORCE, &GRACE, &NEEDS, &INTERVAL, &MAPS, &TESTS] {
@@ -394,6 +529,30 @@ mod tests {
         let fields: BTreeSet<&str> =
             [Kind::Proportion, Kind::Quantity].into_iter().flat_map(facts::fields).map(|(name, _)| *name).collect();
         assert_eq!(reader.asked.get("tests.given"), Some(&around.union(&fields).copied().collect()));
+    }
+
+    /// An `enforce` card with every table, and a card whose condition is a Rego file.
+    #[test]
+    fn the_schema_names_what_the_loader_asks_of_the_other_cards() {
+        let text = include_str!("../tests/it/whole_enforce.toml");
+        let mut reader = Reader::new("whole_enforce.toml", text);
+        let document = reader.document().unwrap();
+        let mut table = Table::new("", document.get_ref(), 0..0);
+        let id = crate::load::id(&mut reader, &mut table);
+        table.take("kind");
+        assert!(crate::load::enforce::members(&mut reader, &mut table, id).is_some(), "{:?}", reader.errors);
+        table.finish(&mut reader);
+        assert_eq!(reader.errors, []);
+        for fields in [&ENFORCE, &CITE, &READ, &FORCE, &GRACE, &MAPS, &OBLIGE, &REQUEST_TESTS] {
+            assert_eq!(reader.asked.get(fields.name), Some(&names(fields)), "table `{}`", fields.name);
+        }
+        let text = include_str!("../tests/it/whole.toml").replace("fail_when", "check = { rego = \"a.rego\" } #");
+        let mut reader = Reader::new("checked.toml", &text);
+        let document = reader.document().unwrap();
+        let mut table = Table::new("", document.get_ref(), 0..0);
+        let id = crate::load::id(&mut reader, &mut table);
+        crate::load::members(&mut reader, &mut table, id, &mut |_| None);
+        assert_eq!(reader.asked.get("check"), Some(&names(&CHECK)));
     }
 
     #[test]

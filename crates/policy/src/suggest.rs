@@ -133,7 +133,7 @@ fn edits(card: &Card, changed: &Card, leaves: &[Leaf], base: &CardTest) -> Vec<D
         match leaf.source {
             Source::Fact(metric, field) => all.extend(fact_edits(base, metric.id, field, values)),
             Source::System(name) => all.extend(system_edits(base, name, values)),
-            Source::Variable => {}
+            Source::Request(_) | Source::Variable => {}
         }
     }
     all.extend(date_edits(card, changed, base));

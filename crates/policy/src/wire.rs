@@ -3,6 +3,7 @@
 use crate::card::Version;
 use crate::expr::{self, Expr, ExprError, Place, Source, Type, Unresolved};
 use crate::problem::{CardError, nearest};
+use crate::request::{self, MEMBERS, Point};
 use crate::{facts, facts::system_member, jurisdiction, unseen};
 use evidence::{Decimal, metric};
 use jiff::civil::Date;
@@ -22,8 +23,20 @@ pub(crate) struct Reader<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
     pub(crate) errors: Vec<CardError>,
+    pub(crate) scope: Scope,
     /// The fields that were asked for, by table: what the schema is held against.
     pub(crate) asked: BTreeMap<&'static str, BTreeSet<&'static str>>,
+}
+
+/// What the conditions that are being read may speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Facts and `system`.
+    Facts,
+    /// `system` alone.
+    System,
+    /// `system`, `request`, and `response` where it is known.
+    Request(Point),
 }
 
 /// One value with its place.
@@ -118,7 +131,7 @@ impl<'a> Table<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text, errors: Vec::new(), asked: BTreeMap::new() }
+        Self { file, text, errors: Vec::new(), scope: Scope::Facts, asked: BTreeMap::new() }
     }
 
     /// The document, once it is known to be of a size and in letters that can be read; `None` with the problem noted.
@@ -306,9 +319,10 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// A condition over facts and `system`.
+    /// A condition over what is in scope.
     pub(crate) fn condition(&mut self, entry: Option<Entry<'_>>, place: Place) -> Option<Expr> {
-        self.condition_in(entry, place, &resolve)
+        let scope = self.scope;
+        self.condition_in(entry, place, &|path| resolve_in(scope, path))
     }
 
     /// A condition in a scope of its own.
@@ -369,6 +383,37 @@ pub(crate) fn one_of(known: &[impl Display]) -> String {
     match shown.as_slice() {
         [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
         _ => shown.concat(),
+    }
+}
+
+fn resolve_in(scope: Scope, path: &str) -> Result<(Source, Type), Unresolved> {
+    let point = match scope {
+        _ if path.starts_with("system.") => return resolve(path),
+        Scope::Facts => return resolve(path),
+        Scope::System => None,
+        Scope::Request(point) => Some(point),
+    };
+    let refused = |code, message: String, hint: Option<String>| Err(Unresolved { code, message, hint });
+    let Some(point) = point else {
+        return refused(
+            "out-of-scope",
+            format!("`{path}` is not known before a request is there; only `system` is"),
+            None,
+        );
+    };
+    if point == Point::Input && path.starts_with("response.") {
+        return refused("out-of-scope", format!("`{path}` is not known yet at the point `input`"), None);
+    }
+    match request::find(path) {
+        Some(id) => Ok((Source::Request(id), MEMBERS[id].kind)),
+        None if path.starts_with("request.") || path.starts_with("response.") => {
+            let near = request::nearest_member(path).map(|near| format!("did you mean `{near}`?"));
+            refused("unknown-fact", format!("no member `{path}` of a request"), near)
+        }
+        None => {
+            let hint = "evidence is judged by an `assess` card; per request only the request itself is looked at";
+            refused("out-of-scope", format!("an `enforce` card has no fact `{path}`"), Some(hint.to_owned()))
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Source {
     Fact(&'static Metric, &'static str),
     /// What the case says of its system, by its name in `metric::SYSTEM`.
     System(&'static str),
+    /// What is known of the request, by its position in `MEMBERS`.
+    Request(usize),
     /// A variable of a scope that is not a card's.
     Variable,
 }
@@ -181,8 +183,8 @@ impl Checker<'_> {
         if scalar == Scalar::Any {
             return Err(ExprError::new("type", "the empty list has no elements to speak of", span.clone()));
         }
-        let is_root =
-            name == "system" || evidence::metric::CATALOGUE.iter().any(|m| m.id.split('.').next() == Some(name));
+        let is_root = matches!(name, "system" | "request" | "response")
+            || evidence::metric::CATALOGUE.iter().any(|m| m.id.split('.').next() == Some(name));
         if is_root {
             let message = format!("the element's name `{name}` hides a fact");
             return Err(ExprError::new("syntax", message, span.clone()).hint("take another name, such as `x`"));

@@ -5,7 +5,7 @@ use evidence::Decimal;
 use std::cmp::Ordering;
 
 /// The four values of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truth {
     True,
     False,
@@ -222,7 +222,8 @@ impl<'a> Run<'a, '_> {
     }
 }
 
-fn ordering(a: Operand<'_>, b: Operand<'_>) -> Option<Ordering> {
+/// The order of two values of one type; none of two types, of lists, of what is not known.
+pub(crate) fn ordering(a: Operand<'_>, b: Operand<'_>) -> Option<Ordering> {
     match (a, b) {
         (Operand::Bool(a), Operand::Bool(b)) => Some(a.cmp(&b)),
         (Operand::Int(a), Operand::Int(b)) | (Operand::Duration(a), Operand::Duration(b)) => Some(a.cmp(&b)),
@@ -233,7 +234,8 @@ fn ordering(a: Operand<'_>, b: Operand<'_>) -> Option<Ordering> {
     }
 }
 
-fn compare<'a>(comparison: Comparison, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> {
+/// A comparison as the evaluator makes it.
+pub(crate) fn compare<'a>(comparison: Comparison, a: Operand<'a>, b: Operand<'a>) -> Operand<'a> {
     if let Some(answer) = strict(a, b) {
         return answer;
     }

@@ -65,7 +65,7 @@ impl Expr {
         let field = |id: NodeId| match &self.nodes[id] {
             Node::Leaf(leaf) => match self.leaves[*leaf].source {
                 Source::Fact(metric, field) => Some((metric, field)),
-                Source::System(_) | Source::Variable => None,
+                Source::System(_) | Source::Request(_) | Source::Variable => None,
             },
             _ => None,
         };

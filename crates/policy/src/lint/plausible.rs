@@ -33,7 +33,7 @@ fn fact(expr: &Expr, leaf: NodeId) -> Option<(&'static Metric, &'static str)> {
     let Node::Leaf(leaf) = expr.node(leaf) else { return None };
     match expr.leaves()[*leaf].source {
         Source::Fact(metric, field) => Some((metric, field)),
-        Source::System(_) | Source::Variable => None,
+        Source::System(_) | Source::Request(_) | Source::Variable => None,
     }
 }
 

@@ -85,23 +85,16 @@ error[field-value]: rule `house.refuse`
    │ ^^^^^^^^^ unknown field `paragraph` in `[[cite]]`"#);
 }
 
+#[cfg(not(feature = "rego"))]
 #[test]
-fn what_this_version_does_not_decide() {
-    check(
-        &[("kind      = \"assess\"", "kind      = \"enforce\"\nstreaming = \"buffer\"")],
-        r#"error[unsupported]: rule `house.refuse`
-  ┌─ house/refuse.toml:4:13
-4 │ kind      = "enforce"
-  │             ^^^^^^^^^ `enforce` cards are decided per request by the gateway, which is not part of this version
-  = hint: leave the card out of the pack, or write an `assess` card over evidence"#,
-    );
+fn what_this_build_does_not_decide() {
     check(
         &[("\n[[cite]]", "check = { rego = \"x.rego\" }\n[[cite]]")],
         r#"error[unsupported]: rule `house.refuse`
    ┌─ house/refuse.toml:12:9
 12 │ check = { rego = "x.rego" }
-   │         ^^^^^^^^^^^^^^^^^^^ `[check]` with Rego is not part of this version
-   = hint: write the two conditions `pass_when` and `fail_when`"#,
+   │         ^^^^^^^^^^^^^^^^^^^ `[check]` with Rego is not part of this build
+   = hint: write the two conditions `pass_when` and `fail_when`, or build with the feature `rego`"#,
     );
 }
 

@@ -77,7 +77,8 @@ fn the_page_of_rules_says_what_the_cards_say() {
         let (name, rules, measured, declared) =
             (pack.name(), coverage.rules, coverage.measured.len(), coverage.declared.len());
         let counts = format!(
-            "| [`{name}`](#{name}) | {rules} | {measured} | {declared} | {} |\n",
+            "| [`{name}`](#{name}) | {rules} | {measured} | {declared} | {} | {} |\n",
+            coverage.per_request.len(),
             coverage.not_implemented.len()
         );
         assert!(page.contains(&counts), "{counts}");
@@ -85,6 +86,13 @@ fn the_page_of_rules_says_what_the_cards_say() {
             let from = card.windows.iter().map(|window| window.from).min().unwrap();
             let (id, kind, confirmed) = (&card.id, card.kind.name(), card.confirmed().name());
             let row = format!("| `{id}` | {kind} | {confirmed} | {from} | {} |\n", card.title.replace('|', "\\|"));
+            assert!(page.contains(&row), "{row}");
+            n_rows += 1;
+        }
+        for card in pack.enforce_cards() {
+            let from = card.windows.iter().map(|window| window.from).min().unwrap();
+            let (id, confirmed) = (&card.id, card.confirmed().name());
+            let row = format!("| `{id}` | enforce | {confirmed} | {from} | {} |\n", card.title.replace('|', "\\|"));
             assert!(page.contains(&row), "{row}");
             n_rows += 1;
         }
