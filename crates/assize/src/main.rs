@@ -3,6 +3,7 @@
 mod args;
 mod budget;
 mod check;
+mod evaluate_tasks;
 mod init;
 mod key;
 mod packs;
@@ -44,7 +45,8 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Plan { case, json } => run::plan_only(&case, json),
         Verb::Run(args) => run::run(&args, Upto::Release),
         Verb::Train(args) => run::run(&args, Upto::Train),
-        Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
+        Verb::Evaluate(args) if evaluate_tasks::is_meant(&args)? => evaluate_tasks::evaluate(&args),
+        Verb::Evaluate(args) => run::run(&args.run, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
         Verb::Check { path, as_of, packs, json } => check::check(&path, as_of, &packs, json),
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
