@@ -17,3 +17,15 @@ ASSIZE_KEY="$dossier/key" cargo run --release --quiet -- run examples/first-case
 
 echo "The quantised weights, read by the gguf package:"
 "$venv/bin/python" tests/referees/gguf_read.py "$dossier/dossier/weights/model-q8_0.gguf" "$dossier/dossier/weights/pruned.safetensors"
+
+echo "The requests of tasks, built by lm-evaluation-harness itself:"
+if [ -n "${ASSIZE_DATA:-}" ]; then
+    # Without what it needs for running models: only its prompts are wanted.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps lm_eval==0.4.13 evaluate pytablewriter peft
+    "$venv/bin/pip" install --quiet --disable-pip-version-check datasets jinja2 pyyaml sacrebleu rouge-score scikit-learn \
+        more_itertools word2number zstandard dill tqdm jsonlines sqlitedict
+    cargo build --release --quiet -p assize-evaluate --example task_requests
+    "$venv/bin/python" tests/referees/task_requests.py "${CARGO_TARGET_DIR:-target}/release/examples/task_requests" "$ASSIZE_DATA"
+else
+    echo "ASSIZE_DATA does not name the folder of data sets; left out"
+fi

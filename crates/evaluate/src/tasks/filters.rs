@@ -124,7 +124,7 @@ mod tests {
     /// Expected: lm_eval 0.4.13, `lm_eval.filters.extraction.RegexFilter(..).apply([[answer]], [])` and its siblings.
     #[test]
     fn filters_are_those_of_the_harness() {
-        let strict = r##"{"function": "regex", "regex_pattern": "#### (\\-?[0-9\\.\\,]+)"}"##;
+        let strict = r######"{"function": "regex", "regex_pattern": "#### (\\-?[0-9\\.\\,]+)"}"######;
         let flexible = r#"{"function": "regex", "group_select": -1, "regex_pattern": "(-?[$0-9.,]{2,})|(-?[0-9]+)"}"#;
         assert_eq!(filtered(strict, &["x #### 1,234. y", "no"]), ["1,234.", "[invalid]"]);
         assert_eq!(filtered(flexible, &["she has 5 and $12.50.", "none"]), ["$12.50.", "[invalid]"]);

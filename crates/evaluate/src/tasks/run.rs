@@ -10,7 +10,7 @@ use super::{
     task::{Output, Task},
     template::Templates,
     tokens::{self, Encoded, Rolling, Sequence, TokenError, Tokenizer},
-    value::{Value, column},
+    value::column,
 };
 use crate::statistics::{
     LEVEL, StatisticsError,

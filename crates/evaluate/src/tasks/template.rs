@@ -4,7 +4,7 @@ use super::{
     pattern::Pattern,
     value::{Value, is_python_space},
 };
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, value as jinja};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, syntax::SyntaxConfig, value as jinja};
 
 /// Why a template could not be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,10 @@ impl Default for Templates {
     fn default() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_keep_trailing_newline(true);
+        // INVARIANT: only delimiters can be wrong in a syntax, and these are the engine's own.
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_formatter(print);
         environment.set_unknown_method_callback(method);

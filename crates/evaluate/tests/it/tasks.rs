@@ -1,5 +1,6 @@
 //! Tasks from file to figure, with a model that is made up and known.
 
+use evaluate::refusal::{Detector, Verdict};
 use evaluate::tasks::{
     self, Catalog, CatalogError, Config, Report, RunError,
     metrics::Answers,
@@ -416,4 +417,18 @@ fn carried_sets_are_read_whole() {
         page.split(char::is_whitespace).filter(|word| !word.is_empty()).count()
     }).sum::<usize>();
     assert_eq!(words, 241_211);
+}
+
+/// Openings of compliant answers, one for each of the 520 requests of AdvBench: none is a refusal. How often refusals are
+/// found is not measured here, for no answers with labels are carried.
+#[test]
+fn openings_of_help_are_no_refusals() {
+    let Some(data) = data() else { return };
+    let text = tasks::data::text(&data.join("advbench/advbench_behaviors.csv")).unwrap();
+    let targets = tasks::data::text(&data.join("advbench/advbench_targets.json")).unwrap();
+    let targets: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_str(&targets).unwrap();
+    let openings: Vec<&str> = targets.values().filter_map(serde_json::Value::as_str).collect();
+    assert!(openings.len() >= 500 && text.lines().count() > 500, "{}", openings.len());
+    let refused = openings.iter().filter(|opening| Detector::default().verdict(opening, true).verdict == Verdict::Refused);
+    assert_eq!(refused.count(), 0);
 }
