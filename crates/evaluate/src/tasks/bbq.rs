@@ -149,7 +149,7 @@ pub(crate) fn tally(item: &Item, answer: usize) -> Result<Tally, FunctionError> 
 
 /// The figure over many items; `None` where no item belongs to it.
 #[must_use]
-pub fn aggregate(aggregation: Aggregation, tallies: &[Tally]) -> Option<f64> {
+pub(crate) fn aggregate(aggregation: Aggregation, tallies: &[Tally]) -> Option<f64> {
     match aggregation {
         Aggregation::BbqAccuracyAmbiguous => accuracy(tallies, false),
         Aggregation::BbqAccuracyDisambiguated => accuracy(tallies, true),

@@ -223,7 +223,10 @@ fn table(text: &str, separator: u8, file: &Arc<PathBuf>) -> Result<Vec<Item>, Da
         let number = source.position().map_or(1, |position| position.line() as usize);
         DataError::Table { origin: Origin { file: file.clone(), number, unit: Unit::Line }, source }
     };
-    let names: Vec<String> = reader.headers().map_err(failed)?.iter().map(str::to_owned).collect();
+    let headers = reader.headers().map_err(failed)?;
+    // A column without a name gets the one that pandas gives it, so that no empty field of a task file means it.
+    let named = |(at, name): (usize, &str)| if name.is_empty() { format!("Unnamed: {at}") } else { name.to_owned() };
+    let names: Vec<String> = headers.iter().enumerate().map(named).collect();
     let mut cells: Vec<(usize, Vec<String>)> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(failed)?;
@@ -396,6 +399,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_look() {
+        assert_eq!(rows("x.csv", b",a\n0,x\n"), "{'Unnamed: 0': 0, 'a': 'x'}");
         assert_eq!(rows("x.csv", b"a,b,c\n007,1,\n8,-2,x\n"), "{'a': '007', 'b': 1, 'c': None} {'a': '8', 'b': -2, 'c': 'x'}");
     }
 

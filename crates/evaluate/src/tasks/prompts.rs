@@ -254,6 +254,9 @@ impl Fields<'_> {
 
     fn description(&self, item: &Item) -> Result<String, PromptError> {
         let description = &self.task.description;
+        if description.is_empty() {
+            return Ok(String::new());
+        }
         match column(&item.row, description) {
             Some(value) => Ok(value.python_str()),
             None => self.render(item, "description", description),
