@@ -155,13 +155,13 @@ fn roots(task: &Task, data: &Path) -> Vec<PathBuf> {
     roots
 }
 
-/// Files whose name begins with the last part of `stem`, then a dot, a dash or an underscore; sorted.
+/// Files whose name is the last part of `stem`, or begins with it and then a dot, a dash or an underscore; sorted.
 fn with_stem(stem: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (stem.parent(), stem.file_name().and_then(|name| name.to_str())) else { return Vec::new() };
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let is_of = |path: &PathBuf| {
         let found = path.file_name().and_then(|found| found.to_str()).and_then(|found| found.strip_prefix(name));
-        found.is_some_and(|rest| rest.starts_with(['.', '-', '_'])) && data::is_known(path) && path.is_file()
+        found.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '_'])) && data::is_known(path) && path.is_file()
     };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_of).collect();
     files.sort();
