@@ -522,9 +522,9 @@ impl Keys<'_> {
         };
         let members = |key| metadata.get(key).and_then(Value::as_map).unwrap_or_default();
         let text = |value: Option<&Value>| value.map(Value::python_str);
-        let join = metadata.get("join").map(|join| match (text(join.get("file")), text(join.get("on"))) {
+        let join = metadata.get("join").map(|join| match (text(join.get("file")), text(join.get("key"))) {
             (Some(file), Some(on)) => Ok((file, on)),
-            _ => Err(self.kind("metadata", "a map whose `join` names `file` and `on`")),
+            _ => Err(self.kind("metadata", "a map whose `join` names `file` and `key`")),
         });
         let pages = match text(metadata.get("reader")).as_deref() {
             None => false,

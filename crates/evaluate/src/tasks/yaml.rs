@@ -265,7 +265,7 @@ mod tests {
         for (text, expected) in [
             ("[yes, no, ~, null, on]", "[True, False, None, None, True]"),
             ("[1, -2, 0x10, 010, 1_000, 1.5, -.5, 1e3, 1.0e+3]", "[1, -2, 16, 8, 1000, 1.5, -0.5, '1e3', 1000.0]"),
-            ("[\"no\", 'yes', a b, -, +]", "['no', 'yes', 'a b', '-', '+']"),
+            ("[\"no\", 'yes', a b, -x, +]", "['no', 'yes', 'a b', '-x', '+']"),
             ("a: &x {b: 1}\nc:\n  <<: *x\n  d: *x", "{'a': {'b': 1}, 'c': {'b': 1, 'd': {'b': 1}}}"),
             ("t: \"Question: {{q}}\\nAnswer:\"\nu: |\n  x\n  y\n", "{'t': 'Question: {{q}}\\nAnswer:', 'u': 'x\\ny\\n'}"),
             ("f: !function utils.process_docs", "{'f': <function utils.process_docs>}"),
