@@ -71,6 +71,8 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// What a model is: parameters, compute, memory, zeros, ranks, licence, digests
+    Model(ModelArgs),
     /// For rule authors
     Policy {
         #[command(subcommand)]
@@ -120,6 +122,44 @@ pub(crate) struct EvaluateArgs {
     /// Write what was asked and answered, one JSON object a line for each item
     #[arg(long, value_name = "FILE", requires = "tasks")]
     pub(crate) samples: Option<PathBuf>,
+
+pub(crate) struct ModelArgs {
+    /// A folder as the hub lays it out, or a .gguf file
+    pub(crate) model: PathBuf,
+    /// Write it as a hub folder instead: weights in f32, configuration, tokenizer
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Option<PathBuf>,
+    /// Tokens of context at which compute is counted (repeatable) [default: 1, 128, 2048, 8192 and the model's own]
+    #[arg(long = "context", value_name = "N")]
+    pub(crate) contexts: Vec<usize>,
+    /// How many directions each matrix uses: not, by Gram matrix, or by all singular values
+    #[arg(long, value_enum, default_value_t = Ranks::Gram)]
+    pub(crate) ranks: Ranks,
+    /// The token that begins a text, where the files disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) bos: Option<String>,
+    /// The token that ends one, where the files disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) eos: Option<String>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Ranks {
+    None,
+    Gram,
+    Full,
+}
+
+impl Ranks {
+    pub(crate) const fn depth(self) -> model::profile::Depth {
+        match self {
+            Self::None => model::profile::Depth::Zeros,
+            Self::Gram => model::profile::Depth::Ranks,
+            Self::Full => model::profile::Depth::Full,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

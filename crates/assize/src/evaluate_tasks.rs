@@ -3,7 +3,7 @@
 use crate::{Ended, args::EvaluateArgs, screen, screen::Screen};
 use anyhow::{Context as _, bail};
 use evaluate::tasks::{
-    self, Catalog, Config, Report, Sample,
+    self, Catalog, Config, FileTokens, Report, Sample,
     metrics::{Answers, Figure},
     prompts::{Gold, Request},
 };
@@ -79,26 +79,12 @@ fn create(path: &Path) -> anyhow::Result<SampleFile<'_>> {
     Ok((path, BufWriter::new(file)))
 }
 
-/// A model and its tokenizer, from a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
-struct Opened {
-    model: model::Llama,
-    tokenizer: model::Tokenizer,
-    files: Vec<(String, Digest)>,
-}
+/// A model, from a folder as the hub lays it out or a GGUF file.
+struct Opened(model::Model);
 
 impl Opened {
     fn new(path: &Path) -> anyhow::Result<Self> {
-        let missing = |name: &str| format!("{} cannot be read", path.join(name).display());
-        let text = std::fs::read_to_string(path.join("config.json")).with_context(|| missing("config.json"))?;
-        let config = model::Config::from_json(&text).with_context(|| missing("config.json"))?;
-        let tensors = model::weights::load(&path.join("model.safetensors"))?;
-        let files = ["config.json", "model.safetensors", "tokenizer.json"].into_iter().map(|name| {
-            let digest = tasks::data::digest(&path.join(name)).with_context(|| missing(name))?;
-            Ok((name.to_owned(), digest))
-        });
-        let files = files.collect::<anyhow::Result<_>>()?;
-        let tokenizer = model::Tokenizer::load(&path.join("tokenizer.json"))?;
-        Ok(Self { model: model::Llama::from_tensors(config, tensors)?, tokenizer, files })
+        Ok(Self(model::open(path)?))
     }
 
     fn run(
@@ -107,14 +93,28 @@ impl Opened {
         config: &Config,
         observe: &mut dyn FnMut(&tasks::scoring::Progress) -> Control,
     ) -> anyhow::Result<Report> {
-        Ok(tasks::run(prepared, &tasks::Reread(&self.model), &self.tokenizer, config, observe)?)
+        let tokenizer = FileTokens::new(&self.0.tokenizer)
+            .context("the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context")?;
+        Ok(tasks::run(prepared, &self.0.decoder, &tokenizer, config, observe)?)
     }
 
+    /// The files by digest, and what stands before a text.
     fn json(&self) -> anyhow::Result<Json> {
-        let file = |(name, digest): &(String, Digest)| {
-            Json::map([("name", Some(name.as_str().into())), ("sha256", Some(digest.to_string().into()))])
+        let file = |(name, bytes, digest): &(String, u64, Digest)| {
+            Json::map([
+                ("name", Some(name.as_str().into())),
+                ("bytes", Some((*bytes).into())),
+                ("sha256", Some(digest.to_string().into())),
+            ])
         };
-        Ok(Json::map([("files", Some(Json::list(self.files.iter().map(file))))]))
+        let tokenizer = &self.0.tokenizer;
+        Ok(Json::map([
+            ("files", Some(Json::list(self.0.manifest()?.iter().map(file)))),
+            ("bos", tokenizer.bos().map(Into::into)),
+            ("eos", Some(Json::list(tokenizer.eos().iter().copied()))),
+            ("addsBos", Some(tokenizer.adds_bos().into())),
+            ("context", Some(self.0.decoder.context().into())),
+        ]))
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod evaluate_tasks;
 mod init;
 mod key;
+mod model_verb;
 mod packs;
 mod policy_verbs;
 mod run;
@@ -52,6 +53,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Explain { rule, path, as_of, json } => check::explain(&rule, path.as_deref(), as_of, json),
         Verb::Verify { dossier, key, uncovered, json } => verify::verify(dossier.as_deref(), key.as_deref(), uncovered, json),
         Verb::Report { dossier, out } => verify::report(&dossier, &out),
+        Verb::Model(args) => model_verb::model(&args),
         Verb::Policy { verb } => match verb {
             PolicyVerb::List { pack, json } => policy_verbs::list(pack.as_deref(), json),
             PolicyVerb::Test { packs, json } => policy_verbs::test(&packs, json),

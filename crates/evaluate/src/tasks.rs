@@ -27,7 +27,7 @@ pub mod value;
 mod winobias;
 mod yaml;
 
-pub use own::Reread;
+pub use own::{FileTokens, Reread};
 pub use catalog::{Catalog, CatalogError, Group, Selection};
 pub use run::{Config, Prepared, Report, RunError, Sample, group_figures, prepare, run};
 pub use yaml::YamlError;

@@ -2,7 +2,8 @@
 //!
 //! SPEC: GGUF version 3, ggml `docs/gguf.md`.
 
-mod parse;
+pub(crate) mod hub;
+pub(crate) mod parse;
 
 use crate::{
     Config, ConfigError, END_OF_TEXT_ID, Llama, LlamaError, Tokenizer,
@@ -13,7 +14,7 @@ use candle_core::{
     quantized::{GgmlDType, QTensor, gguf_file, gguf_file::Value},
 };
 use evidence::Digest;
-use parse::{Field, Header, Stored};
+use parse::{Field, Header};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -48,6 +49,8 @@ pub enum GgufError {
     Damaged { path: PathBuf, at: usize, expected: String, found: String },
     #[error("`{}`: the configuration cannot be computed", path.display())]
     Config { path: PathBuf, source: ConfigError },
+    #[error("`{}`: expected an architecture of `{known}`, found `{found}`", path.display())]
+    Architecture { path: PathBuf, known: String, found: String },
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("a tensor operation failed")]
@@ -124,11 +127,13 @@ pub fn read(path: &Path) -> Result<(Config, BTreeMap<String, Tensor>), GgufError
     let mut tensors = BTreeMap::new();
     for ((hub_name, name), shape) in names(&config).into_iter().zip(config.shapes().into_values()) {
         let stored = header.tensor(&name, &shape).map_err(damaged)?;
-        let data = parse::data(&bytes, &header, &name, stored).map_err(damaged)?;
-        let numbers = match stored.kind {
-            Stored::F32 => parse::f32_numbers(data),
-            Stored::Q8_0 => parse::q8_0_numbers(data),
-        };
+        if !matches!(parse::ggml(stored.kind), Some(GgmlDType::F32 | GgmlDType::Q8_0)) {
+            let (expected, found) =
+                (format!("the tensor `{name}` in F32 or Q8_0"), format!("ggml type {}", stored.kind));
+            return Err(damaged(parse::Fault { at: stored.at, expected, found }));
+        }
+        let (kind, place) = parse::place(bytes.len(), &header, &name, stored).map_err(damaged)?;
+        let numbers = parse::numbers(kind, &bytes[place])?;
         let rows = Tensor::from_vec(numbers, shape, &Device::Cpu)?;
         let rows = match rotary_heads(&config, &hub_name) {
             Some(heads) => separate(&rows, heads)?,

@@ -1,4 +1,5 @@
-//! Llama-style decoders, and the files they live in: safetensors, GGUF, `config.json`, `tokenizer.json`.
+//! Decoders, and the files they live in: safetensors, GGUF, `config.json`, `tokenizer.json`. One Llama-style decoder that
+//! is trained here (`Llama`), and every family that others have trained (`open`).
 //!
 //! In: a configuration and a seed, or files. Out: logits at every position with their gradient, and the same files again,
 //! each written whole or not at all.
@@ -20,19 +21,52 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Any open-weight model of a known family is opened by its path, a hub folder or a GGUF file, and computed with a cache:
+//!
+//! ```no_run
+//! use model::{Row, Specials, Target};
+//!
+//! let model = model::open("SmolLM2-135M-Instruct".as_ref())?;
+//! let context = model.tokenizer.encode("The sky is", Specials::AsFile)?;
+//! let answer = model.tokenizer.encode(" blue", Specials::None)?;
+//! // What stands before is computed once, whatever follows it.
+//! let mut prefix = model.decoder.cache();
+//! let (last, before) = context.split_last().ok_or("no text")?;
+//! model.decoder.prefill(&mut [Row { tokens: before, cache: Some(&mut prefix), targets: &[] }])?;
+//! let targets = [Target { position: 0, token: answer[0] }];
+//! let scored = model.decoder.log_probs(&mut [Row { tokens: &[*last], cache: Some(&mut prefix), targets: &targets }])?;
+//! println!("{} nats", scored[0][0].log_prob);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! It does not train, read corpora or know what a policy is. Files from strangers are bounded and never run.
 
 // Named only to turn on candle's AVX-512 matrix kernels, which are chosen at run time.
 use gemm as _;
 
+pub mod card;
 mod config;
+mod decoder;
+mod family;
 pub mod file;
+mod file_tokenizer;
 pub mod gguf;
+mod hub;
 mod llama;
+mod mapped;
+mod open;
+pub mod profile;
 mod random;
 mod tokenizer;
 pub mod weights;
+mod write;
 
 pub use config::{Config, ConfigError, END_OF_TEXT_ID, Product};
+pub use decoder::{Cache, Decoder, DecoderError, Row, Scored, Target};
+pub use family::Family;
+pub use file_tokenizer::{FileTokenizer, FileTokenizerError, Specials};
+pub use hub::{HubConfig, TensorError};
 pub use llama::{Llama, LlamaError};
+pub use open::{Layout, Model, OpenError, OpenOptions, decoder, gguf_tokenizer, open, open_with};
 pub use tokenizer::{END_OF_TEXT, Tokenizer, TokenizerError};
+pub use write::{WriteFolderError, write_folder};

@@ -1,12 +1,16 @@
 //! Weights in safetensors files, f32.
 
-use crate::file::{WriteError, write_atomic};
+use crate::{
+    file::{WriteError, write_atomic},
+    hub::Kind,
+};
 use candle_core::{DType, Device, Tensor};
 use evidence::Digest;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use std::{
     collections::BTreeMap,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -57,10 +61,7 @@ pub fn save(
     Ok(write_atomic(path, &encode(tensors, metadata)?)?)
 }
 
-fn encode(
-    tensors: &BTreeMap<String, Tensor>,
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>, WeightsError> {
+fn encode(tensors: &BTreeMap<String, Tensor>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, WeightsError> {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut members = Vec::new();
     if !metadata.is_empty() {
@@ -122,7 +123,8 @@ fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
 }
 
 fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsError> {
-    let damaged = |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
+    let damaged =
+        |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
     let header_bytes = header_bytes(bytes).map_err(|(at, expected, found)| damaged(at, expected, found))?;
     let data_start = LENGTH_BYTES + header_bytes;
     let file = SafeTensors::deserialize(bytes).map_err(|error| {
@@ -139,6 +141,35 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Weights
         tensors.insert(name, Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
     }
     Ok(tensors)
+}
+
+/// Type, shape and place of each tensor, by its name.
+type Entries = BTreeMap<String, (Kind, Vec<usize>, Range<usize>)>;
+
+/// Type, shape and place of every tensor of a file that stays where it is.
+pub(crate) fn mapped_entries(path: &Path, bytes: &[u8]) -> Result<Entries, WeightsError> {
+    let damaged =
+        |at, expected: String, found: String| WeightsError::Damaged { path: path.to_owned(), at, expected, found };
+    let data_start =
+        LENGTH_BYTES + header_bytes(bytes).map_err(|(at, expected, found)| damaged(at, expected, found))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
+        let (at, expected, found) = explain(&error, bytes, data_start);
+        damaged(at, expected, found)
+    })?;
+    let mut entries = BTreeMap::new();
+    for name in metadata.offset_keys() {
+        let Some(entry) = metadata.info(&name) else { continue };
+        let kind = match entry.dtype {
+            Dtype::F64 => Kind::F64,
+            Dtype::F32 => Kind::F32,
+            Dtype::F16 => Kind::F16,
+            Dtype::BF16 => Kind::BF16,
+            _ => Kind::Whole,
+        };
+        let (start, end) = entry.data_offsets;
+        entries.insert(name, (kind, entry.shape.clone(), data_start + start..data_start + end));
+    }
+    Ok(entries)
 }
 
 /// Length of the header, when the file is long enough for it.
@@ -185,7 +216,8 @@ fn explain(error: &SafeTensorError, bytes: &[u8], data_start: usize) -> (usize, 
 
 /// Byte offset of a line and column (both from 1) within `header`.
 fn offset(header: &[u8], line: usize, column: usize) -> usize {
-    let before: usize = header.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    let before: usize =
+        header.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
     (before + column.saturating_sub(1)).min(header.len())
 }
 

@@ -93,3 +93,92 @@ impl Tokenizer for model::Tokenizer {
         &[model::END_OF_TEXT_ID]
     }
 }
+
+/// The model of a hub folder or a GGUF file: its cache is the decoder's own.
+impl Decoder for model::Decoder {
+    type Cache = model::Cache;
+
+    fn vocab(&self) -> usize {
+        Self::vocab(self)
+    }
+
+    fn context(&self) -> usize {
+        Self::context(self)
+    }
+
+    fn cache(&self) -> model::Cache {
+        Self::cache(self)
+    }
+
+    fn log_probs(&self, rows: &mut [Row<'_, model::Cache>]) -> Result<Vec<Vec<Scored>>, SeamError> {
+        let target = |target: &super::prefix_tree::Target| model::Target { position: target.position, token: target.token };
+        let targets: Vec<Vec<model::Target>> = rows.iter().map(|row| row.targets.iter().map(target).collect()).collect();
+        let mut own: Vec<model::Row<'_>> = rows
+            .iter_mut()
+            .zip(&targets)
+            .map(|(row, targets)| model::Row { tokens: row.tokens, cache: Some(&mut *row.cache), targets })
+            .collect();
+        let answered = Self::log_probs(self, &mut own).map_err(failed)?;
+        let scored = |scored: model::Scored| Scored { log_prob: scored.log_prob, is_first: scored.is_first };
+        Ok(answered.into_iter().map(|row| row.into_iter().map(scored).collect()).collect())
+    }
+
+    /// The head is computed for the last position alone: all before it are read first.
+    fn next_tokens(&self, rows: &mut [Row<'_, model::Cache>]) -> Result<Vec<u32>, SeamError> {
+        let one = |row: &mut Row<'_, model::Cache>| {
+            let Some((last, before)) = row.tokens.split_last() else { return Err(failed(NoTokens)) };
+            if !before.is_empty() {
+                self.prefill(&mut [model::Row { tokens: before, cache: Some(&mut *row.cache), targets: &[] }]).map_err(failed)?;
+            }
+            let last = [*last];
+            let logits = self.logits(&mut [model::Row { tokens: &last, cache: Some(&mut *row.cache), targets: &[] }]).map_err(failed)?;
+            let logits: Vec<f32> = logits.flatten_all().and_then(|logits| logits.to_vec1()).map_err(failed)?;
+            Ok(first_choice(&logits) as u32)
+        };
+        rows.iter_mut().map(one).collect()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("expected a row to hold tokens, found none")]
+struct NoTokens;
+
+/// The tokenizer of a model's own files.
+#[derive(Debug)]
+pub struct FileTokens<'a> {
+    tokenizer: &'a model::FileTokenizer,
+    prefix: u32,
+    prefix_text: Option<String>,
+}
+
+impl<'a> FileTokens<'a> {
+    /// `None` for a tokenizer that names neither a first token of texts nor a last one: nothing could stand for an empty context.
+    #[must_use]
+    pub fn new(tokenizer: &'a model::FileTokenizer) -> Option<Self> {
+        let prefix = tokenizer.bos().or_else(|| tokenizer.eos().first().copied())?;
+        Some(Self { tokenizer, prefix, prefix_text: tokenizer.token(prefix) })
+    }
+}
+
+impl Tokenizer for FileTokens<'_> {
+    fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, SeamError> {
+        let specials = if special { model::Specials::AsFile } else { model::Specials::None };
+        self.tokenizer.encode(text, specials).map_err(failed)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Result<String, SeamError> {
+        self.tokenizer.decode(tokens).map_err(failed)
+    }
+
+    fn prefix(&self) -> u32 {
+        self.prefix
+    }
+
+    fn prefix_text(&self) -> Option<&str> {
+        self.prefix_text.as_deref()
+    }
+
+    fn ends(&self) -> &[u32] {
+        self.tokenizer.eos()
+    }
+}

@@ -1,12 +1,18 @@
 //! The bytes of a GGUF file, bounded: nothing is allocated on the word of a length that the file cannot hold.
 
-use std::collections::BTreeMap;
+use candle_core::{
+    Device,
+    quantized::{GgmlDType, ggml_file::qtensor_from_ggml},
+};
+use std::{collections::BTreeMap, ops::Range};
 
 const ALIGNMENT: usize = 32;
 const DIMENSIONS_MAX: u32 = 4;
 /// Arrays within arrays deeper than this are refused.
 const DEPTH_MAX: usize = 4;
 const Q8_0_BLOCK_BYTES: usize = 34;
+/// Elements of an array that are kept; the largest vocabularies have a quarter of it.
+const KEPT_MAX: u64 = 1 << 22;
 
 /// What is wrong, and where.
 #[derive(Debug)]
@@ -22,30 +28,51 @@ pub(super) enum Field {
     Whole(u64),
     Number(f64),
     Text(String),
-    /// A truth value or an array: checked and passed over.
+    Truth(bool),
+    Texts(Vec<String>),
+    Wholes(Vec<i64>),
+    Numbers(Vec<f32>),
+    /// A negative number or another array: checked and passed over.
     Other,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Stored {
-    F32,
-    Q8_0,
+/// The element types of ggml that can be read here.
+///
+/// SPEC: ggml `docs/gguf.md`, `ggml_type`.
+pub(super) const fn ggml(kind: u32) -> Option<GgmlDType> {
+    Some(match kind {
+        0 => GgmlDType::F32,
+        1 => GgmlDType::F16,
+        2 => GgmlDType::Q4_0,
+        3 => GgmlDType::Q4_1,
+        6 => GgmlDType::Q5_0,
+        7 => GgmlDType::Q5_1,
+        8 => GgmlDType::Q8_0,
+        10 => GgmlDType::Q2K,
+        11 => GgmlDType::Q3K,
+        12 => GgmlDType::Q4K,
+        13 => GgmlDType::Q5K,
+        14 => GgmlDType::Q6K,
+        30 => GgmlDType::BF16,
+        _ => return None,
+    })
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    shape: Vec<usize>,
-    pub(super) kind: Stored,
+    pub(super) shape: Vec<usize>,
+    /// Number of its ggml type.
+    pub(super) kind: u32,
     /// From the start of the data.
     offset: u64,
     /// Where the header names it.
-    at: usize,
+    pub(super) at: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Header {
     fields: BTreeMap<String, Field>,
-    tensors: BTreeMap<String, Entry>,
+    pub(super) tensors: BTreeMap<String, Entry>,
     data_start: usize,
 }
 
@@ -81,7 +108,7 @@ impl Header {
             Some(Field::Whole(value)) => format!("{value}"),
             Some(Field::Number(value)) => format!("{value}"),
             Some(Field::Text(text)) => format!("`{}`", text.chars().take(80).collect::<String>()),
-            Some(Field::Other) => "a value of another type".to_owned(),
+            Some(_) => "a value of another type".to_owned(),
         };
         Fault { at: COUNTS_AT, expected: format!("the metadata `{key}` to be {expected}"), found }
     }
@@ -172,17 +199,19 @@ impl<'a> Reader<'a> {
             11 => signed(i64::from_le_bytes(self.array(WHAT)?)),
             6 => Field::Number(shortest(f32::from_le_bytes(self.array(WHAT)?))),
             12 => Field::Number(f64::from_le_bytes(self.array(WHAT)?)),
-            7 => {
-                self.take(1, WHAT)?;
-                Field::Other
-            }
+            7 => Field::Truth(self.array::<1>(WHAT)? != [0]),
             8 => Field::Text(self.text("metadata text")?),
             9 if depth < DEPTH_MAX => {
                 let kind = self.u32("an array's type")?;
-                for _ in 0..self.n("array elements", 1)? {
-                    self.field(kind, depth + 1)?;
+                let n = self.n("array elements", 1)?;
+                let mut elements = Elements::default();
+                for _ in 0..n {
+                    let element = self.field(kind, depth + 1)?;
+                    if n <= KEPT_MAX {
+                        elements.push(element);
+                    }
                 }
-                Field::Other
+                elements.into_field(n)
             }
             9 => {
                 let expected = format!("arrays within arrays to a depth of {DEPTH_MAX}");
@@ -194,7 +223,38 @@ impl<'a> Reader<'a> {
             }
         })
     }
+}
 
+/// The elements of an array, kept when they are of one sort.
+#[derive(Default)]
+struct Elements {
+    texts: Vec<String>,
+    wholes: Vec<i64>,
+    numbers: Vec<f32>,
+}
+
+impl Elements {
+    fn push(&mut self, element: Field) {
+        match element {
+            Field::Text(text) => self.texts.push(text),
+            Field::Whole(whole) => self.wholes.extend(i64::try_from(whole)),
+            Field::Number(number) => self.numbers.push(number as f32),
+            _ => {}
+        }
+    }
+
+    fn into_field(self, n: u64) -> Field {
+        let is_all = |length: usize| length as u64 == n && n > 0;
+        if is_all(self.texts.len()) {
+            Field::Texts(self.texts)
+        } else if is_all(self.wholes.len()) {
+            Field::Wholes(self.wholes)
+        } else if is_all(self.numbers.len()) {
+            Field::Numbers(self.numbers)
+        } else {
+            Field::Other
+        }
+    }
 }
 
 fn signed(value: i64) -> Field {
@@ -234,7 +294,11 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Fault> {
         let at = reader.at;
         let (name, entry) = entry(&mut reader)?;
         if tensors.insert(name.clone(), entry).is_some() {
-            return Err(Fault { at, expected: format!("the tensor `{name}` once"), found: "it a second time".to_owned() });
+            return Err(Fault {
+                at,
+                expected: format!("the tensor `{name}` once"),
+                found: "it a second time".to_owned(),
+            });
         }
     }
     let alignment = match fields.get("general.alignment") {
@@ -261,43 +325,62 @@ fn entry(reader: &mut Reader) -> Result<(String, Entry), Fault> {
         shape.push(reader.u64("a dimension")? as usize);
     }
     shape.reverse();
-    let kind_number = reader.u32("a tensor's type")?;
-    let kind = match kind_number {
-        0 => Stored::F32,
-        8 => Stored::Q8_0,
-        other => {
-            let expected = format!("the tensor `{name}` in F32 or Q8_0");
-            return Err(Fault { at, expected, found: format!("ggml type {other}") });
-        }
-    };
+    let kind = reader.u32("a tensor's type")?;
     Ok((name, Entry { shape, kind, offset: reader.u64("an offset")?, at }))
 }
 
-/// The bytes of one tensor, whose shape has been compared with the configuration's.
-pub(super) fn data<'a>(bytes: &'a [u8], header: &Header, name: &str, entry: &Entry) -> Result<&'a [u8], Fault> {
-    // The limits of the configuration bound every shape that gets here.
-    let n: usize = entry.shape.iter().product();
-    let width = entry.shape.last().copied().unwrap_or(0);
-    let n_bytes = match entry.kind {
-        Stored::F32 => n * 4,
-        Stored::Q8_0 if width.is_multiple_of(super::BLOCK) => n / super::BLOCK * Q8_0_BLOCK_BYTES,
-        Stored::Q8_0 => {
-            let expected = format!("rows of a multiple of {} numbers for `{name}` in Q8_0", super::BLOCK);
-            return Err(Fault { at: entry.at, expected, found: width.to_string() });
-        }
+/// Where the bytes of one tensor stand in the file, and its type.
+pub(super) fn place(
+    n_bytes_of_file: usize,
+    header: &Header,
+    name: &str,
+    entry: &Entry,
+) -> Result<(GgmlDType, Range<usize>), Fault> {
+    let fault = |expected: String, found: String| Fault { at: entry.at, expected, found };
+    let Some(kind) = ggml(entry.kind) else {
+        let expected = format!("the tensor `{name}` in F32, F16, BF16, Q4_0 to Q8_0 or Q2_K to Q6_K");
+        return Err(fault(expected, format!("ggml type {}", entry.kind)));
     };
-    let start = (header.data_start as u64).saturating_add(entry.offset);
-    let rest = (bytes.len() as u64).saturating_sub(start);
-    if n_bytes as u64 > rest {
-        let expected = format!("{n_bytes} bytes of `{name}`");
-        let at = usize::try_from(start).unwrap_or(usize::MAX);
-        return Err(Fault { at, expected, found: format!("{rest} bytes to the end of the file") });
+    let width = entry.shape.last().copied().unwrap_or(1);
+    let block = kind.block_size();
+    if !width.is_multiple_of(block) {
+        let expected = format!("rows of a multiple of {block} numbers for `{name}` in {kind:?}");
+        return Err(fault(expected, width.to_string()));
     }
-    Ok(&bytes[start as usize..start as usize + n_bytes])
+    let n = entry.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size));
+    let n_bytes = n.and_then(|n| (n / block).checked_mul(kind.type_size()));
+    let start = (header.data_start as u64).saturating_add(entry.offset);
+    let rest = (n_bytes_of_file as u64).saturating_sub(start);
+    match n_bytes {
+        Some(n_bytes) if n_bytes as u64 <= rest => Ok((kind, start as usize..start as usize + n_bytes)),
+        _ => {
+            let n_bytes = n_bytes.map_or_else(|| "more than 2^64".to_owned(), |n_bytes| n_bytes.to_string());
+            let at = usize::try_from(start).unwrap_or(usize::MAX);
+            let found = format!("{rest} bytes to the end of the file");
+            Err(Fault { at, expected: format!("{n_bytes} bytes of `{name}`"), found })
+        }
+    }
+}
+
+/// The numbers of one tensor, in f32. The bytes are copied to an even place first: candle takes them where they stand, and
+/// panics when that is odd.
+pub(crate) fn numbers(kind: GgmlDType, data: &[u8]) -> candle_core::Result<Vec<f32>> {
+    const ALIGNED: usize = 64;
+    match kind {
+        GgmlDType::F32 => return Ok(f32_numbers(data)),
+        GgmlDType::Q8_0 => return Ok(q8_0_numbers(data)),
+        _ => {}
+    }
+    let mut aligned = vec![0; data.len() + ALIGNED];
+    let start = aligned.as_ptr().align_offset(ALIGNED).min(ALIGNED);
+    aligned[start..start + data.len()].copy_from_slice(data);
+    let n = data.len() / kind.type_size() * kind.block_size();
+    let blocks = qtensor_from_ggml(kind, &aligned[start..start + data.len()], vec![n], &Device::Cpu)?;
+    blocks.dequantize(&Device::Cpu)?.to_vec1()
 }
 
 /// Numbers stored in f32, little-endian.
-pub(super) fn f32_numbers(data: &[u8]) -> Vec<f32> {
+pub(crate) fn f32_numbers(data: &[u8]) -> Vec<f32> {
     data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
@@ -305,7 +388,7 @@ pub(super) fn f32_numbers(data: &[u8]) -> Vec<f32> {
 /// when the data of a damaged file does not begin at an even address.
 ///
 /// SPEC: ggml, `block_q8_0`.
-pub(super) fn q8_0_numbers(data: &[u8]) -> Vec<f32> {
+fn q8_0_numbers(data: &[u8]) -> Vec<f32> {
     let (blocks, _) = data.as_chunks::<Q8_0_BLOCK_BYTES>();
     let mut numbers = Vec::with_capacity(blocks.len() * super::BLOCK);
     for [low, high, steps @ ..] in blocks {
@@ -316,7 +399,7 @@ pub(super) fn q8_0_numbers(data: &[u8]) -> Vec<f32> {
 }
 
 /// The value of an IEEE 754 half-precision number, exactly.
-fn half(bits: u16) -> f32 {
+pub(crate) fn half(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
     let magnitude = match exponent {
         0 => fraction * 2_f32.powi(-24),
@@ -329,7 +412,34 @@ fn half(bits: u16) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::half;
+    use super::{ggml, half, numbers};
+
+    /// Referee: llama.cpp's Python package; `tests/fixtures/ggml_blocks.py` says how. Tolerance 1e-6 of the largest number of
+    /// a block: scales are multiplied in another order.
+    #[test]
+    fn every_type_has_the_numbers_of_llama_cpps_package() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/ggml_blocks.json")).unwrap();
+        let types = document.as_object().unwrap();
+        assert_eq!(types.len(), 13);
+        for (name, entry) in types {
+            let kind = ggml(entry["type"].as_u64().unwrap() as u32).unwrap();
+            let hex = entry["bytes"].as_str().unwrap();
+            let bytes: Vec<u8> =
+                (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+            let expected: Vec<f64> =
+                entry["numbers"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect();
+            let largest = expected.iter().fold(0.0, |largest: f64, number| largest.max(number.abs()));
+            let found = numbers(kind, &bytes).unwrap();
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!(
+                    (f64::from(found) - expected).abs() <= 1e-6 * largest,
+                    "{name}: expected {expected}, found {found}"
+                );
+            }
+        }
+    }
 
     /// Examples of the Wikipedia article "Half-precision floating-point format", and every finite number by its
     /// definition in f64.

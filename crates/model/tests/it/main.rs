@@ -2,10 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod config;
+mod decoder;
+mod families;
 mod gguf;
 mod llama;
+mod open;
+mod profile;
+mod smollm;
 mod threads;
 mod tokenizer;
+mod vectors;
 mod weights;
 
 use candle_core::{Device, Tensor};
@@ -14,7 +20,17 @@ use std::collections::BTreeMap;
 
 /// The smallest shape that has groups of heads, and rows of whole Q8_0 blocks.
 fn small(vocab: usize) -> Config {
-    Config { vocab, layers: 2, width: 32, heads: 4, kv_heads: 2, hidden: 64, context: 16, rope_theta: 1e4, norm_eps: 1e-5 }
+    Config {
+        vocab,
+        layers: 2,
+        width: 32,
+        heads: 4,
+        kv_heads: 2,
+        hidden: 64,
+        context: 16,
+        rope_theta: 1e4,
+        norm_eps: 1e-5,
+    }
 }
 
 /// The repository's licence: English prose that every checkout has.

@@ -1,0 +1,67 @@
+//! Tokens a second of an opened model: scoring, shared prefixes, one token at a time.
+//!
+//! `cargo run --release -p assize-model --example inference -- MODEL`, with `MALLOC_MMAP_THRESHOLD_=4294967295
+//! MALLOC_TRIM_THRESHOLD_=4294967295` in the environment, which is what the command line sets for itself.
+#![expect(clippy::print_stdout, reason = "a program for developers")]
+
+use model::{Row, Target};
+use std::{error::Error, time::Instant};
+
+const SEQUENCES: usize = 4;
+const POSITIONS: usize = 256;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("name a model")?;
+    let start = Instant::now();
+    let model = model::open(path.as_ref())?;
+    println!("opened in {:.2} s", start.elapsed().as_secs_f64());
+    let decoder = &model.decoder;
+    let vocab = decoder.vocab();
+    let tokens: Vec<Vec<u32>> = (0..SEQUENCES)
+        .map(|row| (0..POSITIONS).map(|at| ((row * 7919 + at * at * 31 + at) % vocab) as u32).collect())
+        .collect();
+    let targets: Vec<Vec<Target>> = tokens
+        .iter()
+        .map(|row| (0..POSITIONS - 1).map(|position| Target { position, token: row[position + 1] }).collect())
+        .collect();
+
+    // Every token but the first of four rows, log-soft-max included.
+    let score = || {
+        let mut rows: Vec<Row> =
+            tokens.iter().zip(&targets).map(|(tokens, targets)| Row { tokens, cache: None, targets }).collect();
+        decoder.log_probs(&mut rows)
+    };
+    score()?;
+    let start = Instant::now();
+    let scored = score()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (mut sum, mut n) = (0.0, 0);
+    for one in scored.iter().flatten() {
+        sum -= one.log_prob;
+        n += 1;
+    }
+    println!(
+        "scoring {SEQUENCES} x {POSITIONS}: {:.0} tokens/s; mean nll {:.6}",
+        (SEQUENCES * POSITIONS) as f64 / seconds,
+        sum / f64::from(n)
+    );
+
+    // Four answers of eight tokens behind one prefix, as many rows as an exam has.
+    let start = Instant::now();
+    let mut prefix = decoder.cache();
+    decoder.prefill(&mut [Row { tokens: &tokens[0], cache: Some(&mut prefix), targets: &[] }])?;
+    let mut caches = vec![prefix; SEQUENCES];
+    let mut rows: Vec<Row> = caches
+        .iter_mut()
+        .zip(&tokens)
+        .zip(&targets)
+        .map(|((cache, tokens), targets)| Row { tokens: &tokens[..8], cache: Some(cache), targets: &targets[..7] })
+        .collect();
+    decoder.log_probs(&mut rows)?;
+    println!("{SEQUENCES} answers of 8 tokens behind a prefix of {POSITIONS}: {:.3} s", start.elapsed().as_secs_f64());
+
+    let start = Instant::now();
+    let n = decoder.generate(&tokens[0][..16], 64, &[])?.len();
+    println!("one at a time: {:.1} tokens/s", n as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}

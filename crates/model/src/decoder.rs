@@ -1,0 +1,332 @@
+//! Any open-weight decoder, for inference: one forward pass over packed rows, with a cache that prefixes share.
+//!
+//! Legend: N tokens of all rows of a call, C channels, H query heads, K key-value heads, D channels a head, S positions
+//! seen, F hidden channels, V vocabulary.
+//!
+//! Rows of any length stand one behind another, without padding. The arithmetic of a row is arranged so that its figures
+//! are the same bits alone, in any company, and behind a cached prefix: see `rows::project` and `attention`.
+
+mod attention;
+mod cache;
+mod experts;
+mod generate;
+mod norm;
+mod rotary;
+mod rows;
+mod score;
+
+pub(crate) use attention::{Attention, HeadNorm};
+pub use cache::Cache;
+pub(crate) use experts::Experts;
+pub(crate) use norm::Norm;
+pub(crate) use rotary::{Rotary, Scaling};
+pub(crate) use rows::Linear;
+pub use score::{Scored, Target};
+
+use candle_core::Tensor;
+use std::{fmt, ops::Range};
+
+/// Tokens to compute, and what stands before them.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// At least one.
+    pub tokens: &'a [u32],
+    /// What stands before `tokens`; it grows by them. Without one the row stands alone.
+    pub cache: Option<&'a mut Cache>,
+    /// What `Decoder::log_probs` is asked.
+    pub targets: &'a [Target],
+}
+
+impl<'a> Row<'a> {
+    /// A row that stands alone.
+    #[must_use]
+    pub const fn alone(tokens: &'a [u32]) -> Self {
+        Self { tokens, cache: None, targets: &[] }
+    }
+
+    fn n_before(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.len())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DecoderError {
+    #[error("expected row {row} to hold tokens, found none")]
+    Empty { row: usize },
+    #[error("expected at most {context} positions, found {found} in row {row}")]
+    Positions { context: usize, found: usize, row: usize },
+    #[error("expected tokens below {vocab}, found {found} in row {row} at position {position}")]
+    Token { vocab: usize, found: u32, row: usize, position: usize },
+    #[error("expected a cache of this model, of {expected} layers, found one of {found} in row {row}")]
+    Cache { expected: usize, found: usize, row: usize },
+    #[error(
+        "row {row} grows past the length at which the model turns its positions otherwise; compute it again without a cache"
+    )]
+    Turned { row: usize },
+    #[error(
+        "expected a finite logit, found {found} in row {row} at position {position}; the weights or the input overflow"
+    )]
+    NotFinite { found: f32, row: usize, position: usize },
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// What one decoder layer computes.
+pub(crate) struct Layer {
+    pub(crate) attention: Attention,
+    /// Before attention, and on what it gives, before that is added to the stream.
+    pub(crate) attention_norms: (Option<Norm>, Option<Norm>),
+    pub(crate) mlp: Mlp,
+    pub(crate) mlp_norms: (Option<Norm>, Option<Norm>),
+    /// Attention and feed-forward part read the same stream and are added together (GPT-NeoX).
+    pub(crate) is_parallel: bool,
+}
+
+/// The feed-forward part.
+pub(crate) enum Mlp {
+    /// down(act(gate(x)) · up(x)). Source: Shazeer 2020.
+    Gated {
+        gate: Linear,
+        up: Linear,
+        down: Linear,
+        act: Act,
+    },
+    /// down(act(up(x))).
+    Plain {
+        up: Linear,
+        down: Linear,
+        act: Act,
+    },
+    Experts(Experts),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    Silu,
+    /// With tanh. Source: Hendrycks and Gimpel 2016.
+    GeluTanh,
+    GeluErf,
+    Relu,
+}
+
+/// A decoder with its weights, in f32 on the processor.
+pub struct Decoder {
+    /// (V, C)
+    pub(crate) embedding: Tensor,
+    /// What an embedded token is multiplied by (Gemma).
+    pub(crate) embedding_scale: Option<f32>,
+    /// Learned positions (context, C).
+    pub(crate) positions: Option<Tensor>,
+    /// Tables that the layers name by their number.
+    pub(crate) rotaries: Vec<Rotary>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Norm,
+    /// (V, C); the embedding itself where they are tied.
+    pub(crate) head: Linear,
+    pub(crate) is_tied: bool,
+    /// c·tanh(logit / c). Source: Gemma Team 2024 (Gemma 2), section 2.
+    pub(crate) logit_cap: Option<f32>,
+    pub(crate) context: usize,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = (self.layers.len(), self.embedding.dims(), self.context);
+        f.debug_struct("Decoder").field("(layers, embedding, context)", &shape).finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// V: number of logits a position has.
+    #[must_use]
+    pub fn vocab(&self) -> usize {
+        self.head.outputs()
+    }
+
+    /// Most positions of a row, what its cache holds included.
+    #[must_use]
+    pub const fn context(&self) -> usize {
+        self.context
+    }
+
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// An empty cache of this model.
+    #[must_use]
+    pub fn cache(&self) -> Cache {
+        Cache::new(self.layers.len())
+    }
+
+    /// Unnormalised log-probabilities of the next token at every position of every row, one row behind another.
+    ///
+    /// Shapes: rows of N tokens together → (N, V) f32; unit: nat. Deterministic: the same bits in any batch, behind any
+    /// split into prefix and rest, for any number of threads.
+    ///
+    /// # Errors
+    /// `DecoderError` naming the row; caches are then as they were.
+    pub fn logits(&self, rows: &mut [Row]) -> Result<Tensor, DecoderError> {
+        let stream = self.forward(rows)?;
+        Ok(self.project(&stream)?)
+    }
+
+    /// Fills the caches of the rows and computes no logits: for a prefix that others share.
+    ///
+    /// # Errors
+    /// Those of `logits`.
+    pub fn prefill(&self, rows: &mut [Row]) -> Result<(), DecoderError> {
+        self.forward(rows).map(|_| ())
+    }
+
+    /// The log-probabilities of the targets of each row, in their order.
+    ///
+    /// Unit: nats. The head is computed only at positions that have a target, a few at a time; the log-softmax is taken in
+    /// f64, from the lowest token to the highest. Deterministic like `logits`.
+    ///
+    /// # Errors
+    /// Those of `logits`; `NotFinite`.
+    pub fn log_probs(&self, rows: &mut [Row]) -> Result<Vec<Vec<Scored>>, DecoderError> {
+        score::check(self.vocab(), rows)?;
+        let stream = self.forward(rows)?;
+        score::log_probs(self, &stream, rows)
+    }
+
+    /// (n, C) → (n, V).
+    fn project(&self, stream: &Tensor) -> candle_core::Result<Tensor> {
+        let logits = self.head.apply(stream)?;
+        if let Some(cap) = self.logit_cap {
+            rows::each(&logits, |logit| cap * (logit / cap).tanh())?;
+        }
+        Ok(logits)
+    }
+
+    /// The normed stream behind the last layer: (N, C).
+    fn forward(&self, rows: &mut [Row]) -> Result<Tensor, DecoderError> {
+        let spans = self.check(rows)?;
+        let before: Vec<usize> = rows.iter().map(Row::n_before).collect();
+        let stream = self.layers_over(rows, &spans);
+        if stream.is_err() {
+            for (row, n) in rows.iter_mut().zip(before) {
+                if let Some(cache) = &mut row.cache {
+                    cache.truncate(n);
+                }
+            }
+        }
+        stream
+    }
+
+    fn layers_over(&self, rows: &mut [Row], spans: &[Range<usize>]) -> Result<Tensor, DecoderError> {
+        let positions: Vec<usize> =
+            rows.iter().flat_map(|row| row.n_before()..row.n_before() + row.tokens.len()).collect();
+        let turns = rotary::Turns::of(&self.rotaries, rows, spans, &positions)?;
+        let mut stream = self.embed(rows, &positions)?;
+        for (at, layer) in self.layers.iter().enumerate() {
+            let normed = apply(layer.attention_norms.0.as_ref(), &stream)?;
+            let turn = layer.attention.rotary.map(|table| turns.get(table));
+            let attended = layer.attention.apply(&normed, turn, at, rows, spans)?;
+            let attended = apply(layer.attention_norms.1.as_ref(), &attended)?;
+            if layer.is_parallel {
+                let normed = apply(layer.mlp_norms.0.as_ref(), &stream)?;
+                let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed)?)?;
+                rows::add(&attended, &fed)?;
+                rows::add(&stream, &attended)?;
+            } else {
+                rows::add(&stream, &attended)?;
+                let normed = apply(layer.mlp_norms.0.as_ref(), &stream)?;
+                let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed)?)?;
+                rows::add(&stream, &fed)?;
+            }
+        }
+        for row in rows {
+            if let Some(cache) = &mut row.cache {
+                cache.grown_by(row.tokens.len());
+            }
+        }
+        stream = self.norm.apply(&stream)?;
+        Ok(stream)
+    }
+
+    fn embed(&self, rows: &[Row], positions: &[usize]) -> candle_core::Result<Tensor> {
+        let tokens: Vec<u32> = rows.iter().flat_map(|row| row.tokens.iter().copied()).collect();
+        let stream = rows::pick(&self.embedding, &tokens)?;
+        if let Some(scale) = self.embedding_scale {
+            rows::each(&stream, |value| value * scale)?;
+        }
+        if let Some(learned) = &self.positions {
+            let positions: Vec<u32> = positions.iter().map(|&position| position as u32).collect();
+            rows::add(&stream, &rows::pick(learned, &positions)?)?;
+        }
+        Ok(stream)
+    }
+
+    /// Where each row's tokens stand among all, when every row has an answer.
+    fn check(&self, rows: &[Row]) -> Result<Vec<Range<usize>>, DecoderError> {
+        let vocab = self.embedding.dims()[0];
+        let mut spans = Vec::with_capacity(rows.len());
+        let mut n = 0;
+        for (at, row) in rows.iter().enumerate() {
+            if row.tokens.is_empty() {
+                return Err(DecoderError::Empty { row: at });
+            }
+            let found = row.n_before() + row.tokens.len();
+            if found > self.context {
+                return Err(DecoderError::Positions { context: self.context, found, row: at });
+            }
+            if let Some(position) = row.tokens.iter().position(|&token| token as usize >= vocab) {
+                return Err(DecoderError::Token { vocab, found: row.tokens[position], row: at, position });
+            }
+            if let Some(cache) = row.cache.as_ref().filter(|cache| cache.layers() != self.layers.len()) {
+                return Err(DecoderError::Cache { expected: self.layers.len(), found: cache.layers(), row: at });
+            }
+            spans.push(n..n + row.tokens.len());
+            n += row.tokens.len();
+        }
+        Ok(spans)
+    }
+}
+
+/// Without a norm, the stream itself: nothing that reads it writes into it.
+fn apply(norm: Option<&Norm>, stream: &Tensor) -> candle_core::Result<Tensor> {
+    norm.map_or_else(|| Ok(stream.clone()), |norm| norm.apply(stream))
+}
+
+impl Mlp {
+    fn apply(&self, normed: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Gated { gate, up, down, act } => {
+                let gate = gate.apply(normed)?;
+                act.apply(&gate)?;
+                rows::multiply(&gate, &up.apply(normed)?)?;
+                down.apply(&gate)
+            }
+            Self::Plain { up, down, act } => {
+                let inner = up.apply(normed)?;
+                act.apply(&inner)?;
+                down.apply(&inner)
+            }
+            Self::Experts(experts) => experts.apply(normed),
+        }
+    }
+}
+
+impl Act {
+    /// In place.
+    fn apply(self, inner: &Tensor) -> candle_core::Result<()> {
+        match self {
+            Self::Silu => rows::each(inner, |x| x / (1.0 + rows::exp(-x))),
+            Self::GeluTanh => rows::each(inner, |x| {
+                // 1 + tanh(y) = 2 / (1 + exp(−2y)).
+                let y = 0.797_884_6 * (x + 0.044_715 * x * x * x);
+                x / (1.0 + rows::exp(-2.0 * y))
+            }),
+            Self::GeluErf => rows::each(inner, |x| {
+                (0.5 * f64::from(x)
+                    * (1.0 + candle_core::cpu::erf::erf_f64(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)))
+                    as f32
+            }),
+            Self::Relu => rows::each(inner, |x| x.max(0.0)),
+        }
+    }
+}

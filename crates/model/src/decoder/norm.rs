@@ -1,0 +1,45 @@
+//! Norms over the last dimension.
+
+use super::rows::{each_row, lanes};
+use candle_core::Tensor;
+
+/// A norm with its weights, over rows as wide as these are.
+pub(crate) enum Norm {
+    /// x / √(mean(x²) + ε) · gain. Source: Zhang and Sennrich 2019.
+    Rms { gain: Vec<f32>, eps: f32 },
+    /// (x − mean) / √(variance + ε) · gain + bias. Source: Ba et al. 2016.
+    Layer { gain: Vec<f32>, bias: Vec<f32>, eps: f32 },
+}
+
+impl Norm {
+    pub(crate) fn n_parameters(&self) -> usize {
+        match self {
+            Self::Rms { gain, .. } => gain.len(),
+            Self::Layer { gain, bias, .. } => gain.len() + bias.len(),
+        }
+    }
+
+    /// A tensor of its own.
+    pub(super) fn apply(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
+        let normed = rows.copy()?;
+        self.apply_in_place(&normed)?;
+        Ok(normed)
+    }
+
+    pub(super) fn apply_in_place(&self, rows: &Tensor) -> candle_core::Result<()> {
+        match self {
+            Self::Rms { gain, eps } => each_row(rows, gain.len(), |_, row| {
+                let scale = (lanes(row, |x| x * x) / row.len() as f32 + eps).sqrt().recip();
+                row.iter_mut().zip(gain).for_each(|(x, gain)| *x = *x * scale * gain);
+            }),
+            Self::Layer { gain, bias, eps } => each_row(rows, gain.len(), |_, row| {
+                let n = row.len() as f32;
+                let mean = lanes(row, |x| x) / n;
+                let variance = lanes(row, |x| (x - mean) * (x - mean)) / n;
+                let scale = (variance + eps).sqrt().recip();
+                let weights = gain.iter().zip(bias);
+                row.iter_mut().zip(weights).for_each(|(x, (gain, bias))| *x = (*x - mean) * scale * gain + bias);
+            }),
+        }
+    }
+}

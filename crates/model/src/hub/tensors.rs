@@ -1,0 +1,269 @@
+//! Weights under their hub names, in files that stay mapped; each is made f32 when it is taken.
+
+use crate::{
+    gguf::parse,
+    mapped::Mapped,
+    weights::{WeightsError, mapped_entries},
+};
+use candle_core::{Device, Tensor, quantized::GgmlDType};
+use rayon::prelude::*;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// A larger index of shards is refused.
+const INDEX_BYTES_MAX: u64 = 1 << 26;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TensorError {
+    #[error("cannot read `{}`", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("`{}`: expected an index of weights: {cause}; take the file again from where it came", path.display())]
+    Index { path: PathBuf, cause: String },
+    #[error("`{}`: the shard `{shard}` with `{tensor}` is missing; take it from where the other files came", path.display())]
+    Shard { path: PathBuf, shard: String, tensor: String },
+    #[error("`{}`: expected `{tensor}`, which the index places here, found no such tensor; index and shard are of two models", path.display())]
+    NotInShard { path: PathBuf, tensor: String },
+    #[error(
+        "`{}`: expected a tensor `{name}` of shape {expected:?}, found none; the configuration is of another model, or a \
+         shard is missing",
+        path.display()
+    )]
+    Missing { path: PathBuf, name: String, expected: Vec<usize> },
+    #[error(
+        "`{}`: expected `{name}` of shape {expected:?} by the configuration, found {found:?}; the two are of different \
+         models",
+        path.display()
+    )]
+    Shape { path: PathBuf, name: String, expected: Vec<usize>, found: Vec<usize> },
+    #[error("`{}`: expected `{name}` in {expected}, found {found}; convert the weights first", path.display())]
+    Type { path: PathBuf, name: String, expected: &'static str, found: String },
+    #[error("`{}`: expected finite numbers in `{name}`, found {found} at index {at}; take the file again", path.display())]
+    NotFinite { path: PathBuf, name: String, at: usize, found: f32 },
+    #[error(
+        "`{}`: expected only tensors that the configuration names, found `{name}` of shape {found:?}; the configuration \
+         is of another model",
+        path.display()
+    )]
+    Unknown { path: PathBuf, name: String, found: Vec<usize> },
+    #[error(
+        "`{}`: `tie_word_embeddings` says that head and embedding are one, and `{name}` is another matrix; set it to false \
+         if the weights are right",
+        path.display()
+    )]
+    NotTied { path: PathBuf, name: String },
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// How a tensor's numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    F64,
+    F32,
+    F16,
+    BF16,
+    Ggml(GgmlDType),
+    /// Whole numbers: buffers that some old files carry along, never weights.
+    Whole,
+}
+
+/// What makes a stored tensor the hub's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    None,
+    /// llama.cpp interleaves the halves of each of this many heads' rotary rows.
+    Separate {
+        heads: usize,
+    },
+    /// llama.cpp keeps the gain of Gemma's norms with 1 added.
+    LessOne,
+    Transpose,
+}
+
+/// Where one tensor stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) file: usize,
+    pub(crate) kind: Kind,
+    /// As stored, before the change.
+    pub(crate) shape: Vec<usize>,
+    pub(crate) place: Range<usize>,
+    pub(crate) change: Change,
+}
+
+/// The tensors of one or more files.
+#[derive(Debug, Default)]
+pub(crate) struct Tensors {
+    pub(crate) files: Vec<(PathBuf, Mapped)>,
+    pub(crate) stored: BTreeMap<String, Stored>,
+    taken: BTreeSet<String>,
+}
+
+impl Tensors {
+    pub(crate) const fn of(files: Vec<(PathBuf, Mapped)>, stored: BTreeMap<String, Stored>) -> Self {
+        Self { files, stored, taken: BTreeSet::new() }
+    }
+
+    /// One file of safetensors.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, TensorError> {
+        let mut tensors = Self::default();
+        for (name, stored) in tensors.add(path)? {
+            tensors.stored.insert(name, stored);
+        }
+        Ok(tensors)
+    }
+
+    /// The shards that an index names, each beside it.
+    pub(crate) fn of_index(path: &Path) -> Result<Self, TensorError> {
+        let index = |cause: String| TensorError::Index { path: path.to_owned(), cause };
+        let read = |source| TensorError::Read { path: path.to_owned(), source };
+        if fs::metadata(path).map_err(read)?.len() > INDEX_BYTES_MAX {
+            return Err(index(format!("it is larger than {INDEX_BYTES_MAX} bytes")));
+        }
+        let text = fs::read_to_string(path).map_err(read)?;
+        let document: serde_json::Value = serde_json::from_str(&text).map_err(|error| index(error.to_string()))?;
+        let map = document.get("weight_map").and_then(serde_json::Value::as_object);
+        let map = map.ok_or_else(|| index("it has no member `weight_map`".to_owned()))?;
+        let mut shards: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for (tensor, shard) in map {
+            let shard = shard.as_str().ok_or_else(|| index(format!("`{tensor}` has no shard")))?;
+            // A name from a stranger must not lead out of the folder.
+            if Path::new(shard).file_name().is_none_or(|name| name != shard) {
+                return Err(index(format!("the shard `{shard}` is no name of a file beside it")));
+            }
+            shards.entry(shard).or_default().push(tensor);
+        }
+        let mut tensors = Self::default();
+        for (shard, names) in shards {
+            let place = path.with_file_name(shard);
+            if !place.exists() {
+                let tensor = names.first().map_or_else(String::new, |name| (*name).clone());
+                return Err(TensorError::Shard { path: path.to_owned(), shard: shard.to_owned(), tensor });
+            }
+            let mut found = tensors.add(&place)?;
+            for name in names {
+                let stored = found.remove(name);
+                let stored =
+                    stored.ok_or_else(|| TensorError::NotInShard { path: place.clone(), tensor: name.clone() })?;
+                tensors.stored.insert(name.clone(), stored);
+            }
+        }
+        Ok(tensors)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<BTreeMap<String, Stored>, TensorError> {
+        let mapped = Mapped::open(path).map_err(|source| TensorError::Read { path: path.to_owned(), source })?;
+        let file = self.files.len();
+        let entries = mapped_entries(path, &mapped)?;
+        self.files.push((path.to_owned(), mapped));
+        let stored = |(name, (kind, shape, place))| (name, Stored { file, kind, shape, place, change: Change::None });
+        Ok(entries.into_iter().map(stored).collect())
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.stored.contains_key(name)
+    }
+
+    /// The file that errors about all of the weights name.
+    pub(crate) fn path(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), |(path, _)| path)
+    }
+
+    /// The tensor of this name and shape, in f32.
+    pub(crate) fn take(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, TensorError> {
+        let Some(stored) = self.stored.get(name) else {
+            let (path, expected) = (self.path().to_owned(), expected.to_vec());
+            return Err(TensorError::Missing { path, name: name.to_owned(), expected });
+        };
+        let path = &self.files[stored.file].0;
+        let found = hub_shape(stored);
+        if found != expected {
+            let (name, expected) = (name.to_owned(), expected.to_vec());
+            return Err(TensorError::Shape { path: path.clone(), name, expected, found });
+        }
+        let tensor = self.read(name, stored)?;
+        self.taken.insert(name.to_owned());
+        Ok(tensor)
+    }
+
+    /// A tensor as the hub has it, whatever its shape.
+    pub(crate) fn read(&self, name: &str, stored: &Stored) -> Result<Tensor, TensorError> {
+        let (path, mapped) = &self.files[stored.file];
+        let data = &mapped[stored.place.clone()];
+        let numbers = match stored.kind {
+            Kind::F32 => parse::f32_numbers(data),
+            Kind::F16 => pairs(data, parse::half),
+            Kind::BF16 => pairs(data, |bits| f32::from_bits(u32::from(bits) << 16)),
+            Kind::F64 => data.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
+            Kind::Ggml(kind) => parse::numbers(kind, data)?,
+            Kind::Whole => {
+                let (path, name) = (path.clone(), name.to_owned());
+                let expected = "F64, F32, F16 or BF16";
+                return Err(TensorError::Type {
+                    path,
+                    name,
+                    expected,
+                    found: "whole numbers or another type".to_owned(),
+                });
+            }
+        };
+        if let Some(at) = numbers.par_iter().position_first(|number| !number.is_finite()) {
+            let (path, name) = (path.clone(), name.to_owned());
+            return Err(TensorError::NotFinite { path, name, at, found: numbers[at] });
+        }
+        let tensor = Tensor::from_vec(numbers, stored.shape.as_slice(), &Device::Cpu)?;
+        Ok(changed(tensor, stored.change)?)
+    }
+
+    /// Marks tensors that no family reads as seen.
+    pub(crate) fn pass_over(&mut self, is_passed: impl Fn(&str) -> bool) {
+        self.taken.extend(self.stored.keys().filter(|name| is_passed(name)).cloned());
+    }
+
+    /// Every tensor must have been taken.
+    pub(crate) fn finish(&self) -> Result<(), TensorError> {
+        match self.stored.iter().find(|(name, _)| !self.taken.contains(*name)) {
+            None => Ok(()),
+            Some((name, stored)) => {
+                let path = self.files[stored.file].0.clone();
+                Err(TensorError::Unknown { path, name: name.clone(), found: hub_shape(stored) })
+            }
+        }
+    }
+}
+
+/// The shape of a stored tensor as the hub has it.
+pub(crate) fn hub_shape(stored: &Stored) -> Vec<usize> {
+    let mut shape = stored.shape.clone();
+    if stored.change == Change::Transpose {
+        shape.reverse();
+    }
+    shape
+}
+
+fn pairs(data: &[u8], number: impl Fn(u16) -> f32 + Sync) -> Vec<f32> {
+    data.as_chunks::<2>().0.par_iter().map(|bytes| number(u16::from_le_bytes(*bytes))).collect()
+}
+
+fn changed(tensor: Tensor, change: Change) -> candle_core::Result<Tensor> {
+    let rows = tensor.dims().first().copied().unwrap_or(0);
+    let rest: usize = tensor.dims().iter().skip(1).product();
+    let shape = tensor.dims().to_vec();
+    let by =
+        |a: usize, b: usize| tensor.reshape((a, b, rows / a / b, rest))?.transpose(1, 2)?.reshape(shape.as_slice());
+    match change {
+        Change::None => Ok(tensor),
+        Change::LessOne => tensor.affine(1.0, -1.0),
+        Change::Transpose => tensor.t()?.contiguous(),
+        Change::Separate { heads } if heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) && rows > 0 => {
+            by(heads, rows / heads / 2)
+        }
+        Change::Separate { heads } => candle_core::bail!("expected rows of {heads} heads, found {rows}"),
+    }
+}
