@@ -122,7 +122,9 @@ pub(crate) struct EvaluateArgs {
     /// Write what was asked and answered, one JSON object a line for each item
     #[arg(long, value_name = "FILE", requires = "tasks")]
     pub(crate) samples: Option<PathBuf>,
+}
 
+#[derive(Debug, clap::Args)]
 pub(crate) struct ModelArgs {
     /// A folder as the hub lays it out, or a .gguf file
     pub(crate) model: PathBuf,
