@@ -36,3 +36,14 @@ assize="cargo run --release --quiet --"
 $assize check examples/first-case --sarif "$dossier/r.sarif" --sarif-all --policyreport "$dossier/r.yaml" --junit "$dossier/r.xml" --oscal "$dossier/ar.json" > /dev/null || [ $? -eq 1 ]
 $assize policy export --oscal "$dossier/rules.json" > /dev/null
 "$venv/bin/python" tests/referees/exports.py "$dossier"
+echo "The requests of tasks, built by lm-evaluation-harness itself:"
+if [ -n "${ASSIZE_DATA:-}" ]; then
+    # Without what it needs for running models: only its prompts are wanted.
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps lm_eval==0.4.13 evaluate pytablewriter peft
+    "$venv/bin/pip" install --quiet --disable-pip-version-check datasets jinja2 pyyaml sacrebleu rouge-score scikit-learn \
+        more_itertools word2number zstandard dill tqdm jsonlines sqlitedict
+    cargo build --release --quiet -p assize-evaluate --example task_requests
+    "$venv/bin/python" tests/referees/task_requests.py "${CARGO_TARGET_DIR:-target}/release/examples/task_requests" "$ASSIZE_DATA"
+else
+    echo "ASSIZE_DATA does not name the folder of data sets; left out"
+fi

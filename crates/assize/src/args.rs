@@ -28,8 +28,8 @@ pub(crate) enum Verb {
     Run(RunArgs),
     /// The case as far as the trained weights
     Train(RunArgs),
-    /// The case as far as the evaluation
-    Evaluate(RunArgs),
+    /// The case as far as the evaluation; or with --tasks a model on tasks of lm-evaluation-harness
+    Evaluate(EvaluateArgs),
     /// The case as far as the compressed weights
     Compress(RunArgs),
     /// Decide on the evidence there is; exit 0 allowed, 1 denied, 2 could not decide
@@ -129,6 +129,30 @@ pub(crate) struct RunArgs {
     /// One JSON object a line for each event, the outcome last
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvaluateArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Tasks, groups, tags, or patterns with `*`; the path is then a model
+    #[arg(long, value_name = "TASK", value_delimiter = ',')]
+    pub(crate) tasks: Vec<String>,
+    /// A folder with more task files, which win over the shipped ones (repeatable)
+    #[arg(long, value_name = "DIR", requires = "tasks")]
+    pub(crate) task_dir: Vec<PathBuf>,
+    /// Where the rows of the tasks lie
+    #[arg(long, value_name = "DIR", requires = "tasks")]
+    pub(crate) data: Option<PathBuf>,
+    /// Score the first N items of each task
+    #[arg(long, value_name = "N", requires = "tasks")]
+    pub(crate) limit: Option<usize>,
+    /// Examples before each item [default: the task's]
+    #[arg(long, value_name = "N", requires = "tasks")]
+    pub(crate) fewshot: Option<usize>,
+    /// Write what was asked and answered, one JSON object a line for each item
+    #[arg(long, value_name = "FILE", requires = "tasks")]
+    pub(crate) samples: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

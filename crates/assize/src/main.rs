@@ -4,6 +4,7 @@ mod args;
 mod authoring;
 mod check;
 mod declare;
+mod evaluate_tasks;
 mod export;
 mod export_rego;
 mod init;
@@ -51,7 +52,8 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Plan { case, json } => run::plan_only(&case, json),
         Verb::Run(args) => run::run(&args, Upto::Release),
         Verb::Train(args) => run::run(&args, Upto::Train),
-        Verb::Evaluate(args) => run::run(&args, Upto::Evaluate),
+        Verb::Evaluate(args) if evaluate_tasks::is_meant(&args)? => evaluate_tasks::evaluate(&args),
+        Verb::Evaluate(args) => run::run(&args.run, Upto::Evaluate),
         Verb::Compress(args) => run::run(&args, Upto::Compress),
         Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
         Verb::Check { path, as_of, packs, json, exports, .. } => check::check(&path, as_of, &packs, json, &exports),

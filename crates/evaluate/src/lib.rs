@@ -25,12 +25,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Beside it, [`tasks`] reads task files of lm-evaluation-harness and scores them at its own figures, [`refusal`] and
+//! [`memorisation`] read answers, and [`statistics`] compares, clusters and corrects.
+//!
 //! It does not tokenise, trains nothing, and knows no policy: a figure is neither good nor bad here. Its figures do not
 //! depend on batch size, threads or the order of documents.
 
 pub mod figures;
+pub mod memorisation;
+pub mod refusal;
 mod score;
 pub mod statistics;
+pub mod tasks;
 
 pub use score::{
     CONVENTION, Config, DocumentScore, Outcome, Pass, Progress, ScoreError, first_choice, nll_nats, passes, score,

@@ -3,7 +3,13 @@
 //! All sums run in the order of their inputs, in f64; all random draws come from the seed.
 
 mod bootstrap;
+pub mod calibration;
+pub mod cluster;
+pub mod harness;
+pub mod paired;
 mod proportion;
+pub mod proportion_error;
+pub mod slices;
 mod special;
 
 pub use bootstrap::{Bootstrap, LEVEL, RESAMPLES, paired_change, ratio_bounds};
@@ -100,6 +106,8 @@ pub enum StatisticsError {
     Resamples { least: usize, found: usize },
     #[error("expected k of n with n above 0 and k at most n, found {k} of {n}")]
     Counts { k: u64, n: u64 },
+    #[error("expected a scorer whose sensitivity and specificity exceed 1 together by at least 0.1, found {0}")]
+    Scorer(f64),
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod evidence_of_figures;
 mod invariance;
 mod scoring;
+mod tasks;
 
 use candle_core::Device;
 use evaluate::{Config, DocumentScore, Outcome, score};

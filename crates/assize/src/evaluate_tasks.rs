@@ -1,0 +1,311 @@
+//! `assize evaluate MODEL --tasks …`: task files of lm-evaluation-harness, at its own figures.
+
+use crate::{Ended, args::EvaluateArgs, screen, screen::Screen};
+use anyhow::{Context as _, bail};
+use evaluate::tasks::{
+    self, Catalog, Config, FileTokens, Report, Sample,
+    metrics::{Answers, Figure},
+    prompts::{Gold, Request},
+};
+use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Json, Round};
+use serde_json::{Value, json};
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::Path,
+};
+
+/// Whether the verb means tasks rather than a case.
+pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
+    if args.tasks.is_empty() {
+        return Ok(false);
+    }
+    let path = &args.run.case;
+    let is_case = path.join("assize.toml").exists() || path.extension().is_some_and(|extension| extension == "toml");
+    if is_case {
+        bail!("{} is a case, and `--tasks` asks for a model: name the folder or file of the weights", path.display());
+    }
+    Ok(true)
+}
+
+pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
+    let screen = Screen::new(args.run.json);
+    let catalog = Catalog::open(&args.task_dir)?;
+    let selection = catalog.select(&args.tasks)?;
+    let mut config = Config::default();
+    config.prompts.num_fewshot = args.fewshot;
+    config.prompts.limit = args.limit;
+    let mut samples = args.samples.as_deref().map(create).transpose()?;
+    // All prompts are built before the model is read: what is wrong with the data shows at once.
+    let prepare = |task| tasks::prepare(task, args.data.as_deref(), &config.prompts);
+    let prepared = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    for note in selection.tasks.iter().flat_map(|task| &task.notes) {
+        screen.note(note);
+    }
+
+    let model = Opened::new(&args.run.case)?;
+    let mut reports = Vec::new();
+    for prepared in prepared {
+        let bar = screen.bar("evaluate", 0);
+        bar.set_message(prepared.task.name.clone());
+        let report = model.run(prepared, &config, &mut |progress| {
+            bar.set_length(progress.n_positions as u64);
+            bar.set_position(progress.n_done as u64);
+            Control::Continue
+        })?;
+        bar.finish_and_clear();
+        if let Some((path, file)) = &mut samples {
+            write_samples(&report, file).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        reports.push(report);
+    }
+    if let Some((path, mut file)) = samples {
+        file.flush().with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let groups: Vec<(String, Vec<(String, Figure)>)> =
+        selection.groups.iter().map(|group| (group.name.clone(), tasks::group_figures(group, &reports))).collect();
+    if args.run.json {
+        screen::json(&document(&reports, &groups, &model.json()?, &config)?);
+    } else {
+        print(&reports, &groups);
+    }
+    Ok(Ended::Well)
+}
+
+type SampleFile<'a> = (&'a Path, BufWriter<File>);
+
+fn create(path: &Path) -> anyhow::Result<SampleFile<'_>> {
+    let file = File::create(path).with_context(|| format!("{} cannot be made", path.display()))?;
+    Ok((path, BufWriter::new(file)))
+}
+
+/// A model, from a folder as the hub lays it out or a GGUF file.
+struct Opened(model::Model);
+
+impl Opened {
+    fn new(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self(model::open(path)?))
+    }
+
+    fn run(
+        &self,
+        prepared: tasks::Prepared,
+        config: &Config,
+        observe: &mut dyn FnMut(&tasks::scoring::Progress) -> Control,
+    ) -> anyhow::Result<Report> {
+        let tokenizer = FileTokens::new(&self.0.tokenizer).context(
+            "the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context",
+        )?;
+        Ok(tasks::run(prepared, &self.0.decoder, &tokenizer, config, observe)?)
+    }
+
+    /// The files by digest, and what stands before a text.
+    fn json(&self) -> anyhow::Result<Json> {
+        let file = |(name, bytes, digest): &(String, u64, Digest)| {
+            Json::map([
+                ("name", Some(name.as_str().into())),
+                ("bytes", Some((*bytes).into())),
+                ("sha256", Some(digest.to_string().into())),
+            ])
+        };
+        let tokenizer = &self.0.tokenizer;
+        Ok(Json::map([
+            ("files", Some(Json::list(self.0.manifest()?.iter().map(file)))),
+            ("bos", tokenizer.bos().map(Into::into)),
+            ("eos", Some(Json::list(tokenizer.eos().iter().copied()))),
+            ("addsBos", Some(tokenizer.adds_bos().into())),
+            ("context", Some(self.0.decoder.context().into())),
+        ]))
+    }
+}
+
+fn number(value: f64) -> anyhow::Result<Json> {
+    Ok(Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest)?.into())
+}
+
+fn members(pairs: impl IntoIterator<Item = (String, Json)>) -> Json {
+    Json::Map(pairs.into_iter().collect())
+}
+
+fn figure_json(figure: &Figure) -> anyhow::Result<Json> {
+    let end = |value: Option<f64>, round| -> anyhow::Result<Option<Json>> {
+        value.map(|value| Ok(Decimal::from_f64(value, DIGITS_MEASURED, round)?.into())).transpose()
+    };
+    Ok(Json::map([
+        ("value", Some(number(figure.value)?)),
+        ("stderr", figure.stderr.map(number).transpose()?),
+        ("lower", end(figure.bounds.map(|bounds| bounds.lower), Round::Down)?),
+        ("upper", end(figure.bounds.map(|bounds| bounds.upper), Round::Up)?),
+        ("interval", Some(figure.interval.into())),
+        ("n", Some(figure.n.into())),
+    ]))
+}
+
+fn figures_json(figures: &[(String, Figure)]) -> anyhow::Result<Json> {
+    let pairs = figures.iter().map(|(name, figure)| Ok((name.clone(), figure_json(figure)?)));
+    Ok(members(pairs.collect::<anyhow::Result<Vec<_>>>()?))
+}
+
+fn document(
+    reports: &[Report],
+    groups: &[(String, Vec<(String, Figure)>)],
+    model: &Json,
+    config: &Config,
+) -> anyhow::Result<Json> {
+    let mut results = Vec::new();
+    let mut details = Vec::new();
+    for report in reports {
+        results.push((report.task.name.clone(), figures_json(&report.figures)?));
+        details.push((report.task.name.clone(), details_json(report, config)?));
+    }
+    let groups = groups.iter().map(|(name, figures)| Ok((name.clone(), figures_json(figures)?)));
+    let groups = groups.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Json::map([
+        ("results", Some(members(results))),
+        ("groups", Some(members(groups))),
+        ("tasks", Some(members(details))),
+        ("convention", Some(tasks::CONVENTION.into())),
+        ("model", Some(model.clone())),
+    ]))
+}
+
+/// Everything a reader needs to ask the same again, and what goes with the figures.
+fn details_json(report: &Report, config: &Config) -> anyhow::Result<Json> {
+    let file = |(path, digest): &(std::path::PathBuf, Digest)| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Json::map([("name", Some(name.into())), ("sha256", Some(digest.to_string().into()))])
+    };
+    let clustered = report.clustered.as_ref().map(|(metric, mean)| -> anyhow::Result<Json> {
+        Ok(Json::map([
+            ("metric", Some(metric.as_str().into())),
+            ("clusters", Some(mean.n_clusters.into())),
+            ("stderr", Some(number(mean.stderr)?)),
+            ("lower", Some(number(mean.bounds.lower)?)),
+            ("upper", Some(number(mean.bounds.upper)?)),
+            ("designEffect", Some(number(mean.design_effect)?)),
+        ]))
+    });
+    let calibration = report.calibration.as_ref().map(|found| -> anyhow::Result<Json> {
+        Ok(Json::map([
+            ("ece", Some(number(found.ece)?)),
+            ("bins", Some(found.ece_bins.into())),
+            ("mce", Some(number(found.mce)?)),
+            ("brier", Some(number(found.brier)?)),
+            ("reliability", Some(number(found.reliability)?)),
+            ("resolution", Some(number(found.resolution)?)),
+            ("uncertainty", Some(number(found.uncertainty)?)),
+        ]))
+    });
+    Ok(Json::map([
+        ("version", Some(report.task.version.as_str().into())),
+        ("split", report.task.eval_split().map(Into::into)),
+        ("fewshot", Some(report.n_shots.into())),
+        ("fewshotSeed", Some(config.prompts.seed.into())),
+        ("targetDelimiter", Some(report.task.target_delimiter.as_str().into())),
+        ("prompts", Some(report.prompts.to_string().into())),
+        ("truncatedItems", Some(report.n_truncated.into())),
+        ("truncatedTokens", Some(report.n_tokens_cut.into())),
+        ("positionsRead", Some(report.work.n_read.into())),
+        ("positionsWithoutSharing", Some(report.work.n_apart.into())),
+        ("files", Some(Json::list(report.files.iter().map(file)))),
+        ("clustered", clustered.transpose()?),
+        ("calibration", calibration.transpose()?),
+        ("slices", report.slices.as_ref().map(slices_json).transpose()?),
+        ("notes", Some(Json::list(report.task.notes.iter().map(String::as_str)))),
+    ]))
+}
+
+fn slices_json((metric, found): &(String, evaluate::statistics::slices::Slices)) -> anyhow::Result<Json> {
+    let slice = |slice: &evaluate::statistics::slices::Slice| -> anyhow::Result<Json> {
+        Ok(Json::map([
+            ("name", Some(slice.name.as_str().into())),
+            ("k", Some(slice.n_right.into())),
+            ("n", Some(slice.n.into())),
+            ("lower", Some(number(slice.bounds.lower)?)),
+            ("upper", Some(number(slice.bounds.upper)?)),
+        ]))
+    };
+    let slices = found.slices.iter().map(slice).collect::<anyhow::Result<Vec<_>>>()?;
+    let interval = "clopper-pearson, level divided by the number of slices (Bonferroni)";
+    Ok(Json::map([
+        ("metric", Some(metric.as_str().into())),
+        ("worst", Some(found.slices[found.worst].name.as_str().into())),
+        ("interval", Some(interval.into())),
+        ("slices", Some(Json::List(slices))),
+    ]))
+}
+
+/// One line an item: what was asked, by digest, and what came back.
+fn write_samples(report: &Report, file: &mut BufWriter<File>) -> anyhow::Result<()> {
+    for sample in &report.samples {
+        writeln!(file, "{}", sample_json(report, sample))?;
+    }
+    Ok(())
+}
+
+/// Log-likelihoods are whole doubles here, not rounded: the lines are for comparing, not for signing.
+fn sample_json(report: &Report, sample: &Sample) -> Value {
+    let scores = tasks::run::request_scores(sample);
+    let request = |(at, request): (usize, &Request)| {
+        let (context, continuation) = match request {
+            Request::LogLikelihood { context, continuation } => (context.as_str(), Some(continuation)),
+            Request::Rolling { text } => ("", Some(text)),
+            Request::Generate { context } => (context.as_str(), None),
+        };
+        let whole = match &sample.answers {
+            Answers::Rolling(log_likelihood) => Some(*log_likelihood),
+            _ => scores.get(at).map(|score| score.log_likelihood),
+        };
+        json!({
+            "context_sha256": Digest::of(context.as_bytes()).to_string(),
+            "continuation": continuation,
+            "loglikelihood": whole,
+            "greedy": scores.get(at).map(|score| score.is_greedy),
+            "tokens": scores.get(at).map(|score| score.n_tokens),
+        })
+    };
+    let requests: Vec<Value> = sample.doc.requests.iter().enumerate().map(request).collect();
+    let gold = match &sample.doc.gold {
+        Gold::Choices(gold) => json!(gold),
+        Gold::Texts(gold) => json!(gold),
+    };
+    let answer = match &sample.answers {
+        Answers::Text(text) => Some(text),
+        _ => None,
+    };
+    json!({
+        "task": report.task.name,
+        "doc_id": sample.doc.id,
+        "requests": requests,
+        "choice": tasks::run::choice(sample),
+        "gold": gold,
+        "answer": answer,
+        "fewshot": sample.doc.shots,
+    })
+}
+
+fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)]) {
+    let row = |task: &str, metric: &str, figure: &Figure| {
+        let stderr = figure.stderr.map_or_else(String::new, |stderr| format!("± {stderr:.4}"));
+        let bounds =
+            figure.bounds.map_or_else(String::new, |bounds| format!("[{:.4}, {:.4}]", bounds.lower, bounds.upper));
+        screen::line(&format!("{task:28} {metric:24} {:>10.4} {stderr:10} {bounds:20} n {}", figure.value, figure.n));
+    };
+    for report in reports {
+        for (metric, figure) in &report.figures {
+            row(&report.task.name, metric, figure);
+        }
+        if report.n_truncated > 0 {
+            let (items, tokens) = (report.n_truncated, report.n_tokens_cut);
+            screen::line(&format!(
+                "{:28} {items} items were cut on the left, {tokens} tokens in all",
+                report.task.name
+            ));
+        }
+    }
+    for (group, figures) in groups {
+        for (metric, figure) in figures {
+            row(group, metric, figure);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Task files as they are: YAML with `include` chains and `!function` names, nothing of which is executed.
+
+use super::value::{Row, Value};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Why a task file could not be read. Lines are counted from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum YamlError {
+    #[error("{} cannot be read", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{}:{line}:{column}: {what}", path.display())]
+    Syntax { path: PathBuf, line: usize, column: usize, what: String },
+    #[error("expected {} to hold a map, found {found}", path.display())]
+    NotAMap { path: PathBuf, found: &'static str },
+    #[error("{} includes itself, by way of {}", path.display(), chain_of(chain))]
+    IncludeLoop { path: PathBuf, chain: Vec<PathBuf> },
+    #[error("expected `include` in {} to name a file or a list of files, found {found}", path.display())]
+    Include { path: PathBuf, found: &'static str },
+}
+
+fn chain_of(chain: &[PathBuf]) -> String {
+    chain.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" → ")
+}
+
+/// Where texts of task files come from: a folder, or the files that are shipped.
+pub(crate) type Source<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
+
+/// Deeper nesting than this is refused, as are files that alias their way to more values than `VALUES_MAX`.
+const DEPTH_MAX: usize = 64;
+const VALUES_MAX: usize = 1_000_000;
+
+/// One file with everything it includes: keys of the including file win; `task_list` is not inherited.
+///
+/// # Errors
+/// `YamlError` naming the file, and the line where there is one.
+pub(crate) fn load(path: &Path, source: Source<'_>) -> Result<Row, YamlError> {
+    load_below(path, source, &mut Vec::new())
+}
+
+fn load_below(path: &Path, source: Source<'_>, chain: &mut Vec<PathBuf>) -> Result<Row, YamlError> {
+    let path = normal(path);
+    if chain.contains(&path) {
+        return Err(YamlError::IncludeLoop { path, chain: chain.clone() });
+    }
+    let text = source(&path).map_err(|source| YamlError::Read { path: path.clone(), source })?;
+    let mut own = match parse(&text, &path)? {
+        Value::Map(members) => members,
+        other => return Err(YamlError::NotAMap { path, found: other.kind() }),
+    };
+    let Some(at) = own.iter().position(|(key, _)| key == "include") else { return Ok(own) };
+    let (_, include) = own.remove(at);
+    let names: Vec<String> = match include {
+        Value::Text(name) => vec![name],
+        Value::List(names) if names.iter().all(|name| name.as_text().is_some()) => {
+            names.iter().filter_map(Value::as_text).map(str::to_owned).collect()
+        }
+        other => return Err(YamlError::Include { path, found: other.kind() }),
+    };
+    chain.push(path.clone());
+    let mut merged: Row = Vec::new();
+    for name in names {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let included = load_below(&folder.join(name), source, chain)?;
+        merge(&mut merged, included.into_iter().filter(|(key, _)| key != "task_list"));
+    }
+    chain.pop();
+    merge(&mut merged, own);
+    Ok(merged)
+}
+
+fn merge(into: &mut Row, from: impl IntoIterator<Item = (String, Value)>) {
+    for (key, value) in from {
+        match into.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, held)) => *held = value,
+            None => into.push((key, value)),
+        }
+    }
+}
+
+/// The path without `.` and `..`, so that a loop is seen whatever way it is written.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir if out.file_name().is_some() => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The value of one YAML document, scalars resolved as PyYAML resolves them (YAML 1.1).
+///
+/// # Errors
+/// `Syntax` with its place.
+pub(crate) fn parse(text: &str, path: &Path) -> Result<Value, YamlError> {
+    let mut reader = Reader { parser: Parser::new_from_str(text), path, anchors: BTreeMap::new(), n_values: 0 };
+    let mut document = Value::Null;
+    loop {
+        let (event, span) = reader.next()?;
+        match event {
+            Event::StreamEnd => return Ok(document),
+            Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+            other => document = reader.value(other, span, 0)?,
+        }
+    }
+}
+
+struct Reader<'a, I: saphyr_parser::Input> {
+    parser: Parser<'a, I>,
+    path: &'a Path,
+    anchors: BTreeMap<usize, Value>,
+    n_values: usize,
+}
+
+impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), YamlError> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(YamlError::Syntax {
+                path: self.path.to_owned(),
+                line: error.marker().line(),
+                column: error.marker().col() + 1,
+                what: error.info().to_owned(),
+            }),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn refuse<T>(&self, span: Span, what: impl Into<String>) -> Result<T, YamlError> {
+        let (line, column) = (span.start.line(), span.start.col() + 1);
+        Err(YamlError::Syntax { path: self.path.to_owned(), line, column, what: what.into() })
+    }
+
+    fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Value, YamlError> {
+        self.n_values += 1;
+        if depth > DEPTH_MAX || self.n_values > VALUES_MAX {
+            return self.refuse(span, "nested too deeply, or too large");
+        }
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag.as_deref(), span)?, anchor),
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    let (event, span) = self.next()?;
+                    if matches!(event, Event::SequenceEnd) {
+                        break;
+                    }
+                    items.push(self.value(event, span, depth + 1)?);
+                }
+                (Value::List(items), anchor)
+            }
+            Event::MappingStart(anchor, _) => (self.mapping(depth)?, anchor),
+            Event::Alias(anchor) => {
+                let Some(value) = self.anchors.get(&anchor).cloned() else {
+                    return self.refuse(span, "an alias of what is not there");
+                };
+                self.n_values += count(&value);
+                (value, 0)
+            }
+            _ => return self.refuse(span, "ends too early"),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+        Ok(value)
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
+        let (mut own, mut merged): (Row, Row) = (Vec::new(), Vec::new());
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let key = self.value(event, span, depth + 1)?;
+            let (event, value_span) = self.next()?;
+            let value = self.value(event, value_span, depth + 1)?;
+            match (key, value) {
+                (Value::Text(key), Value::Map(members)) if key == "<<" => merge(&mut merged, members),
+                (Value::List(_) | Value::Map(_), _) => {
+                    return self.refuse(span, "a key that is neither text nor number");
+                }
+                (key, value) => merge(&mut own, [(key.python_str(), value)]),
+            }
+        }
+        merge(&mut merged, own);
+        Ok(Value::Map(merged))
+    }
+
+    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Value, YamlError> {
+        match tag.map(|tag| (tag.handle.as_str(), tag.suffix.as_str())) {
+            Some((_, "function")) => Ok(Value::Function(text.to_owned())),
+            Some((_, "str")) => Ok(Value::Text(text.to_owned())),
+            Some((_, "int" | "float" | "bool" | "null")) | None if style == ScalarStyle::Plain => Ok(plain(text)),
+            None => Ok(Value::Text(text.to_owned())),
+            Some((handle, suffix)) => self.refuse(span, format!("the tag `{handle}{suffix}` is not known")),
+        }
+    }
+}
+
+fn count(value: &Value) -> usize {
+    match value {
+        Value::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Value::Map(members) => 1 + members.iter().map(|(_, value)| count(value)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// A plain scalar by the rules of YAML 1.1 as PyYAML has them: `yes` is true, `1_000` is 1000, `1e3` is text, `1.e+3` a number.
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),
+        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Value::Bool(false),
+        _ => {}
+    }
+    let digits = text.trim_start_matches(['-', '+']);
+    if text.len() - digits.len() > 1 || !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+        return Value::Text(text.to_owned());
+    }
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let bare: String = digits.chars().filter(|&letter| letter != '_').collect();
+    let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok().map(|int| Value::Int(sign * int));
+    let int = match bare.get(..2) {
+        Some("0x") => radix(&bare[2..], 16),
+        Some("0b") => radix(&bare[2..], 2),
+        _ if bare.len() > 1 && bare.starts_with('0') => radix(&bare[1..], 8),
+        _ => radix(&bare, 10),
+    };
+    if let Some(int) = int {
+        return int;
+    }
+    let is_decimal = bare.contains('.') && !bare.contains(':');
+    let has_signed_exponent = !bare.contains(['e', 'E'])
+        || bare.contains("e+")
+        || bare.contains("e-")
+        || bare.contains("E+")
+        || bare.contains("E-");
+    match bare.parse::<f64>() {
+        Ok(float) if is_decimal && has_signed_exponent => Value::Float(f64::from(sign as i32) * float),
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    fn read(text: &str) -> Result<Value, YamlError> {
+        parse(text, Path::new("task.yaml"))
+    }
+
+    /// Expected: PyYAML 6.0 `yaml.safe_load`, printed with `repr`; the function tag as the harness's loader has it.
+    #[test]
+    fn scalars_are_those_of_pyyaml() {
+        for (text, expected) in [
+            ("[yes, no, ~, null, on]", "[True, False, None, None, True]"),
+            ("[1, -2, 0x10, 010, 1_000, 1.5, -.5, 1e3, 1.0e+3]", "[1, -2, 16, 8, 1000, 1.5, -0.5, '1e3', 1000.0]"),
+            ("[\"no\", 'yes', a b, -x, +]", "['no', 'yes', 'a b', '-x', '+']"),
+            ("a: &x {b: 1}\nc:\n  <<: *x\n  d: *x", "{'a': {'b': 1}, 'c': {'b': 1, 'd': {'b': 1}}}"),
+            (
+                "t: \"Question: {{q}}\\nAnswer:\"\nu: |\n  x\n  y\n",
+                "{'t': 'Question: {{q}}\\nAnswer:', 'u': 'x\\ny\\n'}",
+            ),
+            ("f: !function utils.process_docs", "{'f': <function utils.process_docs>}"),
+        ] {
+            assert_eq!(read(text).unwrap().python_repr(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let Err(YamlError::Syntax { line, .. }) = read("a: 1\nb: [1, 2\nc: 3") else { unreachable!("is not closed") };
+        assert!(line >= 2);
+        assert!(matches!(read("a: !!python/object:os.system x"), Err(YamlError::Syntax { line: 1, .. })));
+        assert!(matches!(read(&"[".repeat(5000)), Err(YamlError::Syntax { .. })));
+    }
+
+    fn files(path: &Path) -> io::Result<String> {
+        Ok(match path.to_str() {
+            Some("a/child.yaml") => "include: ../b/base\ntask: child\nx: 2",
+            Some("b/base") => "include: [../c/root.yaml]\nx: 1\ny: 1\ntask_list: [1]",
+            Some("c/root.yaml") => "z: 0\ny: 0",
+            Some("a/loop.yaml") => "include: ./loop2.yaml",
+            Some("a/loop2.yaml") => "include: ../a/loop.yaml",
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        }
+        .to_owned())
+    }
+
+    #[test]
+    fn the_including_file_wins() {
+        let merged = Value::Map(load(Path::new("a/child.yaml"), &files).unwrap());
+        assert_eq!(merged.python_repr(), "{'z': 0, 'y': 1, 'x': 2, 'task': 'child'}");
+    }
+
+    #[test]
+    fn a_loop_of_includes_is_refused() {
+        let Err(YamlError::IncludeLoop { path, chain }) = load(Path::new("a/loop.yaml"), &files) else {
+            unreachable!("it is a loop")
+        };
+        assert_eq!((path.to_str(), chain.len()), (Some("a/loop.yaml"), 2));
+    }
+}
