@@ -77,7 +77,7 @@ def main():
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     files = [path for folder in sys.argv[2:] for path in sorted(pathlib.Path(folder).rglob("*.toml"))]
-    cards = [path for path in files if path.name not in ("pack.toml", "assize.toml", "fleet.toml") and "dossier" not in path.parts]
+    cards = [path for path in files if path.name not in ("pack.toml", "assize.toml", "fleet.toml") and not {"dossier", "scenario", "scenarios"} & set(path.parts)]
     n_damaged = n_wrong = 0
     for path in cards:
         card = plain(tomllib.loads(path.read_text()))
