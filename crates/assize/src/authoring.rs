@@ -130,7 +130,7 @@ pub(crate) fn new(id: &str, fact: &str, folder: &Path, today: Date) -> anyhow::R
     fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => {
-            file.write_all(card.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?
+            file.write_all(card.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("{} exists and is left as it is; take another id, or remove the file first", path.display());

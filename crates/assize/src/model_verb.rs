@@ -32,9 +32,9 @@ pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Ended> {
     bar.finish_and_clear();
     let document = document(&opened, &contexts, &ranked)?;
     if args.json {
-        screen::json(&document)
+        screen::json(&document);
     } else {
-        show(&opened, &contexts, &ranked, &document)
+        show(&opened, &contexts, &ranked, &document);
     }
     Ok(Ended::Well)
 }
@@ -313,9 +313,12 @@ fn show(opened: &Model, contexts: &[usize], ranked: &[Ranked], document: &Json) 
     show_ranks(ranked);
 }
 
+/// Three ranks of one matrix, each as a share of its smaller side.
+type Shares = (f64, f64, Option<f64>);
+
 /// By part of the layers: the mean over layers of each rank, as a share of the smaller side.
 fn show_ranks(ranked: &[Ranked]) {
-    let mut parts: BTreeMap<&str, Vec<(f64, f64, Option<f64>)>> = BTreeMap::new();
+    let mut parts: BTreeMap<&str, Vec<Shares>> = BTreeMap::new();
     for one in ranked {
         let Some(spectrum) = one.spectrum else { continue };
         let part = one

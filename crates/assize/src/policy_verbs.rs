@@ -53,7 +53,7 @@ pub(crate) fn list(pack: Option<&str>, is_json: bool) -> anyhow::Result<Ended> {
     let text = |row: &Json, key: &str| row.get(key).and_then(Json::as_text).unwrap_or_default().to_owned();
     if pack.is_some() {
         rows.iter().for_each(|row| {
-            screen::line(&format!("{:40} {:7} {}", text(row, "rule"), text(row, "kind"), text(row, "title")))
+            screen::line(&format!("{:40} {:7} {}", text(row, "rule"), text(row, "kind"), text(row, "title")));
         });
     } else {
         for name in packs::shipped_names() {

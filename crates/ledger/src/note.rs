@@ -69,9 +69,9 @@ mod tests {
         let text = "This is an example message.\n";
         let blob = "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=";
         let note = format!("{text}\n\u{2014} example.com/foo {blob}\n");
-        assert_eq!(open(&note, &[key.clone()]), Ok(text));
+        assert_eq!(open(&note, std::slice::from_ref(&key)), Ok(text));
         let stranger = format!("{note}\u{2014} stranger AAAAAAAA\n");
-        assert_eq!(open(&stranger, &[key.clone()]), Ok(text));
+        assert_eq!(open(&stranger, std::slice::from_ref(&key)), Ok(text));
         assert_eq!(
             open(&note.replace("example message", "Example message"), &[key]),
             Err(NoteError::BadSignature("example.com/foo".into()))

@@ -30,7 +30,7 @@ impl Quantity {
     }
 
     #[must_use]
-    fn assuming<const N: usize>(self, assumptions: [String; N]) -> Self {
+    fn assuming(self, assumptions: &[String]) -> Self {
         Self { method: format!("{}; assuming {}", self.method, assumptions.join("; ")), ..self }
     }
 
@@ -98,7 +98,7 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
             unit: Unit::Flop,
             method: format!("{}; assuming that every planned step is taken, once", crate::flop::CONVENTION),
         },
-        Quantity::new("time", seconds, Unit::Second, "FLOP of the whole case ÷ throughput probed on this machine".to_owned())?.assuming([
+        Quantity::new("time", seconds, Unit::Second, "FLOP of the whole case ÷ throughput probed on this machine".to_owned())?.assuming(&[
             format!("throughput of {:.3e} to {:.3e} FLOP/s, by probing", input.flop_per_s.lower, input.flop_per_s.upper),
             "a fifth less on the fast side; half as much again and 30 s on the slow side for snapshots, tokenizer and a busy machine".to_owned(),
         ]),
@@ -108,11 +108,11 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
             Unit::Byte,
             "weights, gradients, optimiser state, activations and logits in f32, by formula".to_owned(),
         )?
-        .assuming([
+        .assuming(&[
             format!("the optimiser keeps {} tensors of the size of the weights", input.optimizer_states),
             "the graph keeps every activation and every score matrix until the step ends; 0.8 to 2 times the formula".to_owned(),
         ]),
-        Quantity::new("energy", energy, Unit::KilowattHour, format!("time × power; {}", input.power_method))?.assuming([
+        Quantity::new("energy", energy, Unit::KilowattHour, format!("time × power; {}", input.power_method))?.assuming(&[
             format!("between {:.3} and {:.3} W for as long as the case takes", input.watts.lower, input.watts.upper),
             "power supply, cooling, memory and network are outside".to_owned(),
         ]),
@@ -123,7 +123,7 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
         let predicted =
             Quantity::new("carbon", carbon, Unit::GramCo2e, format!("energy × intensity; {}", intensity.convention()))?;
         quantities.push(
-            predicted.assuming([format!("the grid of {} is as it was in {}", intensity.country, intensity.year)]),
+            predicted.assuming(&[format!("the grid of {} is as it was in {}", intensity.country, intensity.year)]),
         );
     }
     Ok(quantities)

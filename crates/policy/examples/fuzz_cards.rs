@@ -199,7 +199,7 @@ fn seeds(folders: &[String]) -> Vec<String> {
 fn card(dice: &mut Dice, cards: &[String], tally: &mut Tally) {
     let mut text = cards[dice.below(cards.len())].clone();
     for _ in 0..1 + dice.below(4) {
-        text = damaged(dice, text, &cards[dice.0 as usize % cards.len()]);
+        text = damaged(dice, &text, &cards[dice.0 as usize % cards.len()]);
     }
     let is_deep = dice.below(20) == 0;
     let is_manifest = dice.below(10) == 0;
@@ -235,10 +235,10 @@ fn placed(errors: &[CardError], text: &str) -> Result<bool, String> {
 }
 
 /// Cuts, doubles, replaces or inserts at a random place, kept valid UTF-8.
-fn damaged(dice: &mut Dice, text: String, other: &str) -> String {
-    let at = boundary(&text, dice.below(text.len() + 1));
+fn damaged(dice: &mut Dice, text: &str, other: &str) -> String {
+    let at = boundary(text, dice.below(text.len() + 1));
     let longest = if dice.below(8) == 0 { 2000 } else { 12 };
-    let end = boundary(&text, (at + dice.below(longest)).min(text.len()));
+    let end = boundary(text, (at + dice.below(longest)).min(text.len()));
     let (head, cut, tail) = (&text[..at], &text[at..end], &text[end..]);
     match dice.below(7) {
         0 => format!("{head}{tail}"),

@@ -345,7 +345,7 @@ pub(crate) fn in_force<'a>(
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
             None => return Ok(()),
             Some(grace) => {
-                reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source)))
+                reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source)));
             }
         }
     }

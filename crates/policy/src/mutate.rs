@@ -226,7 +226,7 @@ fn dates(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
             }
             for day in beside(grace.until) {
                 add(line(grace.until), format!("{place} until: {} -> {day}", grace.until), &|w| {
-                    w.grace[nth].until = day
+                    w.grace[nth].until = day;
                 });
             }
         }

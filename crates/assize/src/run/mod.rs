@@ -345,7 +345,7 @@ impl Outcome {
     fn show(&self) {
         for (rule, verdict, mode) in self.verdicts.iter().filter(|(_, _, mode)| mode == "enforce") {
             screen::line(
-                &format!("  {rule:44} {} {}", screen::coloured(verdict), if mode == "enforce" { "" } else { mode })
+                format!("  {rule:44} {} {}", screen::coloured(verdict), if mode == "enforce" { "" } else { mode })
                     .trim_end(),
             );
         }

@@ -288,8 +288,9 @@ fn last_tenth(curve: &[Point]) -> anyhow::Result<Decimal> {
 /// Every so many points, the last always among them.
 fn curve_json(curve: &[Point], flop_per_step: u128) -> Json {
     let stride = curve.len().div_ceil(CURVE_POINTS).max(1);
-    let is_kept =
-        |point: &&Point| point.step == 1 || point.step % stride as u64 == 0 || point.step == curve.len() as u64;
+    let is_kept = |point: &&Point| {
+        point.step == 1 || point.step.is_multiple_of(stride as u64) || point.step == curve.len() as u64
+    };
     let row = |point: &Point| {
         Json::map([
             ("step", Some(point.step.into())),

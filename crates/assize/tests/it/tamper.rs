@@ -2,11 +2,7 @@
 
 use crate::{Bench, copy};
 use serde_json::Value;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{fs, path::Path, thread};
 
 const PLACES: u64 = 1000;
 
@@ -34,7 +30,7 @@ fn is_named(file: &str, reason: &str) -> bool {
     reason.contains(file) || covers.iter().any(|cover| reason.contains(cover))
 }
 
-fn check(bench: &Bench, dossier: &PathBuf, name: &str, files: &[String], places: impl Iterator<Item = u64>) {
+fn check(bench: &Bench, dossier: &Path, name: &str, files: &[String], places: impl Iterator<Item = u64>) {
     for place in places {
         let mut state = place;
         let mut random = |n: usize| {

@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn the_worst_slice_is_found_and_its_interval_is_wider() {
         let names: Vec<String> = (0..40).map(|at| if at < 20 { "a" } else { "b" }.to_owned()).collect();
-        let correct: Vec<bool> = (0..40).map(|at| at < 15 || at >= 30).collect();
+        let correct: Vec<bool> = (0..40).map(|at| !(15..30).contains(&at)).collect();
         let found = slices(&correct, &names, 0.95).unwrap();
         assert_eq!((found.worst, found.slices[1].n_right, found.slices[1].n), (1, 10, 20));
         assert_eq!(found.slices[1].bounds, clopper_pearson(10, 20, 0.975).unwrap());

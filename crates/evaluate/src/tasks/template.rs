@@ -93,6 +93,7 @@ fn regex_replace(text: &str, pattern: &str, replacement: &str, count: Option<usi
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands a filter its arguments by value")]
 fn join(items: &jinja::Value, between: Option<String>) -> Result<String, Error> {
     let items: Vec<String> = items.try_iter()?.map(|item| Value::from_jinja(&item).python_str()).collect();
     Ok(items.join(between.as_deref().unwrap_or("")))

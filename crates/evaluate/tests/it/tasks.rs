@@ -271,7 +271,7 @@ fn long_texts_are_read_in_windows() {
     let task = "task: long\ndataset_path: sets/long\noutput_type: loglikelihood_rolling\ntest_split: test\ndoc_to_text: \"\"\n\
         doc_to_target: text\n";
     let text = "word ".repeat(40);
-    let rows = format!("{{\"text\": {:?}}}\n{{\"text\": \"short\"}}\n", text);
+    let rows = format!("{{\"text\": {text:?}}}\n{{\"text\": \"short\"}}\n");
     let report =
         Folder::new(&[("long.yaml", task), ("sets/long/test.jsonl", &rows)]).run("long", &Config::default()).unwrap();
     let tokens: Vec<u32> = text.bytes().map(u32::from).collect();

@@ -47,7 +47,7 @@ pub(crate) fn fixture(name: &str) -> Fixture {
         rows: list(&document["tokens"]).iter().map(|row| list(row).iter().map(token).collect()).collect(),
         logits: list(&document["logits"])
             .iter()
-            .map(|row| list(row).iter().flat_map(|at| list(at)).map(|x| x.as_f64().unwrap()).collect())
+            .map(|row| list(row).iter().flat_map(&list).map(|x| x.as_f64().unwrap()).collect())
             .collect(),
     }
 }

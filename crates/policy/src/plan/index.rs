@@ -115,7 +115,7 @@ fn reads(plan: &PointPlan, first: usize, n: usize) -> Vec<usize> {
                 Step::Atom(_) | Step::Constant(_) => {}
                 Step::Not(inner) => open.push(*inner),
                 Step::And(parts) | Step::Or(parts) => {
-                    open.extend(&plan.edges[parts.start as usize..parts.end as usize])
+                    open.extend(&plan.edges[parts.start as usize..parts.end as usize]);
                 }
             }
         }

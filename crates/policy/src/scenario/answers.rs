@@ -50,9 +50,9 @@ impl Answers {
     /// `AnswerError` for a name outside the table or a value that the fact does not take.
     pub fn set(&mut self, name: &str, value: Value) -> Result<(), AnswerError> {
         let fact = known(name)?;
-        let refused =
-            || AnswerError::Value { name: fact.name, expected: expected(fact.kind), found: value.to_string() };
-        let value = admitted(fact.kind, value.clone()).ok_or_else(refused)?;
+        let found = value.to_string();
+        let refused = || AnswerError::Value { name: fact.name, expected: expected(fact.kind), found };
+        let value = admitted(fact.kind, value).ok_or_else(refused)?;
         self.0.insert(fact.name, value);
         Ok(())
     }

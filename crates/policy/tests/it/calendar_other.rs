@@ -273,7 +273,7 @@ fn facts(given: &[Given], day: Date) -> Facts {
     for fact in given {
         match *fact {
             Given::Figure(id, value) => {
-                facts.measure(&measured(id, value, Some((value, value)), None), Digest::of(b"envelope"))
+                facts.measure(&measured(id, value, Some((value, value)), None), Digest::of(b"envelope"));
             }
             Given::Share(id, k, n) => {
                 let value = if k == n { "1" } else { "0.99" };

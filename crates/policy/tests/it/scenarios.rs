@@ -166,7 +166,7 @@ fn every_text_that_a_class_compares_with_is_a_choice() {
 fn drawn(kind: UseKind, roll: u32) -> Option<Value> {
     let number = |text: &str| Some(Value::Decimal(text.parse().unwrap()));
     match kind {
-        UseKind::Flag => Some(Value::Bool(roll % 2 == 0)),
+        UseKind::Flag => Some(Value::Bool(roll.is_multiple_of(2))),
         UseKind::One(choices) => Some(choices[roll as usize % choices.len()].0.into()),
         UseKind::Any(choices) => {
             // At most a few of many, so that classes of all points come up.
