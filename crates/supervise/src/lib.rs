@@ -10,7 +10,7 @@
 //! std::fs::write(folder.path().join("assize.toml"), "[system]\nname = \"a\"\nrole = \"owner\"\n[policy]\npacks = []\n")?;
 //! let error = supervise::case::Case::read(folder.path()).unwrap_err();
 //! assert_eq!((error.line, error.column), (3, 8));
-//! assert_eq!(error.message, "expected a role, one of `provider`, `deployer`, `modifier`, found `owner`");
+//! assert_eq!(error.message, "expected a role, one of `provider`, `deployer`, `modifier`, `importer`, `distributor`, found `owner`");
 //! # Ok::<(), std::io::Error>(())
 //! ```
 

@@ -75,6 +75,7 @@ proptest! {
     #[test]
     fn a_waiver_speaks_for_its_own_rule_alone(seed in any::<u64>()) {
         let mut world = World::new(seed);
+        world.rules.waivers.clear();
         let mut system = world.system(None);
         system.set("name", "s".into()).unwrap();
         let waiver = any_waiver(&mut Dice(!seed));
