@@ -179,7 +179,7 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
     }
     let inner = answered(&view, applies);
     match in_force(&card.windows, as_of, &|leaf| view.operand(leaf)) {
-        Ok(()) => inner,
+        Ok(_) => inner,
         Err(reason) => {
             Finding { outcome: Outcome::NotInForce, reason, would_be: Some((inner.outcome, inner.reason)), ..inner }
         }
@@ -328,12 +328,12 @@ fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
     }
 }
 
-/// `Err` with the reason when no window holds. A window whose `when` is missing is taken, a grace is not.
+/// The window that holds, or the reason why none does. A window whose `when` is missing is taken, a grace is not.
 pub(crate) fn in_force<'a>(
     windows: &'a [Window],
     as_of: Date,
     value_of: &dyn Fn(&Leaf) -> Operand<'a>,
-) -> Result<(), Reason> {
+) -> Result<&'a Window, Reason> {
     let truth = |when: &'a Option<Expr>| when.as_ref().map_or(Truth::True, |when| when.evaluate(value_of));
     let taken: Vec<&'a Window> = windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
     let mut reason = None;
@@ -343,7 +343,7 @@ pub(crate) fn in_force<'a>(
         }
         let is_running = |grace: &&'a crate::card::Grace| as_of < grace.until && truth(&grace.when) == Truth::True;
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
-            None => return Ok(()),
+            None => return Ok(window),
             Some(grace) => {
                 reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source)));
             }

@@ -55,6 +55,7 @@
 //! Rego (a card's `[check]`) only where the feature `rego` is on.
 
 mod boundary;
+mod calendar;
 mod card;
 mod change;
 mod coverage;
@@ -88,6 +89,7 @@ mod waiver;
 mod why;
 mod wire;
 
+pub use calendar::{Calendar, Event, Turned, calendar, calendar_end};
 pub use card::*;
 pub use change::{Nearest, Turn, Way, nearest};
 pub use coverage::{Coverage, coverage};
