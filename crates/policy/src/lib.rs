@@ -108,7 +108,7 @@ pub use hatch::Check;
 pub use jurisdiction::is_jurisdiction;
 pub use lint::{Level, Lint, lint};
 pub use manifest::{Equivalent, Manifest, NotImplemented};
-pub use mutate::{Mutated, Mutation, mutate};
+pub use mutate::{Mutated, Mutation, mutate, mutate_enforce};
 pub use obligation::{Obligation, ObligationError, RequestEffect};
 pub use pack::{Pack, clashes};
 pub use plan::{Plan, PlanError};

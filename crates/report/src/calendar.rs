@@ -156,7 +156,7 @@ fn row(html: &mut Html, it: &Json, shown: &Shown<'_>) {
     html.within("td", &[], |html| {
         html.text(words);
         if text("applies") != "yes" {
-            html.leaf("p", &[("class", "quiet")], "if it applies, which is not known yet");
+            html.leaf("p", &[("class", "quiet")], "if it applies");
         }
     });
     html.within("td", &[], |html| match run::text(it, &["verdict"]).map(Kind::from_name) {

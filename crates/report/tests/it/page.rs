@@ -101,7 +101,7 @@ fn the_calendar_says_what_is_ahead() {
         "href=\"#rule-cn-genai-cn.label.visible\"",
         "Output &lt;b&gt;carries&lt;/b&gt; a label (cn.label.visible): comes into force; on today&#39;s evidence: Fails",
         "class=\"dot unsure unknown\"",
-        "if it applies, which is not known yet",
+        ">if it applies<",
         "class=\"dot apart\"",
         "asked per request",
         "<time datetime=\"2029-11-23\">2029-11-23</time>",
