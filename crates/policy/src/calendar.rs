@@ -193,13 +193,9 @@ struct Turn<'a> {
 }
 
 /// Each day on which what holds is not what held the day before.
-fn turns<'a>(
-    windows: &'a [Window],
-    from: Date,
-    until: Date,
-    value_of: &dyn Fn(&Leaf) -> Operand<'a>,
-) -> Vec<Turn<'a>> {
-    let is_certain = |window: &'a Window| window.when.as_ref().is_none_or(|when| when.evaluate(value_of) == Truth::True);
+fn turns<'a>(windows: &'a [Window], from: Date, until: Date, value_of: &dyn Fn(&Leaf) -> Operand<'a>) -> Vec<Turn<'a>> {
+    let is_certain =
+        |window: &'a Window| window.when.as_ref().is_none_or(|when| when.evaluate(value_of) == Truth::True);
     let graces = windows.iter().flat_map(|window| window.grace.iter().map(|grace| grace.until));
     let days: BTreeSet<Date> = windows.iter().flat_map(|w| [Some(w.from), w.until]).flatten().chain(graces).collect();
     let mut turns = Vec::new();
@@ -220,5 +216,5 @@ fn turns<'a>(
 
 /// The answers that a rule leans on, each with the first day on which it is void.
 fn answers<'a>(card: &'a Card, facts: &'a Facts) -> impl Iterator<Item = (&'static str, Date)> + 'a {
-    card.needs.iter().filter_map(|need| Some((need.metric.id, facts.get(need.metric.id)?.expires?)))
+    card.needs.iter().filter_map(|need| Some((need.metric.id, facts.get(need.metric)?.expires?)))
 }

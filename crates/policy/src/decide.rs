@@ -117,7 +117,7 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(card: &'a Card, system: &'a System, facts: &'a Facts, as_of: Date) -> Self {
-        let found: Vec<Option<&Fact>> = card.readings.iter().map(|reading| facts.get(reading.metric.id)).collect();
+        let found: Vec<Option<&Fact>> = card.readings.iter().map(|reading| facts.get(reading.metric)).collect();
         let at = |need: usize| card.readings.iter().position(|reading| reading.need == Some(need));
         let mut unmet = Vec::new();
         for (place, need) in card.needs.iter().enumerate() {
@@ -130,7 +130,7 @@ impl<'a> View<'a> {
             Source::Fact(metric, field) => {
                 let fact = match read_at {
                     Some(at) => found[*at],
-                    None => facts.get(metric.id),
+                    None => facts.get(metric),
                 };
                 let is_unmet = unmet.iter().any(|unmet: &Unmet| unmet.fact == metric.id);
                 let fact = fact.filter(|fact| !is_unmet && !is_void(fact, as_of));
@@ -164,7 +164,7 @@ impl<'a> View<'a> {
     /// Whether a condition may see a fact.
     pub(crate) fn is_seen(&self, id: &str) -> bool {
         !self.unmet.iter().any(|unmet| unmet.fact == id)
-            && self.facts.get(id).is_some_and(|fact| !is_void(fact, self.as_of))
+            && self.facts.find(id).is_some_and(|fact| !is_void(fact, self.as_of))
     }
 
     /// Unmet needs that leave the rule undecided.

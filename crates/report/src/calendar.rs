@@ -120,7 +120,9 @@ fn mark(html: &mut Html, words: &str, it: &Json, shown: &Shown<'_>) {
     let sign = kind.map_or("none", Kind::class);
     let attributes = [("class", class.as_str()), ("title", &label), ("aria-label", &label)];
     match href(it, shown) {
-        Some(href) => html.within("a", &[&attributes[..], &[("href", href.as_str())]].concat(), |html| html.symbol(sign)),
+        Some(href) => {
+            html.within("a", &[&attributes[..], &[("href", href.as_str())]].concat(), |html| html.symbol(sign))
+        }
         None => html.within("span", &[&attributes[..], &[("role", "img")]].concat(), |html| html.symbol(sign)),
     }
 }
@@ -152,7 +154,8 @@ fn row(html: &mut Html, it: &Json, shown: &Shown<'_>) {
             None => html.leaf("code", &[("class", "rule")], text("rule")),
         }
     });
-    let words = CHANGES.iter().find(|(name, ..)| *name == text("change")).map_or(text("change"), |(_, _, words, _)| words);
+    let words =
+        CHANGES.iter().find(|(name, ..)| *name == text("change")).map_or(text("change"), |(_, _, words, _)| words);
     html.within("td", &[], |html| {
         html.text(words);
         if text("applies") != "yes" {

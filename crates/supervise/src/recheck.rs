@@ -25,8 +25,7 @@ type Compiled = BTreeMap<Digest, Result<Rules, String>>;
 pub fn recheck(entries: &[Entry]) -> Vec<Rechecked> {
     let mut compiled = Compiled::new();
     let decisions = entries.iter().filter(|entry| entry.statement.predicate_type == Predicate::Decision);
-    let recheck =
-        |entry: &Entry| Rechecked { index: entry.index, problem: again(entry, entries, &mut compiled).err() };
+    let recheck = |entry: &Entry| Rechecked { index: entry.index, problem: again(entry, entries, &mut compiled).err() };
     decisions.map(recheck).collect()
 }
 

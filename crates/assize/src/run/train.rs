@@ -180,7 +180,9 @@ impl Session<'_> {
         });
         let mut found: Vec<Measurement> = thirds.transpose()?.map(inferred).into_iter().collect();
         let known = parents.iter().map(|parent| parent.compute_flop?.to_u128()).collect::<Option<Vec<_>>>();
-        let Some(before @ [least, said, most]) = known.and_then(|known| meter::stated(&known)) else { return Ok(found) };
+        let Some(before @ [least, said, most]) = known.and_then(|known| meter::stated(&known)) else {
+            return Ok(found);
+        };
         let rounds = [Round::Down, Round::Nearest, Round::Up];
         let sums = std::array::from_fn(|at| Decimal::from_u128(own.saturating_add(before[at]), rounds[at]));
         let method = "own compute and that stated for each parent, which may be off by 30 %";

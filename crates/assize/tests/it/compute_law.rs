@@ -1,7 +1,7 @@
 //! Compute law as numbers: what the meter counts, held against the cards that name a number of operations.
 
 use crate::repository;
-use evidence::{Declaration, Declared, Decimal, Digest, Interval, Measurement, Provenance, Round, Subject, metric};
+use evidence::{Decimal, Declaration, Declared, Digest, Interval, Measurement, Provenance, Round, Subject, metric};
 use jiff::civil::{Date, date};
 use meter::Original;
 use policy::{Facts, Mode, Pack, Rules, System, decide, expr::Value};
@@ -152,15 +152,18 @@ fn every_threshold_has_its_own_operator() {
     let no_class = [("general_purpose", false.into()), ("systemic_risk", false.into())];
     let rich = [("revenue_usd", Value::Decimal("500000001".parse().unwrap()))];
     let under = |place: &str, more: &[(&'static str, Value)]| -> Vec<(&'static str, Value)> {
-        european(more).into_iter().map(|(n, v)| if n == "jurisdictions" { (n, texts(&[place])) } else { (n, v) }).collect()
+        european(more)
+            .into_iter()
+            .map(|(n, v)| if n == "jurisdictions" { (n, texts(&[place])) } else { (n, v) })
+            .collect()
     };
-    let (at_23, at_25, at_26) =
-        (["9.99999999999999e22", "1e23", "1.00000000000001e23"], ["9.99999999999999e24", "1e25", "1.00000000000001e25"], [
-            "9.99999999999999e25",
-            "1e26",
-            "1.00000000000001e26",
-        ]);
-    let not_frontier = &[("organisation.frontier_developer", false), ("organisation.large_frontier_developer", false)][..];
+    let (at_23, at_25, at_26) = (
+        ["9.99999999999999e22", "1e23", "1.00000000000001e23"],
+        ["9.99999999999999e24", "1e25", "1.00000000000001e25"],
+        ["9.99999999999999e25", "1e26", "1.00000000000001e26"],
+    );
+    let not_frontier =
+        &[("organisation.frontier_developer", false), ("organisation.large_frontier_developer", false)][..];
     let korean = &[("frontier.qualitative_tests", true), ("frontier.msit_reported", false)][..];
     let strictly_above = ["pass holds", "pass holds", "fail fails"];
     let from_on = ["pass holds", "fail fails", "fail fails"];

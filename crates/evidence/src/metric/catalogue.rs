@@ -26,7 +26,7 @@ const fn joined() -> [Metric; LENGTH] {
     while part < PARTS.len() {
         let mut row = 0;
         while row < PARTS[part].len() {
-            all[at] = PARTS[part][row];
+            all[at] = Metric { place: at, ..PARTS[part][row] };
             at += 1;
             row += 1;
         }
@@ -441,7 +441,8 @@ mod tests {
     #[test]
     fn ids_are_unique_and_well_formed() {
         let mut seen = std::collections::BTreeSet::new();
-        for metric in super::CATALOGUE {
+        for (place, metric) in super::CATALOGUE.iter().enumerate() {
+            assert_eq!(metric.place, place);
             assert!(seen.insert(metric.id), "{} stands twice", metric.id);
             assert!(
                 metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'),

@@ -5,9 +5,7 @@ use crate::support::{CARD, DAY, bank, card_with, compile, declaration, facts, ru
 use evidence::{Declared, Digest};
 use jiff::civil::{Date, date};
 use policy::expr::Value;
-use policy::{
-    Calendar, Facts, Mode, Outcome, Rules, System, Turned, Version, Waiver, calendar, calendar_end, decide,
-};
+use policy::{Calendar, Facts, Mode, Outcome, Rules, System, Turned, Version, Waiver, calendar, calendar_end, decide};
 use std::collections::BTreeSet;
 
 fn of(rules: &Rules, system: &System, facts: &Facts) -> Calendar {
@@ -157,7 +155,10 @@ fn it_agrees_with_deciding_every_day() {
             found.extend(before.difference(&now).map(|rule| (day, rule.clone(), false)));
             before = now;
         }
-        assert_eq!(found.iter().map(|(day, rule, begins)| (*day, rule.as_str(), *begins)).collect::<BTreeSet<_>>(), told);
+        assert_eq!(
+            found.iter().map(|(day, rule, begins)| (*day, rule.as_str(), *begins)).collect::<BTreeSet<_>>(),
+            told
+        );
         n_events += told.len();
     }
     assert!(n_events > 60, "{n_events}");

@@ -114,7 +114,13 @@ fn the_calendar_says_what_is_ahead() {
     assert_eq!(opened(&pieces, "ol").filter(|piece| class_of(piece) == Some("calendar")).count(), 1);
     // A record from before there were calendars.
     let mut log = Log::default();
-    log.add(Predicate::Decision, "release", "2026-11-23T09:00:00Z", &["case"], r#", "effect": "allow", "verdicts": []"#);
+    log.add(
+        Predicate::Decision,
+        "release",
+        "2026-11-23T09:00:00Z",
+        &["case"],
+        r#", "effect": "allow", "verdicts": []"#,
+    );
     assert!(index_html(&log.records).contains("The decision on this page holds no calendar."));
 }
 
