@@ -4,6 +4,7 @@
 mod authoring;
 mod bad_input;
 mod budget;
+mod compute_law;
 mod contract;
 mod crash;
 mod exchange;
