@@ -8,6 +8,7 @@ mod compute_law;
 mod contract;
 mod crash;
 mod exchange;
+mod hub;
 mod readme;
 mod rerun;
 mod scenario;
