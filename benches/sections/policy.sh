@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 # Every pack that holds cards over evidence.
 packs=()
 for pack in packs/*/; do [ "$pack" = packs/serving/ ] || packs+=("$pack"); done
-rounds=5
+rounds=3
 for round in $(seq $rounds); do
     "$examples/decide_speed" "${packs[@]}" > "$work/decide.$round"
     taskset -c 0 "$examples/request_speed" 500 20000 > "$work/request.$round"

@@ -51,7 +51,8 @@ fn descend(truth: &dyn Fn(NodeId) -> Truth, expr: &Expr, id: NodeId, atoms: &mut
     let answer = truth(id);
     // One part that is as the whole settles it, unless it takes all of them, or each that is missing.
     let most = if answer == needs_all || answer == Truth::Missing { parts.len() } else { 1 };
-    let counting = || parts.iter().copied().filter(|part| answer == needs_all || truth(*part) == answer).take(most);
+    let counting =
+        || parts.iter().copied().filter(move |part| answer == needs_all || truth(*part) == answer).take(most);
     let mut first_two = counting();
     if let (Some(only), None) = (first_two.next(), first_two.next()) {
         return descend(truth, expr, only, atoms);

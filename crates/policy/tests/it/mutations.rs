@@ -122,7 +122,8 @@ expect = "not-applicable"
             "12 force 1 from: 2026-01-01 -> 2026-01-02",
             "14 oblige 1 when: request.user.violations_in_row >= 3 -> request.user.violations_in_row == 3",
             "14 oblige 1 when: request.user.violations_in_row >= 3 -> request.user.violations_in_row >= 2",
-            "15 oblige 2 unless: request.tenant == \"trusted\" -> !(request.tenant == \"trusted\")",
+            "15 oblige 2 unless: request.tenant == \"trusted\" -> request.tenant != \"trusted\"",
+            "15 oblige 2 unless: request.tenant == \"trusted\" -> request.tenant == \"something else\"",
         ]
     );
 }

@@ -1,7 +1,7 @@
 //! Laws that hold for generated cards and evidence.
 
 use crate::support::DAY;
-use crate::worlds::{Dice, World, add_fact};
+use crate::worlds::{Dice, World, add_fact, metrics};
 use evidence::{Digest, metric};
 use jiff::civil::date;
 use policy::expr::{Expr, Fault, Operand, Place, Source, Truth, Type};
@@ -94,6 +94,26 @@ proptest! {
         prop_assert!(plain.effect == Effect::Deny || waived.effect == Effect::Allow);
         let is_idle = !waived.idle_waivers.is_empty();
         prop_assert_eq!(is_idle, waived.verdicts.iter().all(|verdict| verdict.waiver.is_none()));
+    }
+
+    /// Facts under other names, in the cards and in the evidence, come to the same.
+    #[test]
+    fn renaming_facts_changes_nothing(seed in any::<u64>(), nth in 1_usize..3) {
+        let (one, other) = (World::new(seed), World::about(seed, metrics(nth)));
+        let mut names: Vec<_> = metrics(0).into_iter().zip(metrics(nth)).enumerate().collect();
+        // The longest first: one name may be the beginning of another.
+        names.sort_by_key(|(_, (from, _))| std::cmp::Reverse(from.id.len()));
+        let renamed = |text: &str| {
+            // In two steps, so that no name is taken for another on the way.
+            let held = names.iter().fold(text.to_owned(), |text, (at, (from, _))| text.replace(from.id, &format!("<{at}>")));
+            names.iter().fold(held, |text, (at, (_, to))| text.replace(&format!("<{at}>"), to.id))
+        };
+        let system = one.system(None);
+        let (before, after) = (decide(&one.rules, None, &system, &one.facts, DAY), decide(&other.rules, None, &system, &other.facts, DAY));
+        let said = |verdict: &Verdict<'_>| (verdict.name(), verdict.finding.reason.to_string(), verdict.denies());
+        let expected: Vec<_> = before.verdicts.iter().map(said).map(|(name, reason, denies)| (name, renamed(&reason), denies)).collect();
+        prop_assert_eq!(after.verdicts.iter().map(said).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(before.effect, after.effect);
     }
 
     /// A fact that no card names changes nothing.
