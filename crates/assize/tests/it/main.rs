@@ -11,6 +11,7 @@ mod readme;
 mod rerun;
 mod scenario;
 mod tamper;
+mod tasks;
 
 use evidence::Digest;
 use serde_json::Value;
