@@ -21,7 +21,7 @@ pub(crate) use attention::{Attention, HeadNorm};
 pub use cache::Cache;
 pub(crate) use experts::Experts;
 pub(crate) use norm::Norm;
-pub(crate) use kernel::BLOCK;
+pub(crate) use kernel::{BLOCK, exercise};
 pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
 pub(crate) use rows::Linear;

@@ -230,6 +230,13 @@ impl Decoder {
     }
 }
 
+/// Works for about `rounds` million FLOP with numbers at hand, on all threads, and gives the FLOP done: timed, the most that
+/// products can reach on this machine.
+#[must_use]
+pub fn exercise(rounds: usize) -> f64 {
+    crate::decoder::exercise(rounds)
+}
+
 /// Numbers of a matrix that are exactly 0.
 ///
 /// # Errors

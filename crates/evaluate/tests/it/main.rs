@@ -4,6 +4,7 @@
 mod evidence_of_figures;
 mod invariance;
 mod scoring;
+mod task_invariance;
 mod tasks;
 
 use candle_core::Device;

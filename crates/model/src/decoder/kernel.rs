@@ -187,6 +187,23 @@ mod x86 {
     }
 }
 
+/// Multiplies numbers that stay in the first cache, on all threads: the most the products of this machine can reach. Gives the
+/// FLOP done, of which there are `rounds` million and more.
+pub(crate) fn exercise(rounds: usize) -> f64 {
+    const DEPTH: usize = 128;
+    let threads = rayon::current_num_threads();
+    let each = (rounds * 1_000_000).div_ceil(threads * 2 * TILE * WIDTH * DEPTH);
+    rayon::broadcast(|_| {
+        let (rows, panel) = (vec![1e-3; DEPTH * TILE], vec![1e-3; DEPTH * WIDTH]);
+        let mut sums: Sums = [[0.0; WIDTH]; TILE];
+        for _ in 0..each {
+            multiply(vectors(), TILE, DEPTH, &rows, &panel, WIDTH, &mut sums);
+        }
+        std::hint::black_box(sums);
+    });
+    (each * threads * 2 * TILE * WIDTH * DEPTH) as f64
+}
+
 /// Makes a function that is compiled once for each kind of vectors, from one body without intrinsics: the same bits.
 macro_rules! for_vectors {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? = $body:ident) => {
