@@ -5,7 +5,7 @@
 //! the general product kernel are filled up with zeros.
 
 use super::{
-    Norm, Row,
+    Norm, Observe, Row, Site,
     rotary::Turn,
     rows::{Linear, exp, rows_min, with_slice},
 };
@@ -77,7 +77,9 @@ impl Attention {
         layer: usize,
         rows: &mut [Row],
         spans: &[Range<usize>],
+        observe: &mut Observe<'_>,
     ) -> candle_core::Result<Tensor> {
+        observe(Site::Attention, normed)?;
         let (query, key, value) = (self.query.apply(normed)?, self.key.apply(normed)?, self.value.apply(normed)?);
         if let Some((query_norm, key_norm)) = &self.head_norms {
             query_norm.norm().apply_in_place(&query)?;
@@ -91,7 +93,9 @@ impl Attention {
         let mixed = with_slice(&query, |queries| {
             with_slice(&key, |keys| with_slice(&value, |values| self.mix(queries, keys, values, layer, rows, spans)))
         })????;
-        self.output.apply(&Tensor::from_vec(mixed, (normed.dim(0)?, width), &Device::Cpu)?)
+        let mixed = Tensor::from_vec(mixed, (normed.dim(0)?, width), &Device::Cpu)?;
+        observe(Site::AttentionOutput, &mixed)?;
+        self.output.apply(&mixed)
     }
 
     fn mix(
