@@ -26,6 +26,7 @@ pub mod factor;
 pub mod formats;
 pub mod gptq;
 pub mod layerwise;
+pub mod learn;
 pub mod low_rank;
 pub mod matrix;
 pub mod merge;

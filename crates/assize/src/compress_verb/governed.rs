@@ -25,7 +25,7 @@ use policy::{Effect, Mode, Stage, expr::Value};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 use supervise::{Gate, Record, Run, Terms, case::Case, signed::SignedDeclarations};
 
@@ -126,10 +126,7 @@ impl Step {
         }
         let caps = Caps::new([budget.compute_flop, budget.time_s, budget.energy_kwh, budget.carbon_gco2e]);
         let account = Account::open(&work.join(run::WORK).join("budget.journal"), caps)?;
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || flag.store(true, std::sync::atomic::Ordering::SeqCst))
-            .context("signals cannot be caught")?;
+        let interrupted = interrupted()?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let guard = Guard::new(account, Sensor::find(threads), intensity, PACE, interrupted);
         let (run, _) = Run::open(ledger, id, held.terms, now)?;
@@ -320,6 +317,19 @@ impl Step {
         self.guard.done();
         Ok(scores)
     }
+}
+
+/// Set by a signal. A search begins several steps, and a program has one handler.
+fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(Arc::clone(flag));
+    }
+    let flag = Arc::clone(FLAG.get_or_init(|| Arc::new(AtomicBool::new(false))));
+    let held = Arc::clone(&flag);
+    ctrlc::set_handler(move || held.store(true, std::sync::atomic::Ordering::SeqCst))
+        .context("signals cannot be caught")?;
+    Ok(flag)
 }
 
 /// What a finished step says.
