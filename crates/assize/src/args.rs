@@ -34,6 +34,8 @@ pub(crate) enum Verb {
     Compress(Box<crate::compress_verb::CompressArgs>),
     /// Make one model of two of the same shape
     Merge(Box<crate::compress_verb::merge::MergeArgs>),
+    /// Teach a model another's distributions
+    Distill(Box<crate::compress_verb::distill::DistillArgs>),
     /// Two models or dossiers side by side: size, speed, quality, verdicts gained and lost
     Compare(crate::compress_verb::compare::CompareArgs),
     /// Decide on the evidence there is; exit 0 allowed, 1 denied, 2 could not decide

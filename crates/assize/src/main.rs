@@ -58,6 +58,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Compress(args) if compress_verb::is_meant(&args)? => compress_verb::compress(&args),
         Verb::Compress(args) => run::run(&args.run, Upto::Compress),
         Verb::Merge(args) => compress_verb::merge::merge(&args),
+        Verb::Distill(args) => compress_verb::distill::distill(&args),
         Verb::Compare(args) => compress_verb::compare::compare(&args),
         Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
         Verb::Check { path, as_of, packs, json, exports, .. } => check::check(&path, as_of, &packs, json, &exports),

@@ -1,6 +1,7 @@
 //! `assize compress MODEL …`: any opened model pruned or stored otherwise, under rules.
 
 pub(crate) mod compare;
+pub(crate) mod distill;
 mod figures;
 mod governed;
 mod lineage;
@@ -226,7 +227,12 @@ impl Prepared {
 
     /// The model, pruned and stored in memory, each layer asked of the budget first.
     fn work(&self, step: &mut Step, spec: &Spec) -> anyhow::Result<Compressed> {
-        let flop = governed::walk_flop(&self.input.decoder, self.rows().unwrap_or_default());
+        let rows = self.rows().unwrap_or_default();
+        let length = rows.first().map_or(1, |row| row.len() as u64);
+        let learning = spec.recover.map_or(0, |config| {
+            governed::blocks_of(&self.input.decoder).training(config.batch as u64, length)
+        });
+        let flop = governed::walk_flop(&self.input.decoder, rows).max(learning);
         let bar = step.screen.bar("layers", self.input.decoder.layers() as u64);
         let mut ask = governed::ask_layers(&mut step.guard, flop);
         let compressed = work::compress(spec, &self.input.parts, self.rows(), &mut |at, n| {
@@ -321,9 +327,21 @@ impl Prepared {
             ("maxAbsError", compressed.packed.as_ref().map(|found| decimal(found.max_abs_error)).transpose()?),
             ("rmsError", compressed.packed.as_ref().map(|found| decimal(found.rms_error)).transpose()?),
             ("fallbacks", fallbacks),
+            ("recovery", compressed.learned.as_ref().map(|found| recovery(spec, found)).transpose()?),
             ("matrices", Some(Json::List(matrices))),
         ]))
     }
+}
+
+/// What learning after pruning came to.
+fn recovery(spec: &Spec, found: &compress::learn::Findings) -> anyhow::Result<Json> {
+    let decimal = |value: f64| Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest).map(Json::from);
+    Ok(Json::map([
+        ("steps", Some(found.losses.len().into())),
+        ("rate", spec.recover.map(|config| decimal(config.rate)).transpose()?),
+        ("heldZeros", Some(found.n_held.into())),
+        ("losses", Some(Json::List(found.losses.iter().map(|loss| decimal(*loss)).collect::<Result<_, _>>()?))),
+    ]))
 }
 
 fn denied(gate: &supervise::Gate) -> Json {

@@ -57,7 +57,7 @@ fn wanted(args: &CompressArgs) -> anyhow::Result<(f64, f64)> {
 
 /// What is tried, from the mildest to the boldest.
 fn candidates(has_calibration: bool) -> Vec<Spec> {
-    let spec = |prune: Option<(Prune, f64)>, pattern, format| Spec { prune, pattern, format, gptq: gptq::Config::default() };
+    let spec = |prune: Option<(Prune, f64)>, pattern, format| Spec { prune, pattern, format, gptq: gptq::Config::default(), recover: None };
     let mut all: Vec<Spec> = [Format::Int8, Format::Q8_0, Format::Q6K, Format::Q5_0, Format::Q4K, Format::Q4_1, Format::Q4_0]
         .into_iter()
         .map(|format| spec(None, None, format))
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     fn tried(size: f64, perplexity: f64) -> Tried {
-        let spec = Spec { prune: None, pattern: None, format: Format::Q8_0, gptq: gptq::Config::default() };
+        let spec = Spec { prune: None, pattern: None, format: Format::Q8_0, gptq: gptq::Config::default(), recover: None };
         Tried { spec, size, perplexity, is_on_front: false }
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use compress::{formats::Format, gptq, layerwise, obs, structured};
+use compress::{formats::Format, gptq, layerwise, learn, obs, structured};
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,6 +67,12 @@ pub(crate) struct CompressArgs {
     /// Tokens of a row
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) calibration_length: usize,
+    /// Steps of learning on the calibration text after pruning, with the zeros held
+    #[arg(long, value_name = "N", default_value_t = 0, requires_all = ["prune", "calibration"])]
+    pub(crate) recover: usize,
+    /// Learning rate of these steps
+    #[arg(long, value_name = "R", default_value_t = 1e-4)]
+    pub(crate) recover_rate: f64,
     /// Store a model in this format; the path is then a model
     #[arg(long, value_name = "FORMAT")]
     pub(crate) quantize: Option<String>,
@@ -96,6 +102,8 @@ pub(crate) struct Spec {
     pub(crate) pattern: Option<layerwise::Pattern>,
     pub(crate) format: Format,
     pub(crate) gptq: gptq::Config,
+    /// Learning after pruning.
+    pub(crate) recover: Option<learn::Config>,
 }
 
 impl Spec {
@@ -126,7 +134,12 @@ impl Spec {
         if matches!(prune, Some((Prune::LowRank, _))) && format != Format::F32 {
             bail!("`--prune low-rank` is stored as two matrices in a folder; leave `--quantize` out");
         }
-        Ok(Self { prune, pattern, format, gptq: gptq::Config { group: args.group, ..gptq::Config::default() } })
+        if args.recover > 0 && matches!(prune, Some((Prune::LowRank, _))) {
+            bail!("`--recover` learns single matrices, and `--prune low-rank` stores two for each; leave one of them out");
+        }
+        let recover = (args.recover > 0).then_some(learn::Config { steps: args.recover, batch: 2, rate: args.recover_rate });
+        let gptq = gptq::Config { group: args.group, ..gptq::Config::default() };
+        Ok(Self { prune, pattern, format, gptq, recover })
     }
 
     /// In a few words.
@@ -136,7 +149,8 @@ impl Spec {
             None => format!("{} {share}", method.name()),
         });
         let format = (self.format != Format::F32).then(|| self.format.name().to_owned());
-        let parts: Vec<String> = prune.into_iter().chain(format).collect();
+        let recover = self.recover.map(|learn| format!("{} steps of recovery", learn.steps));
+        let parts: Vec<String> = prune.into_iter().chain(recover).chain(format).collect();
         if parts.is_empty() { "as it is".to_owned() } else { parts.join(" + ") }
     }
 

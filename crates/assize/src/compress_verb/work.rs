@@ -6,7 +6,7 @@ use compress::{
     Tensors,
     calibrate::LayerView,
     formats::{self, Blocks, Format},
-    layerwise, low_rank, structured,
+    layerwise, learn, low_rank, structured,
 };
 use evidence::{Control, Digest};
 use model::{HubConfig, ModelParts, Stored, gguf};
@@ -29,6 +29,7 @@ pub(crate) struct Compressed {
     pub(crate) storage: Storage,
     pub(crate) pruned: Option<layerwise::Findings>,
     pub(crate) packed: Option<formats::Findings>,
+    pub(crate) learned: Option<learn::Findings>,
 }
 
 pub(crate) type Observe<'a> = dyn FnMut(usize, usize) -> Control + 'a;
@@ -43,6 +44,21 @@ pub(crate) fn compress(
     let mut parts = parts.clone();
     let mut factors = BTreeMap::new();
     let pruned = prune(spec, &mut parts, rows, observe, &mut factors)?;
+    let learned = match spec.recover {
+        None => None,
+        Some(config) => {
+            let (tensors, found) = learn::learn(
+                &config,
+                learn::Goal::NextToken,
+                (&parts.config, &parts.tensors),
+                rows.context("no calibration rows")?,
+                true,
+                observe,
+            )?;
+            parts.tensors = tensors;
+            Some(found)
+        }
+    };
     let (storage, tensors, packed) = match spec.format {
         Format::F32 => {
             let mut stored = BTreeMap::new();
@@ -62,7 +78,7 @@ pub(crate) fn compress(
             (Storage::Gguf(blocks), tensors, Some(findings))
         }
     };
-    Ok(Compressed { config: parts.config, tensors, storage, pruned, packed })
+    Ok(Compressed { config: parts.config, tensors, storage, pruned, packed, learned })
 }
 
 /// SPEC: compressed-tensors, `QuantizationConfig`.
