@@ -222,7 +222,7 @@ impl Prepared {
                 "denied"
             }
         };
-        Ok((word, Json::map(summary.into_iter().map(|(name, value)| (name, Some(value))).collect::<Vec<_>>())))
+        Ok((word, Json::Map(summary.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())))
     }
 
     /// The model, pruned and stored in memory, each layer asked of the budget first.
