@@ -2,13 +2,14 @@
 
 use crate::{
     Decoder, Family, FileTokenizer, HubConfig, Layout, OpenError, OpenOptions,
-    hub::Tensors,
+    hub::{Made, Tensors},
     open::{build, parts},
 };
 use candle_core::Tensor;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Weights by their hub names, in f32.
@@ -26,6 +27,8 @@ pub struct ModelParts {
     /// What the file says of itself: `name`, `license`.
     pub card: BTreeMap<String, String>,
     pub files: Vec<PathBuf>,
+    /// What the last decoder was made of: one that differs in a layer shares the rest with it.
+    made: Arc<Mutex<Made>>,
 }
 
 /// Opens a model as `open_with` does, every tensor in f32 under its hub name.
@@ -39,7 +42,7 @@ pub fn take_apart(path: &Path, options: &OpenOptions) -> Result<ModelParts, Open
     let (config, tokenizer, card) = (parts.config, parts.tokenizer, parts.card);
     let family = Family::of(&config).map_err(|source| OpenError::Config { path: config_path, source })?;
     let (path, layout, files) = (path.to_owned(), parts.layout, parts.files);
-    Ok(ModelParts { path, layout, family, config, tensors, tokenizer, card, files })
+    Ok(ModelParts { path, layout, family, config, tensors, tokenizer, card, files, made: Arc::default() })
 }
 
 impl ModelParts {
@@ -56,6 +59,10 @@ impl ModelParts {
     /// # Errors
     /// `OpenError` where weights and configuration do not fit.
     pub fn decoder_of(&self, config: &HubConfig, tensors: &NamedTensors) -> Result<Decoder, OpenError> {
-        build(config, &self.path, &mut Tensors::of_memory(tensors.clone())).map(|(_, decoder)| decoder)
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tensors = Tensors::of_memory(tensors.clone(), std::mem::take(&mut *made));
+        let decoder = build(config, &self.path, &mut tensors).map(|(_, decoder)| decoder);
+        *made = tensors.into_made();
+        decoder
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Side {
     pub(crate) bytes: u64,
     /// Numbers of the decoder as opened.
     pub(crate) parameters: u64,
+    /// Bytes in which its matrices are held.
+    pub(crate) held_bytes: u64,
     pub(crate) tokens_per_s: Option<f64>,
     pub(crate) zeros: Option<(u64, u64)>,
 }
@@ -75,6 +77,7 @@ impl Side {
             ("refused", share(refused, self.scores.refused.len())?),
             ("bytes", Some(self.bytes.into())),
             ("parameters", Some(self.parameters.into())),
+            ("heldBytes", Some(self.held_bytes.into())),
             ("tokensPerSecond", self.tokens_per_s.map(number).transpose()?),
             ("zeros", self.zeros.map(|(zeros, _)| zeros.into())),
         ]))
@@ -159,7 +162,7 @@ impl Sides {
         };
         let mut found = vec![
             exact("compress.bytes_ratio", self.after.bytes, self.before.bytes, "sizes of all files of each model")?,
-            exact("compress.memory_ratio", self.after.parameters, self.before.parameters, "numbers of each decoder as opened")?,
+            exact("compress.memory_ratio", self.after.held_bytes, self.before.held_bytes, "bytes of the matrices of each decoder as opened")?,
         ];
         if let (Some(before), Some(after)) = (self.before.tokens_per_s, self.after.tokens_per_s) {
             let method = "the same passages through both models by turns, the median of each";
@@ -184,7 +187,7 @@ impl Sides {
         let (before, after) = (&self.before, &self.after);
         let ratio = |before: f64, after: f64| Some((after / before, [after / before; 2]));
         rows.push(row("bytes", before.bytes as f64, after.bytes as f64, ratio(before.bytes as f64, after.bytes as f64), "ratio"));
-        let memory = [before.parameters, after.parameters].map(|n| 4.0 * n as f64);
+        let memory = [before.held_bytes, after.held_bytes].map(|n| n as f64);
         rows.push(row("weights in memory", memory[0], memory[1], ratio(memory[0], memory[1]), "ratio"));
         if let (Some(first), Some(second)) = (before.tokens_per_s, after.tokens_per_s) {
             rows.push(row("tokens a second", first, second, Some((second / first, [second / first; 2])), "ratio"));

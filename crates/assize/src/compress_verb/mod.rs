@@ -55,7 +55,8 @@ impl Input {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let path = lineage::model_in(path);
         let parts = model::take_apart(&path, &OpenOptions::default())?;
-        let decoder = parts.decoder()?;
+        // As opened, with codes where the file has codes: what is measured is what anyone runs.
+        let decoder = model::open(&path)?.decoder;
         let subject = suites::subject_of(&parts)?;
         let lineage = lineage::of(&path, &subject)?;
         Ok(Self { parts, decoder, subject, lineage })
@@ -64,7 +65,7 @@ impl Input {
     pub(crate) fn side(&self, scores: suites::Scores) -> anyhow::Result<Side> {
         let bytes = suites::file_bytes(&self.parts.files)?;
         let zeros = Some(zeros(&self.parts.tensors)?);
-        Ok(Side { scores, bytes, parameters: self.decoder.parameters().total(), tokens_per_s: None, zeros })
+        Ok(Side { scores, bytes, parameters: self.decoder.parameters().total(), held_bytes: self.decoder.held_bytes(), tokens_per_s: None, zeros })
     }
 }
 
@@ -183,7 +184,7 @@ impl Prepared {
         // What is evaluated is what the files say, read back.
         let parts = model::take_apart(&stored, &OpenOptions::default())?;
         let after = Input {
-            decoder: parts.decoder()?,
+            decoder: model::open(&stored)?.decoder,
             subject: Subject::new(format!("weights/{file}"), digest),
             lineage: Vec::new(),
             parts,
@@ -354,7 +355,7 @@ fn show(screen: &Screen, rows: &[figures::Row]) {
         rows.iter().for_each(|row| crate::screen::line(&row.text()));
         let is_slow = |row: &&figures::Row| row.name == "tokens a second" && row.change.is_some_and(|(x, _)| x < 1.05);
         if rows.iter().any(|row| is_slow(&row)) {
-            crate::screen::line("no speed-up here: this program computes every weight in f32, zeros and restored steps included");
+            crate::screen::line("no speed-up here: zeros are multiplied like any number, and not every format has a kernel of its own");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Weights under their hub names, in files that stay mapped; each is made f32 when it is taken.
 
 use crate::{
+    decoder::{BLOCK, Format, NotFinite, Panels},
     gguf::parse,
     mapped::Mapped,
     weights::{WeightsError, mapped_entries},
 };
-use candle_core::{Device, Tensor, quantized::GgmlDType};
+use candle_core::{Device, Tensor, TensorId, quantized::GgmlDType};
 use rayon::prelude::*;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -113,17 +114,28 @@ pub(crate) struct Tensors {
     pub(crate) stored: BTreeMap<String, Stored>,
     /// Tensors that are held already, in f32.
     held: BTreeMap<String, Tensor>,
+    /// Panels that were made of held tensors before, and those that were taken this time.
+    made: Made,
+    again: Made,
     taken: BTreeSet<String>,
 }
 
+/// Panels by the tensor that they were made of.
+pub(crate) type Made = HashMap<TensorId, Panels>;
+
 impl Tensors {
-    pub(crate) const fn of(files: Vec<(PathBuf, Mapped)>, stored: BTreeMap<String, Stored>) -> Self {
-        Self { files, stored, held: BTreeMap::new(), taken: BTreeSet::new() }
+    pub(crate) fn of(files: Vec<(PathBuf, Mapped)>, stored: BTreeMap<String, Stored>) -> Self {
+        Self { files, stored, ..Self::default() }
     }
 
-    /// Tensors in memory, under their hub names.
-    pub(crate) const fn of_memory(held: BTreeMap<String, Tensor>) -> Self {
-        Self { files: Vec::new(), stored: BTreeMap::new(), held, taken: BTreeSet::new() }
+    /// Tensors in memory, under their hub names, with panels that were made of some of them before.
+    pub(crate) fn of_memory(held: BTreeMap<String, Tensor>, made: Made) -> Self {
+        Self { held, made, ..Self::default() }
+    }
+
+    /// The panels of the held tensors that were taken.
+    pub(crate) fn into_made(self) -> Made {
+        self.again
     }
 
     /// Every tensor as the hub has it, in f32.
@@ -202,27 +214,69 @@ impl Tensors {
 
     /// The tensor of this name and shape, in f32.
     pub(crate) fn take(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, TensorError> {
-        if let Some(held) = self.held.get(name) {
-            if held.dims() != expected {
-                let (path, found) = (self.path().to_owned(), held.dims().to_vec());
-                return Err(TensorError::Shape { path, name: name.to_owned(), expected: expected.to_vec(), found });
-            }
+        if let Some(held) = self.held_as(name, expected)? {
             self.taken.insert(name.to_owned());
-            return Ok(held.clone());
+            return Ok(held);
         }
+        let tensor = self.read(name, self.find(name, expected)?)?;
+        self.taken.insert(name.to_owned());
+        Ok(tensor)
+    }
+
+    /// The matrix of this name and shape, to multiply with: as codes where they stand so in the file.
+    pub(crate) fn take_panels(&mut self, name: &str, outputs: usize, depth: usize) -> Result<Panels, TensorError> {
+        if let Some(held) = self.held_as(name, &[outputs, depth])? {
+            self.taken.insert(name.to_owned());
+            let panels = match self.made.get(&held.id()) {
+                Some(panels) => panels.clone(),
+                None => Panels::of_numbers(outputs, depth, &held.flatten_all()?.to_vec1::<f32>()?),
+            };
+            self.again.insert(held.id(), panels.clone());
+            return Ok(panels);
+        }
+        let stored = self.find(name, &[outputs, depth])?;
+        let (path, mapped) = &self.files[stored.file];
+        let panels = match (format(stored.kind), stored.change) {
+            (Some(format), Change::None | Change::Separate { .. }) if depth.is_multiple_of(BLOCK) && outputs > 0 => {
+                let row = separated(outputs, stored.change)?;
+                Panels::of_blocks(outputs, depth, format, &mapped[stored.place.clone()], row).map_err(
+                    |NotFinite { at, found }| {
+                        TensorError::NotFinite { path: path.clone(), name: name.to_owned(), at, found }
+                    },
+                )?
+            }
+            _ => {
+                let tensor = self.read(name, stored)?.flatten_all()?;
+                Panels::of_numbers(outputs, depth, &tensor.to_vec1::<f32>()?)
+            }
+        };
+        self.taken.insert(name.to_owned());
+        Ok(panels)
+    }
+
+    /// A tensor that is held, when it is of this shape.
+    fn held_as(&self, name: &str, expected: &[usize]) -> Result<Option<Tensor>, TensorError> {
+        match self.held.get(name) {
+            None => Ok(None),
+            Some(held) if held.dims() == expected => Ok(Some(held.clone())),
+            Some(held) => {
+                let (path, found) = (self.path().to_owned(), held.dims().to_vec());
+                Err(TensorError::Shape { path, name: name.to_owned(), expected: expected.to_vec(), found })
+            }
+        }
+    }
+
+    fn find(&self, name: &str, expected: &[usize]) -> Result<&Stored, TensorError> {
         let Some(stored) = self.stored.get(name) else {
             let (path, expected) = (self.path().to_owned(), expected.to_vec());
             return Err(TensorError::Missing { path, name: name.to_owned(), expected });
         };
-        let path = &self.files[stored.file].0;
         let found = hub_shape(stored);
         if found != expected {
             let (name, expected) = (name.to_owned(), expected.to_vec());
-            return Err(TensorError::Shape { path: path.clone(), name, expected, found });
+            return Err(TensorError::Shape { path: self.files[stored.file].0.clone(), name, expected, found });
         }
-        let tensor = self.read(name, stored)?;
-        self.taken.insert(name.to_owned());
-        Ok(tensor)
+        Ok(stored)
     }
 
     /// A tensor as the hub has it, whatever its shape.
@@ -340,6 +394,40 @@ pub(crate) fn hub_shape(stored: &Stored) -> Vec<usize> {
     shape
 }
 
+const fn format(kind: Kind) -> Option<Format> {
+    match kind {
+        Kind::Ggml(GgmlDType::Q4_0) => Some(Format::Q4_0),
+        Kind::Ggml(GgmlDType::Q4_1) => Some(Format::Q4_1),
+        Kind::Ggml(GgmlDType::Q5_0) => Some(Format::Q5_0),
+        Kind::Ggml(GgmlDType::Q5_1) => Some(Format::Q5_1),
+        Kind::Ggml(GgmlDType::Q8_0) => Some(Format::Q8_0),
+        _ => None,
+    }
+}
+
+/// The stored row that becomes each row, as `changed` has it.
+fn separated(rows: usize, change: Change) -> candle_core::Result<impl Fn(usize) -> usize + Sync> {
+    let heads = match change {
+        Change::Separate { heads } => check_heads(rows, heads)?,
+        _ => 1,
+    };
+    let size = rows / heads;
+    Ok(move |row: usize| match change {
+        Change::Separate { .. } => {
+            let (head, at) = (row / size, row % size);
+            head * size + at % (size / 2) * 2 + at / (size / 2)
+        }
+        _ => row,
+    })
+}
+
+fn check_heads(rows: usize, heads: usize) -> candle_core::Result<usize> {
+    if heads > 0 && rows > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) {
+        return Ok(heads);
+    }
+    candle_core::bail!("expected rows of {heads} heads, found {rows}")
+}
+
 fn pairs(data: &[u8], number: impl Fn(u16) -> f32 + Sync) -> Vec<f32> {
     data.as_chunks::<2>().0.par_iter().map(|bytes| number(u16::from_le_bytes(*bytes))).collect()
 }
@@ -354,11 +442,9 @@ fn changed(tensor: Tensor, change: Change) -> candle_core::Result<Tensor> {
         Change::None => Ok(tensor),
         Change::LessOne => tensor.affine(1.0, -1.0),
         Change::Transpose => tensor.t()?.contiguous(),
-        Change::Separate { heads }
-            if heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) && rows > 0 =>
-        {
+        Change::Separate { heads } => {
+            let heads = check_heads(rows, heads)?;
             by(heads, rows / heads / 2)
         }
-        Change::Separate { heads } => candle_core::bail!("expected rows of {heads} heads, found {rows}"),
     }
 }

@@ -38,8 +38,8 @@ pub(super) const COMPRESSION: &[Metric] = &[
     ]),
     row("compress.memory_ratio", Quantity, Unit::One, Model, [
         "Bytes of the weights as they are held while the model runs here, as a share of those before.",
-        "4 bytes a number of each decoder as opened: this program computes in f32 whatever was stored.",
-        "Other programs hold quantised weights as they are stored.",
+        "Bytes of the matrices of each decoder as opened: codes where a format has a kernel here, else 4 a number.",
+        "Of this program; what a run needs beside the weights is not in it.",
         "1: nothing is saved here.",
     ]),
     row("compress.perplexity_ratio", Quantity, Unit::One, Model, [
