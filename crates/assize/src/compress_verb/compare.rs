@@ -7,7 +7,7 @@ use super::{
     suites::{self, SuiteArgs, Suites},
 };
 use crate::{Ended, screen, verify};
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use evidence::{Control, Json, Predicate};
 use ledger::durable;
 use std::{

@@ -45,7 +45,7 @@ impl Prune {
     }
 }
 
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct CompressArgs {
     #[command(flatten)]
     pub(crate) run: crate::args::RunArgs,
