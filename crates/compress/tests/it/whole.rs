@@ -124,10 +124,11 @@ fn each_method_leaves_as_many_zeros_as_asked_and_measures_what_it_cost() {
             errors.insert((format!("{method:?}"), pattern.is_some()), findings.error());
         }
     }
-    // What looks at the inputs costs the outputs less.
+    // What makes up for each weight costs the outputs least. Of the others neither must win here: fresh weights see inputs that are
+    // alike in all directions, where norms say nothing (the referee's layer is not like that).
     for is_pattern in [false, true] {
         let error = |method: &str| errors[&(method.to_owned(), is_pattern)];
-        assert!(error("SparseGpt") < error("Wanda") && error("Wanda") < error("Magnitude"), "{errors:?}");
+        assert!(error("SparseGpt") < error("Wanda") && error("SparseGpt") < error("Magnitude"), "{errors:?}");
     }
 }
 
