@@ -30,8 +30,14 @@ pub(crate) enum Verb {
     Train(RunArgs),
     /// The case as far as the evaluation; or with --tasks a model on tasks of lm-evaluation-harness
     Evaluate(EvaluateArgs),
-    /// The case as far as the compressed weights
-    Compress(RunArgs),
+    /// The case as far as the compressed weights; or with --prune, --quantize or --target a model, under rules
+    Compress(Box<crate::compress_verb::CompressArgs>),
+    /// Make one model of two of the same shape
+    Merge(Box<crate::compress_verb::merge::MergeArgs>),
+    /// Teach a model another's distributions
+    Distill(Box<crate::compress_verb::distill::DistillArgs>),
+    /// Two models or dossiers side by side: size, speed, quality, verdicts gained and lost
+    Compare(crate::compress_verb::compare::CompareArgs),
     /// Decide on the evidence there is; exit 0 allowed, 1 denied, 2 could not decide
     Check {
         /// A case or a dossier

@@ -3,6 +3,7 @@
 mod args;
 mod authoring;
 mod check;
+mod compress_verb;
 mod declare;
 mod evaluate_tasks;
 mod export;
@@ -55,7 +56,11 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Train(args) => run::run(&args, Upto::Train),
         Verb::Evaluate(args) if evaluate_tasks::is_meant(&args)? => evaluate_tasks::evaluate(&args),
         Verb::Evaluate(args) => run::run(&args.run, Upto::Evaluate),
-        Verb::Compress(args) => run::run(&args, Upto::Compress),
+        Verb::Compress(args) if compress_verb::is_meant(&args)? => compress_verb::compress(&args),
+        Verb::Compress(args) => run::run(&args.run, Upto::Compress),
+        Verb::Merge(args) => compress_verb::merge::merge(&args),
+        Verb::Distill(args) => compress_verb::distill::distill(&args),
+        Verb::Compare(args) => compress_verb::compare::compare(&args),
         Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
         Verb::Check { path, as_of, packs, json, exports, .. } => check::check(&path, as_of, &packs, json, &exports),
         Verb::Declare(args) => declare::declare(&args),

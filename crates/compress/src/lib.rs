@@ -21,8 +21,19 @@
 //!
 //! It does not evaluate what it has changed, and knows no policy.
 
+pub mod calibrate;
+pub mod factor;
+pub mod formats;
+pub mod gptq;
+pub mod layerwise;
+pub mod learn;
+pub mod low_rank;
+pub mod matrix;
+pub mod merge;
+pub mod obs;
 pub mod prune;
 pub mod quantize;
+pub mod structured;
 
 use candle_core::Tensor;
 use std::collections::BTreeMap;

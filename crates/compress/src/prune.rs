@@ -87,7 +87,7 @@ pub fn prune(config: &Config, tensors: &Tensors) -> Result<(Tensors, Findings), 
 }
 
 /// Sets the round(s·n) smallest of all weights in all lists to zero.
-fn zero_smallest(lists: &mut [&mut Vec<f32>], sparsity: f64) {
+pub(crate) fn zero_smallest(lists: &mut [&mut Vec<f32>], sparsity: f64) {
     let n: usize = lists.iter().map(|list| list.len()).sum();
     let n_zero = (sparsity * n as f64).round() as usize;
     if n_zero == 0 {

@@ -33,6 +33,7 @@
 
 pub mod figures;
 pub mod memorisation;
+pub mod passages;
 pub mod refusal;
 mod score;
 pub mod statistics;

@@ -16,6 +16,7 @@ mod panels;
 mod rotary;
 mod rows;
 mod score;
+mod walk;
 
 pub(crate) use attention::{Attention, HeadNorm};
 pub use cache::Cache;
@@ -26,6 +27,7 @@ pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
 pub(crate) use rows::Linear;
 pub use score::{Scored, Target};
+pub use walk::{Observe, Site, site};
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -230,31 +232,45 @@ impl Decoder {
             rows.iter().flat_map(|row| row.n_before()..row.n_before() + row.tokens.len()).collect();
         let turns = rotary::Turns::of(&self.rotaries, rows, spans, &positions)?;
         rows.iter_mut().filter_map(|row| row.cache.as_deref_mut()).for_each(Cache::begin);
-        let mut stream = self.embed(rows, &positions)?;
-        for (at, layer) in self.layers.iter().enumerate() {
-            let normed = apply(layer.attention_norms.0.as_ref(), &stream)?;
-            let turn = layer.attention.rotary.map(|table| turns.get(table));
-            let attended = layer.attention.apply(&normed, turn, at, rows, spans)?;
-            let attended = apply(layer.attention_norms.1.as_ref(), &attended)?;
-            if layer.is_parallel {
-                let normed = apply(layer.mlp_norms.0.as_ref(), &stream)?;
-                let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed)?)?;
-                rows::add(&attended, &fed)?;
-                rows::add(&stream, &attended)?;
-            } else {
-                rows::add(&stream, &attended)?;
-                let normed = apply(layer.mlp_norms.0.as_ref(), &stream)?;
-                let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed)?)?;
-                rows::add(&stream, &fed)?;
-            }
+        let stream = self.embed(rows, &positions)?;
+        for at in 0..self.layers.len() {
+            self.layer_over(at, &stream, &turns, rows, spans, &mut |_, _| Ok(()))?;
         }
         for row in rows {
             if let Some(cache) = &mut row.cache {
                 cache.grown_by(row.tokens.len());
             }
         }
-        stream = self.norm.apply(&stream)?;
-        Ok(stream)
+        Ok(self.norm.apply(&stream)?)
+    }
+
+    /// What a layer adds to the stream, in place.
+    fn layer_over(
+        &self,
+        at: usize,
+        stream: &Tensor,
+        turns: &rotary::Turns,
+        rows: &mut [Row],
+        spans: &[Range<usize>],
+        observe: &mut Observe<'_>,
+    ) -> Result<(), DecoderError> {
+        let layer = &self.layers[at];
+        let normed = apply(layer.attention_norms.0.as_ref(), stream)?;
+        let turn = layer.attention.rotary.map(|table| turns.get(table));
+        let attended = layer.attention.apply(&normed, turn, at, rows, spans, observe)?;
+        let attended = apply(layer.attention_norms.1.as_ref(), &attended)?;
+        if layer.is_parallel {
+            let normed = apply(layer.mlp_norms.0.as_ref(), stream)?;
+            let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed, observe)?)?;
+            rows::add(&attended, &fed)?;
+            rows::add(stream, &attended)?;
+        } else {
+            rows::add(stream, &attended)?;
+            let normed = apply(layer.mlp_norms.0.as_ref(), stream)?;
+            let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed, observe)?)?;
+            rows::add(stream, &fed)?;
+        }
+        Ok(())
     }
 
     fn embed(&self, rows: &[Row], positions: &[usize]) -> candle_core::Result<Tensor> {
@@ -306,17 +322,20 @@ fn apply(norm: Option<&Norm>, stream: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 impl Mlp {
-    fn apply(&self, normed: &Tensor) -> candle_core::Result<Tensor> {
+    fn apply(&self, normed: &Tensor, observe: &mut Observe<'_>) -> candle_core::Result<Tensor> {
+        observe(Site::Mlp, normed)?;
         match self {
             Self::Gated { gate, up, down, act } => {
                 let gate = gate.apply(normed)?;
                 act.apply(&gate)?;
                 rows::multiply(&gate, &up.apply(normed)?)?;
+                observe(Site::MlpOutput, &gate)?;
                 down.apply(&gate)
             }
             Self::Plain { up, down, act } => {
                 let inner = up.apply(normed)?;
                 act.apply(&inner)?;
+                observe(Site::MlpOutput, &inner)?;
                 down.apply(&inner)
             }
             Self::Experts(experts) => experts.apply(normed),

@@ -2,8 +2,10 @@
 //!
 //! SPEC: GGUF version 3, ggml `docs/gguf.md`.
 
+pub mod half;
 pub(crate) mod hub;
 pub(crate) mod parse;
+pub mod store;
 
 use crate::{
     Config, ConfigError, END_OF_TEXT_ID, Llama, LlamaError, Tokenizer,

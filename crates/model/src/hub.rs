@@ -5,4 +5,4 @@ mod tensors;
 
 pub use config::HubConfig;
 pub use tensors::TensorError;
-pub(crate) use tensors::{Change, Kind, Stored, Tensors, hub_shape};
+pub(crate) use tensors::{Change, Kind, Made, Stored, Tensors, hub_shape};

@@ -106,7 +106,7 @@ pub fn decoder(config: &HubConfig, weights: &Path) -> Result<(Family, Decoder), 
     build(config, weights, &mut tensors)
 }
 
-fn build(config: &HubConfig, config_path: &Path, tensors: &mut Tensors) -> Result<(Family, Decoder), OpenError> {
+pub(crate) fn build(config: &HubConfig, config_path: &Path, tensors: &mut Tensors) -> Result<(Family, Decoder), OpenError> {
     let family = Family::of(config).map_err(|source| OpenError::Config { path: config_path.to_owned(), source })?;
     let decoder = family.build(config, tensors).map_err(|error| match error {
         BuildError::Config(source) => OpenError::Config { path: config_path.to_owned(), source },
@@ -118,12 +118,12 @@ fn build(config: &HubConfig, config_path: &Path, tensors: &mut Tensors) -> Resul
 /// A model before its decoder is built.
 pub(crate) struct Parts {
     pub(crate) config: HubConfig,
-    config_path: PathBuf,
+    pub(crate) config_path: PathBuf,
     pub(crate) tensors: Tensors,
     pub(crate) tokenizer: FileTokenizer,
-    card: BTreeMap<String, String>,
-    layout: Layout,
-    files: Vec<PathBuf>,
+    pub(crate) card: BTreeMap<String, String>,
+    pub(crate) layout: Layout,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 pub(crate) fn parts(path: &Path, options: &OpenOptions) -> Result<Parts, OpenError> {

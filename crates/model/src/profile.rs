@@ -148,6 +148,26 @@ impl Decoder {
         all
     }
 
+    /// Bytes in which the matrices are held: codes where the file has codes that are computed with, else 4 a number.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let linears = |layer: &Layer| -> u64 {
+            let Layer { attention, mlp, .. } = layer;
+            let of = [&attention.query, &attention.key, &attention.value, &attention.output];
+            let inner: u64 = match mlp {
+                Mlp::Gated { gate, up, down, .. } => [gate, up, down].map(|one| one.weight.n_bytes()).iter().sum(),
+                Mlp::Plain { up, down, .. } => [up, down].map(|one| one.weight.n_bytes()).iter().sum(),
+                Mlp::Experts(experts) => {
+                    let all = experts.experts.iter().flatten().chain([&experts.router]);
+                    all.map(|one| one.weight.n_bytes()).sum()
+                }
+            };
+            of.map(|one| one.weight.n_bytes()).iter().sum::<u64>() + inner
+        };
+        let head = if self.is_tied { 0 } else { self.head.weight.n_bytes() };
+        self.embedding.n_bytes() + head + self.layers.iter().map(linears).sum::<u64>()
+    }
+
     /// Shapes of the layers, first to last.
     #[must_use]
     pub fn layer_shapes(&self) -> Vec<LayerShape> {

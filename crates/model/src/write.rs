@@ -1,7 +1,7 @@
 //! A model's files, written out as a hub folder.
 
 use crate::{
-    OpenError, OpenOptions, TensorError,
+    FileTokenizer, HubConfig, ModelParts, OpenError, OpenOptions, TensorError,
     file::{WriteError, write_atomic},
     hub::{Tensors, hub_shape},
     open::parts,
@@ -9,6 +9,7 @@ use crate::{
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
@@ -37,19 +38,20 @@ impl From<OpenError> for WriteFolderError {
 /// `Open` for the model; `Occupied`; `Write` naming file and step. What was written before stays, the weights come last.
 pub fn write_folder(path: &Path, folder: &Path, options: &OpenOptions) -> Result<Vec<PathBuf>, WriteFolderError> {
     let parts = parts(path, options)?;
-    if folder.exists() {
-        let found = match fs::read_dir(folder).map(|mut entries| entries.next()) {
-            Ok(None) => None,
-            Ok(Some(_)) => Some("files in it".to_owned()),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(found) = found {
-            return Err(WriteFolderError::Occupied { path: folder.to_owned(), found });
-        }
-    }
-    let made = |source| WriteError { path: folder.to_owned(), doing: "making the folder", source };
-    fs::create_dir_all(folder).map_err(made)?;
-    let tokenizer = &parts.tokenizer;
+    make_empty(folder)?;
+    let mut files = write_texts(folder, &parts.config, &parts.tokenizer)?;
+    let path = folder.join("model.safetensors");
+    write_weights(&path, &parts.tensors)?;
+    files.push(path);
+    Ok(files)
+}
+
+/// Configuration and tokenizer.
+fn write_texts(
+    folder: &Path,
+    config: &HubConfig,
+    tokenizer: &FileTokenizer,
+) -> Result<Vec<PathBuf>, WriteFolderError> {
     let token = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
     let mut words = Map::new();
     for (member, value) in [
@@ -68,7 +70,7 @@ pub fn write_folder(path: &Path, folder: &Path, options: &OpenOptions) -> Result
     }
     let tokenizer_text = tokenizer.to_json().map_err(OpenError::from)?;
     let texts = [
-        ("config.json", parts.config.to_json()),
+        ("config.json", config.to_json()),
         ("generation_config.json", format!("{:#}\n", Value::Object(generation))),
         ("tokenizer.json", tokenizer_text),
         ("tokenizer_config.json", format!("{:#}\n", Value::Object(words))),
@@ -79,10 +81,80 @@ pub fn write_folder(path: &Path, folder: &Path, options: &OpenOptions) -> Result
         write_atomic(&path, text.as_bytes())?;
         files.push(path);
     }
+    Ok(files)
+}
+
+/// One tensor of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The element type as safetensors names it: `F32`, `I8`.
+    pub kind: &'static str,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Stored {
+    /// # Errors
+    /// Those of the tensor.
+    pub fn f32(tensor: &Tensor) -> candle_core::Result<Self> {
+        Ok(Self { kind: "F32", shape: tensor.dims().to_vec(), bytes: bytes(tensor)? })
+    }
+}
+
+/// Writes a changed model into `folder`, which must not be there yet or be empty: as `write_folder` does, with the licence and the
+/// read-me of the folder it came from. Gives the files; the weights come last.
+///
+/// # Errors
+/// Those of `write_folder`.
+pub fn write_changed(
+    folder: &Path,
+    parts: &ModelParts,
+    config: &HubConfig,
+    tensors: &BTreeMap<String, Stored>,
+) -> Result<Vec<PathBuf>, WriteFolderError> {
+    make_empty(folder)?;
+    let mut files = write_texts(folder, config, &parts.tokenizer)?;
+    for name in ["LICENSE", "README.md"] {
+        if let Some(from) = parts.files.iter().find(|file| file.file_name() == Some(name.as_ref())) {
+            let read = |source| OpenError::Read { path: from.clone(), source };
+            let path = folder.join(name);
+            write_atomic(&path, &fs::read(from).map_err(read)?)?;
+            files.push(path);
+        }
+    }
+    let mut members = vec!["\"__metadata__\":{\"format\":\"pt\"}".to_owned()];
+    let mut at = 0;
+    for (name, stored) in tensors {
+        let end = at + stored.bytes.len();
+        let sizes: Vec<String> = stored.shape.iter().map(usize::to_string).collect();
+        let (name, kind, sizes) = (Value::from(name.as_str()), stored.kind, sizes.join(","));
+        members.push(format!("{name}:{{\"dtype\":\"{kind}\",\"shape\":[{sizes}],\"data_offsets\":[{at},{end}]}}"));
+        at = end;
+    }
+    let mut header = format!("{{{}}}", members.join(","));
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.into_bytes());
+    tensors.values().for_each(|stored| bytes.extend_from_slice(&stored.bytes));
     let path = folder.join("model.safetensors");
-    write_weights(&path, &parts.tensors)?;
+    write_atomic(&path, &bytes)?;
     files.push(path);
     Ok(files)
+}
+
+fn make_empty(folder: &Path) -> Result<(), WriteFolderError> {
+    if folder.exists() {
+        let found = match fs::read_dir(folder).map(|mut entries| entries.next()) {
+            Ok(None) => None,
+            Ok(Some(_)) => Some("files in it".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(found) = found {
+            return Err(WriteFolderError::Occupied { path: folder.to_owned(), found });
+        }
+    }
+    let made = |source| WriteError { path: folder.to_owned(), doing: "making the folder", source };
+    Ok(fs::create_dir_all(folder).map_err(made)?)
 }
 
 /// One tensor after another, so that no more than one is held; the file takes its name when all are on the disk.

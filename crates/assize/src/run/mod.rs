@@ -3,7 +3,7 @@
 mod compress;
 mod data;
 mod evaluate;
-mod figures;
+pub(crate) mod figures;
 mod plan;
 mod seal;
 mod shape;

@@ -4,6 +4,7 @@
 mod authoring;
 mod bad_input;
 mod budget;
+mod compress;
 mod compute_law;
 mod contract;
 mod crash;

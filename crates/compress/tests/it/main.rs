@@ -1,6 +1,9 @@
 //! Pruning and quantisation against plain twins, and their refusals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod referee;
+mod whole;
+
 use candle_core::{Device, Tensor};
 use compress::{Tensors, prune, quantize};
 

@@ -5,10 +5,12 @@
 use super::{About::*, Kind::*, Metric, row};
 use crate::Unit;
 
+mod compression;
 mod declared;
 mod elsewhere;
 mod europe;
 mod frameworks;
+use compression::COMPRESSION;
 use declared::DECLARED;
 use elsewhere::ELSEWHERE;
 use europe::EUROPE;
@@ -17,8 +19,8 @@ use frameworks::FRAMEWORKS;
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 5] = [MEASURED, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS];
-const LENGTH: usize = MEASURED.len() + DECLARED.len() + EUROPE.len() + ELSEWHERE.len() + FRAMEWORKS.len();
+const PARTS: [&[Metric]; 6] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS];
+const LENGTH: usize = MEASURED.len() + COMPRESSION.len() + DECLARED.len() + EUROPE.len() + ELSEWHERE.len() + FRAMEWORKS.len();
 
 const fn joined() -> [Metric; LENGTH] {
     let mut all = [MEASURED[0]; LENGTH];

@@ -4,7 +4,7 @@
 //! computed: positions it does not see have a share of zero, which changes no sum.
 
 use super::{
-    Norm, Row,
+    Norm, Observe, Row, Site,
     cache::KeysValues,
     kernel::{Sums, TILE, WIDTH, for_vectors, multiply, vectors},
     rotary::Turn,
@@ -76,7 +76,9 @@ impl Attention {
         layer: usize,
         rows: &mut [Row],
         spans: &[Range<usize>],
+        observe: &mut Observe<'_>,
     ) -> candle_core::Result<Tensor> {
+        observe(Site::Attention, normed)?;
         let (query, key, value) = (self.query.apply(normed)?, self.key.apply(normed)?, self.value.apply(normed)?);
         if let Some((query_norm, key_norm)) = &self.head_norms {
             query_norm.norm().apply_in_place(&query)?;
@@ -90,7 +92,9 @@ impl Attention {
         let mixed = with_slice(&query, |queries| {
             with_slice(&key, |keys| with_slice(&value, |values| self.mix(queries, keys, values, layer, rows, spans)))
         })???;
-        self.output.apply(&Tensor::from_vec(mixed, (normed.dim(0)?, width), &Device::Cpu)?)
+        let mixed = Tensor::from_vec(mixed, (normed.dim(0)?, width), &Device::Cpu)?;
+        observe(Site::AttentionOutput, &mixed)?;
+        self.output.apply(&mixed)
     }
 
     fn mix(

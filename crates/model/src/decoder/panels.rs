@@ -22,6 +22,12 @@ pub(crate) struct Panels {
     store: Arc<Store>,
 }
 
+impl std::fmt::Debug for Panels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Panels").field("(O, K)", &(self.outputs, self.depth)).finish_non_exhaustive()
+    }
+}
+
 /// ⌈O / W⌉ panels one behind another.
 enum Store {
     /// (panels, K, W)
@@ -200,6 +206,16 @@ impl Panels {
     /// K
     pub(crate) fn depth(&self) -> usize {
         self.depth
+    }
+
+    /// Bytes that are held.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        let floats = |numbers: &Vec<f32>| 4 * numbers.len();
+        let n = match &*self.store {
+            Store::Numbers(numbers) => floats(numbers),
+            Store::Codes(codes) => floats(&codes.scales) + floats(&codes.least) + codes.codes.len(),
+        };
+        n as u64
     }
 
     /// Writes the numbers of one row.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, path::Path};
 
 /// The architectures that are read, with the hub's `model_type` and class.
-const ARCHITECTURES: [(&str, &str, &str); 9] = [
+pub(super) const ARCHITECTURES: [(&str, &str, &str); 9] = [
     ("llama", "llama", "LlamaForCausalLM"),
     ("qwen2", "qwen2", "Qwen2ForCausalLM"),
     ("qwen3", "qwen3", "Qwen3ForCausalLM"),
@@ -336,7 +336,7 @@ fn unstacked(whole: &Stored, hub_name: &str) -> Vec<(String, Stored)> {
 }
 
 /// The hub's name, and whether the tensor is a stack of experts (`{}` stands for their number).
-fn hub_name(architecture: &str, name: &str) -> Option<(String, bool)> {
+pub(super) fn hub_name(architecture: &str, name: &str) -> Option<(String, bool)> {
     if architecture == "gpt2" {
         return gpt2_name(name).map(|name| (name, false));
     }

@@ -58,6 +58,11 @@ pub(super) const fn ggml(kind: u32) -> Option<GgmlDType> {
     })
 }
 
+/// The number of a type; those that `ggml` does not know are written as F32's and never made here.
+pub(super) fn ggml_number(kind: GgmlDType) -> u32 {
+    (0..=30).find(|number| ggml(*number) == Some(kind)).unwrap_or(0)
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) shape: Vec<usize>,
@@ -310,6 +315,22 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Fault> {
         }
     };
     Ok(Header { fields, tensors, data_start: reader.at.next_multiple_of(alignment) })
+}
+
+/// Every metadata field: its key, and its type and value as they stand in the file.
+pub(super) fn raw_fields(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+    header(bytes)?;
+    let mut reader = Reader { bytes, at: COUNTS_AT + 8 };
+    let n_fields = reader.n("metadata fields", 8 + 4 + 1)?;
+    let mut fields = Vec::new();
+    for _ in 0..n_fields {
+        let key = reader.text("a metadata key")?;
+        let start = reader.at;
+        let kind = reader.u32("a metadata type")?;
+        reader.field(kind, 0)?;
+        fields.push((key, bytes[start..reader.at].to_vec()));
+    }
+    Ok(fields)
 }
 
 fn entry(reader: &mut Reader) -> Result<(String, Entry), Fault> {

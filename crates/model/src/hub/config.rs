@@ -36,6 +36,16 @@ impl HubConfig {
         format!("{:#}\n", self.document)
     }
 
+    /// The same with one member set.
+    #[must_use]
+    pub fn with(&self, member: &str, value: Value) -> Self {
+        let mut document = self.document.clone();
+        if let Some(members) = document.as_object_mut() {
+            members.insert(member.to_owned(), value);
+        }
+        Self { document }
+    }
+
     /// A member, unless it is absent or null.
     #[must_use]
     pub fn get(&self, member: &str) -> Option<&Value> {

@@ -6,10 +6,10 @@ use crate::{
     mapped::Mapped,
     weights::{WeightsError, mapped_entries},
 };
-use candle_core::{Device, Tensor, quantized::GgmlDType};
+use candle_core::{Device, Tensor, TensorId, quantized::GgmlDType};
 use rayon::prelude::*;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -70,6 +70,15 @@ pub(crate) enum Kind {
     F16,
     BF16,
     Ggml(GgmlDType),
+    /// Bytes with a sign, each row with a scale in f32 that stands elsewhere in the file.
+    Int8 {
+        scales: usize,
+    },
+    /// Two thin factors in f32; the first stands at the tensor's place.
+    Product {
+        right: usize,
+        rank: usize,
+    },
     /// Whole numbers: buffers that some old files carry along, never weights.
     Whole,
 }
@@ -103,12 +112,36 @@ pub(crate) struct Stored {
 pub(crate) struct Tensors {
     pub(crate) files: Vec<(PathBuf, Mapped)>,
     pub(crate) stored: BTreeMap<String, Stored>,
+    /// Tensors that are held already, in f32.
+    held: BTreeMap<String, Tensor>,
+    /// Panels that were made of held tensors before, and those that were taken this time.
+    made: Made,
+    again: Made,
     taken: BTreeSet<String>,
 }
 
+/// Panels by the tensor that they were made of.
+pub(crate) type Made = HashMap<TensorId, Panels>;
+
 impl Tensors {
-    pub(crate) const fn of(files: Vec<(PathBuf, Mapped)>, stored: BTreeMap<String, Stored>) -> Self {
-        Self { files, stored, taken: BTreeSet::new() }
+    pub(crate) fn of(files: Vec<(PathBuf, Mapped)>, stored: BTreeMap<String, Stored>) -> Self {
+        Self { files, stored, ..Self::default() }
+    }
+
+    /// Tensors in memory, under their hub names, with panels that were made of some of them before.
+    pub(crate) fn of_memory(held: BTreeMap<String, Tensor>, made: Made) -> Self {
+        Self { held, made, ..Self::default() }
+    }
+
+    /// The panels of the held tensors that were taken.
+    pub(crate) fn into_made(self) -> Made {
+        self.again
+    }
+
+    /// Every tensor as the hub has it, in f32.
+    pub(crate) fn all(&self) -> Result<BTreeMap<String, Tensor>, TensorError> {
+        let read = |(name, stored): (&String, &Stored)| Ok((name.clone(), self.read(name, stored)?));
+        self.stored.iter().filter(|(_, stored)| stored.kind != Kind::Whole).map(read).collect()
     }
 
     /// One file of safetensors.
@@ -164,11 +197,14 @@ impl Tensors {
         let entries = mapped_entries(path, &mapped)?;
         self.files.push((path.to_owned(), mapped));
         let stored = |(name, (kind, shape, place))| (name, Stored { file, kind, shape, place, change: Change::None });
-        Ok(entries.into_iter().map(stored).collect())
+        let mut stored: BTreeMap<String, Stored> = entries.into_iter().map(stored).collect();
+        join_scales(&mut stored);
+        join_factors(&mut stored);
+        Ok(stored)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.stored.contains_key(name)
+        self.stored.contains_key(name) || self.held.contains_key(name)
     }
 
     /// The file that errors about all of the weights name.
@@ -178,6 +214,10 @@ impl Tensors {
 
     /// The tensor of this name and shape, in f32.
     pub(crate) fn take(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, TensorError> {
+        if let Some(held) = self.held_as(name, expected)? {
+            self.taken.insert(name.to_owned());
+            return Ok(held);
+        }
         let tensor = self.read(name, self.find(name, expected)?)?;
         self.taken.insert(name.to_owned());
         Ok(tensor)
@@ -185,6 +225,15 @@ impl Tensors {
 
     /// The matrix of this name and shape, to multiply with: as codes where they stand so in the file.
     pub(crate) fn take_panels(&mut self, name: &str, outputs: usize, depth: usize) -> Result<Panels, TensorError> {
+        if let Some(held) = self.held_as(name, &[outputs, depth])? {
+            self.taken.insert(name.to_owned());
+            let panels = match self.made.get(&held.id()) {
+                Some(panels) => panels.clone(),
+                None => Panels::of_numbers(outputs, depth, &held.flatten_all()?.to_vec1::<f32>()?),
+            };
+            self.again.insert(held.id(), panels.clone());
+            return Ok(panels);
+        }
         let stored = self.find(name, &[outputs, depth])?;
         let (path, mapped) = &self.files[stored.file];
         let panels = match (format(stored.kind), stored.change) {
@@ -203,6 +252,18 @@ impl Tensors {
         };
         self.taken.insert(name.to_owned());
         Ok(panels)
+    }
+
+    /// A tensor that is held, when it is of this shape.
+    fn held_as(&self, name: &str, expected: &[usize]) -> Result<Option<Tensor>, TensorError> {
+        match self.held.get(name) {
+            None => Ok(None),
+            Some(held) if held.dims() == expected => Ok(Some(held.clone())),
+            Some(held) => {
+                let (path, found) = (self.path().to_owned(), held.dims().to_vec());
+                Err(TensorError::Shape { path, name: name.to_owned(), expected: expected.to_vec(), found })
+            }
+        }
     }
 
     fn find(&self, name: &str, expected: &[usize]) -> Result<&Stored, TensorError> {
@@ -228,6 +289,8 @@ impl Tensors {
             Kind::BF16 => pairs(data, |bits| f32::from_bits(u32::from(bits) << 16)),
             Kind::F64 => data.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
             Kind::Ggml(kind) => parse::numbers(kind, data)?,
+            Kind::Product { right, rank } => return product(data, &mapped[right..], &stored.shape, rank).map_err(Into::into),
+            Kind::Int8 { scales } => int8_numbers(data, &mapped[scales..], stored.shape[1]),
             Kind::Whole => {
                 let (path, name) = (path.clone(), name.to_owned());
                 let expected = "F64, F32, F16 or BF16";
@@ -249,11 +312,16 @@ impl Tensors {
 
     /// Marks tensors that no family reads as seen.
     pub(crate) fn pass_over(&mut self, is_passed: impl Fn(&str) -> bool) {
-        self.taken.extend(self.stored.keys().filter(|name| is_passed(name)).cloned());
+        let names = self.stored.keys().chain(self.held.keys());
+        self.taken.extend(names.filter(|name| is_passed(name)).cloned());
     }
 
     /// Every tensor must have been taken.
     pub(crate) fn finish(&self) -> Result<(), TensorError> {
+        if let Some((name, held)) = self.held.iter().find(|(name, _)| !self.taken.contains(*name)) {
+            let (path, found) = (self.path().to_owned(), held.dims().to_vec());
+            return Err(TensorError::Unknown { path, name: name.clone(), found });
+        }
         match self.stored.iter().find(|(name, _)| !self.taken.contains(*name)) {
             None => Ok(()),
             Some((name, stored)) => {
@@ -262,6 +330,59 @@ impl Tensors {
             }
         }
     }
+}
+
+/// Matrices of whole numbers whose rows have scales beside them become matrices of numbers.
+///
+/// SPEC: compressed-tensors, format `int-quantized`: `NAME.weight` of I8 (out, in) and `NAME.weight_scale` (out, 1).
+fn join_scales(stored: &mut BTreeMap<String, Stored>) {
+    let scales: Vec<String> = stored.keys().filter(|name| name.ends_with(".weight_scale")).cloned().collect();
+    for name in scales {
+        let (Some(scale), Some(weight)) = (stored.get(&name), stored.get(name.trim_end_matches("_scale"))) else {
+            continue;
+        };
+        let is_rows = weight.kind == Kind::Whole
+            && scale.kind == Kind::F32
+            && weight.shape.len() == 2
+            && scale.shape == [weight.shape[0], 1]
+            && weight.place.len() == weight.shape.iter().product::<usize>();
+        if is_rows {
+            let kind = Kind::Int8 { scales: scale.place.start };
+            let weight = Stored { kind, ..weight.clone() };
+            stored.insert(name.trim_end_matches("_scale").to_owned(), weight);
+            stored.remove(&name);
+        }
+    }
+}
+
+/// `NAME.weight_left` (out, r) and `NAME.weight_right` (r, in) become `NAME.weight`, their product.
+fn join_factors(stored: &mut BTreeMap<String, Stored>) {
+    let lefts: Vec<String> = stored.keys().filter(|name| name.ends_with(".weight_left")).cloned().collect();
+    for name in lefts {
+        let stem = name.trim_end_matches("_left").to_owned();
+        let (Some(left), Some(right)) = (stored.get(&name), stored.get(&format!("{stem}_right"))) else { continue };
+        let (&[out, rank], &[other, inputs]) = (left.shape.as_slice(), right.shape.as_slice()) else { continue };
+        if rank != other || left.kind != Kind::F32 || right.kind != Kind::F32 {
+            continue;
+        }
+        let kind = Kind::Product { right: right.place.start, rank };
+        let whole = Stored { kind, shape: vec![out, inputs], ..left.clone() };
+        stored.remove(&format!("{stem}_right"));
+        stored.remove(&name);
+        stored.insert(stem, whole);
+    }
+}
+
+fn product(left: &[u8], right: &[u8], shape: &[usize], rank: usize) -> candle_core::Result<Tensor> {
+    let &[out, inputs] = shape else { candle_core::bail!("expected a matrix, found shape {shape:?}") };
+    let right = parse::f32_numbers(&right[..rank * inputs * 4]);
+    let left = Tensor::from_vec(parse::f32_numbers(left), (out, rank), &Device::Cpu)?;
+    left.matmul(&Tensor::from_vec(right, (rank, inputs), &Device::Cpu)?)
+}
+
+fn int8_numbers(data: &[u8], scales: &[u8], width: usize) -> Vec<f32> {
+    let rows = data.chunks_exact(width.max(1)).zip(parse::f32_numbers(&scales[..data.len() / width.max(1) * 4]));
+    rows.flat_map(|(row, scale)| row.iter().map(move |step| f32::from(step.cast_signed()) * scale)).collect()
 }
 
 /// The shape of a stored tensor as the hub has it.

@@ -1,0 +1,154 @@
+//! `assize distill TEACHER STUDENT`: a student learns a teacher's distributions, both in its lineage.
+
+use super::{
+    Input,
+    figures::Sides,
+    governed::{self, Passed, Step, StepResult},
+    suites::{self, SuiteArgs, Suites},
+};
+use crate::{Ended, args::RunArgs, run};
+use anyhow::{Context as _, bail};
+use compress::{calibrate, learn};
+use evidence::{DIGITS_MEASURED, Decimal, Digest, Json, Round, Subject};
+use model::{OpenOptions, Specials, Stored};
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DistillArgs {
+    /// The teacher: a folder as the hub lays it out, a .gguf file, or a dossier
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// The student, of the plain Llama shape and with the teacher's tokenizer; it is not changed
+    pub(crate) student: PathBuf,
+    /// The text on which the student learns
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Steps of learning
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) steps: usize,
+    /// Rows of a step
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) batch: usize,
+    /// Tokens of a row
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) length: usize,
+    /// Learning rate
+    #[arg(long, value_name = "R", default_value_t = 1e-4)]
+    pub(crate) rate: f64,
+    /// What logits are divided by before they are compared
+    #[arg(long, value_name = "T", default_value_t = 2.0)]
+    pub(crate) temperature: f64,
+    /// A case whose rules, system and budget hold
+    #[arg(long, value_name = "CASE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Decide under these packs as well (repeatable)
+    #[arg(long = "pack", value_name = "PACK")]
+    pub(crate) packs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) suites: SuiteArgs,
+}
+
+pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
+    let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
+    if out.exists() {
+        bail!("`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet", out.display());
+    }
+    let (teacher, student) = (Input::open(&args.run.case)?, Input::open(&args.student)?);
+    if teacher.parts.tokenizer.to_json()? != student.parts.tokenizer.to_json()? {
+        bail!("teacher and student have different tokenizers, so a token of one is another of the other");
+    }
+    learn::llama_shape(&student.parts.config, &student.parts.tensors, args.length)?;
+    let (text, digest) = suites::read_text(&args.text, "--text")?;
+    let tokens = student.parts.tokenizer.encode(&text, Specials::None)?;
+    let config = calibrate::Config { rows: (tokens.len() / args.length.max(2)).clamp(1, args.steps * args.batch), positions: args.length.max(2) };
+    let rows = calibrate::rows(&tokens, &config).with_context(|| format!("the text {} is too small", args.text.display()))?;
+    let suites = Suites::read(&args.suites, &student.parts.tokenizer, student.decoder.context())?;
+    let identity = Json::map([
+        ("program", Some(run::INSTRUMENT.into())),
+        ("models", Some(Json::list([teacher.subject.digest, student.subject.digest]))),
+        ("text", Some(digest.into())),
+        ("work", Some(format!("distill {} {} {} {} {}", args.steps, args.batch, args.length, args.rate, args.temperature).into())),
+    ]);
+    let held = super::held_of(args.rules.as_deref(), &args.packs, &args.run)?;
+    let mut step = Step::begin(&args.run, held, &identity)?;
+    let text = (suites::name_of(&args.text), digest);
+    match stages(args, &mut step, [&teacher, &student], (&rows[..], text), &suites) {
+        Ok((word, summary)) => step.close(word, summary),
+        Err(error) => match governed::stopped(&error) {
+            Some(reason) => step.stop(&reason, &student.subject),
+            None => {
+                step.abandon();
+                Err(error)
+            }
+        },
+    }
+}
+
+fn stages(
+    args: &DistillArgs,
+    step: &mut Step,
+    [teacher, student]: [&Input; 2],
+    (rows, text): (&[Vec<u32>], (String, Digest)),
+    suites: &Suites,
+) -> anyhow::Result<(&'static str, Json)> {
+    let decimal = |value: f64| Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest).map(Json::from);
+    let file = Json::map([("name", Some(text.0.into())), ("digest", Some(text.1.into()))]);
+    let members = vec![
+        ("distill", Json::map([("steps", Some(args.steps.into())), ("temperature", Some(decimal(args.temperature)?))])),
+        ("teacher", Json::from(teacher.subject.digest)),
+        ("dataDigests", Json::List(vec![file.clone()])),
+    ];
+    if let Passed::No(gate) = step.plan(&student.subject, Vec::new(), members)? {
+        return Ok(("denied", super::denied(&gate)));
+    }
+    let before = student.side(step.score(suites, &student.parts, &student.decoder)?)?;
+    let length = args.length as u64;
+    let flop = governed::blocks_of(&student.decoder).training(args.batch as u64, length)
+        + governed::blocks_of(&teacher.decoder).forward(args.batch as u64, length);
+    let config = learn::Config { steps: args.steps, batch: args.batch, rate: args.rate };
+    let goal = learn::Goal::Teacher { teacher: &teacher.decoder, temperature: args.temperature };
+    let guard = &mut step.guard;
+    let model = (&student.parts.config, &student.parts.tensors);
+    let (tensors, found) = learn::learn(&config, goal, model, rows, false, &mut |_, _| guard.ask(flop))?;
+    step.guard.done();
+    let weights = step.work.join("weights");
+    let stored = tensors.iter().map(|(name, tensor)| Ok((name.clone(), Stored::f32(tensor)?)));
+    let stored: BTreeMap<String, Stored> = stored.collect::<candle_core::Result<_>>()?;
+    model::write_changed(&weights, &student.parts, &student.parts.config, &stored)?;
+    let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
+    let parts = model::take_apart(&weights, &OpenOptions::default())?;
+    let subject = Subject::new("weights/model.safetensors", digest);
+    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts };
+    let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
+    if let Some([first, second]) = suites::speeds(&student.decoder, &after.decoder, &suites.passages)? {
+        (sides.before.tokens_per_s, sides.after.tokens_per_s) = (Some(first), Some(second));
+    }
+    let changed = sides.measure(&after.subject, suites)?;
+    let rows = sides.rows()?;
+    let mut lineage = teacher.lineage.clone();
+    lineage.extend(student.lineage.iter().filter(|one| !teacher.lineage.iter().any(|known| known.digest == one.digest)).cloned());
+    let losses = found.losses.iter().map(|loss| decimal(*loss)).collect::<Result<Vec<Json>, _>>()?;
+    let passed = step.result(StepResult {
+        subject: &after.subject,
+        parents: &[teacher.subject.digest, student.subject.digest],
+        action: "distilled",
+        operation: "distill",
+        parameters: Json::map([
+            ("temperature", Some(decimal(args.temperature)?)),
+            ("rate", Some(decimal(args.rate)?)),
+            ("steps", Some(args.steps.into())),
+            ("batch", Some(args.batch.into())),
+            ("length", Some(args.length.into())),
+            ("text", Some(file)),
+            ("divergence", Some(Json::List(losses))),
+        ]),
+        sides: &sides,
+        changed,
+        lineage,
+    })?;
+    super::show(&step.screen, &rows);
+    Ok(match passed {
+        Passed::On => ("allowed", Json::map([])),
+        Passed::No(gate) => ("denied", super::denied(&gate)),
+    })
+}
