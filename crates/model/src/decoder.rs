@@ -20,7 +20,7 @@ pub use cache::Cache;
 pub(crate) use experts::Experts;
 pub(crate) use norm::Norm;
 pub(crate) use rotary::{Rotary, Scaling};
-pub(crate) use rows::Linear;
+pub(crate) use rows::{Linear, exp, lanes};
 pub use score::{Scored, Target};
 
 use candle_core::Tensor;

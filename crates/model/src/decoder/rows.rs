@@ -154,7 +154,7 @@ pub(super) fn multiply(tensor: &Tensor, other: &Tensor) -> candle_core::Result<(
 /// e^x for x from −87 to 88, held at the ends; relative error below 2.5e-7. Written so that a compiler makes vectors of it.
 ///
 /// Source: Moshier, Cephes, `expf`.
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     /// 1.5 · 2^23: adding it leaves the nearest whole number in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
@@ -170,7 +170,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// Sum of f(x) in sixteen lanes, added in a fixed order.
-pub(super) fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; 16];
     let (blocks, rest) = row.as_chunks::<16>();
     for block in blocks {
