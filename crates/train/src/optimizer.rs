@@ -162,6 +162,51 @@ impl Optimizer {
         }
     }
 
+    /// Gives a setting another value; whether it has one of that name. `nesterov` is 1 or 0.
+    pub fn set(&mut self, name: &str, to: f64) -> bool {
+        let place = match (self, name) {
+            (Self::Sgd { nesterov, .. }, "nesterov") => {
+                *nesterov = to != 0.0;
+                return true;
+            }
+            (Self::Sgd { momentum, .. } | Self::Muon { momentum, .. }, "momentum") => momentum,
+            (
+                Self::Adam { beta1, .. }
+                | Self::AdamW { beta1, .. }
+                | Self::Lion { beta1, .. }
+                | Self::Muon { beta1, .. },
+                "beta1",
+            ) => beta1,
+            (
+                Self::Adam { beta2, .. }
+                | Self::AdamW { beta2, .. }
+                | Self::Lion { beta2, .. }
+                | Self::Muon { beta2, .. },
+                "beta2",
+            ) => beta2,
+            (
+                Self::Adam { eps, .. }
+                | Self::AdamW { eps, .. }
+                | Self::Adafactor { eps, .. }
+                | Self::Muon { eps, .. },
+                "eps",
+            ) => eps,
+            (
+                Self::AdamW { weight_decay, .. }
+                | Self::Lion { weight_decay, .. }
+                | Self::Adafactor { weight_decay, .. }
+                | Self::Muon { weight_decay, .. },
+                "weight_decay",
+            ) => weight_decay,
+            (Self::Adafactor { beta2_decay, .. }, "beta2_decay") => beta2_decay,
+            (Self::Adafactor { scale_floor, .. }, "scale_floor") => scale_floor,
+            (Self::Adafactor { update_clip, .. }, "update_clip") => update_clip,
+            _ => return false,
+        };
+        *place = to;
+        true
+    }
+
     /// λ, where it is decoupled.
     const fn weight_decay(&self) -> f64 {
         match *self {

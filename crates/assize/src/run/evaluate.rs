@@ -175,8 +175,10 @@ impl Session<'_> {
         let step = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let folder = self.work().join(self.run.id()).join(format!("fold-{index}"));
         let bar = self.screen.bar("fold", shape.train.steps);
+        // Folds are scored on what they hold out; none of it may end their training.
+        let config = train::Config { early_stop: None, ..shape.train.clone() };
         let model = Llama::init(&shape.model, shape.train.seed)?;
-        let outcome = train::run(&shape.train, model, &corpus, Some(&folder), &mut |event| {
+        let outcome = train::run(&config, model, &corpus, Some(&folder), &mut |event| {
             match event {
                 Event::Ahead { .. } => return guard.ask(step),
                 Event::Done { step, .. } => {

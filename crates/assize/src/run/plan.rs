@@ -136,7 +136,8 @@ pub(crate) fn scoring_flop(shape: &Shape, lengths: &[usize]) -> u128 {
 /// FLOP a second of this machine: two steps of the case's own shape on throw-away weights, the second timed.
 fn probe(shape: &Shape, tokens: &Tokens, case: &Case) -> anyhow::Result<Joules> {
     let seed = case.train.as_ref().map_or(0, |train| train.seed);
-    let config = train::Config { steps: 2, ..shape.train.clone() };
+    // Early stopping looks at text that a probe does not have.
+    let config = train::Config { steps: 2, early_stop: None, ..shape.train.clone() };
     let corpus = train::Corpus::new(&tokens.of(&tokens.train), model::END_OF_TEXT_ID);
     let flop = shape.step_flop(config.tokens_per_step(&corpus)?);
     let (mut begun, mut seconds) = (Instant::now(), f64::INFINITY);
@@ -168,11 +169,7 @@ fn predict(
         watts: sensor.watts(),
         power_method: &sensor.method(),
         intensity,
-        optimizer_states: match work.shape.train.optimizer {
-            train::Optimizer::AdamW { .. } => 2,
-            train::Optimizer::Sgd { .. } => 1,
-            train::Optimizer::GradientDescent => 0,
-        },
+        optimizer_states: work.shape.train.optimizer.n_states(),
     };
     Ok(meter::predict(&input)?)
 }

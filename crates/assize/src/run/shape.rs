@@ -3,7 +3,7 @@
 use super::data::Tokens;
 use anyhow::Context as _;
 use meter::Architecture;
-use supervise::case::{Case, FoldPlan, ModelShape, Optimizer, Schedule, TrainPlan};
+use supervise::case::{self, Case, FoldPlan, ModelShape, Schedule, TrainPlan};
 
 /// The model and training that a case asks for, with everything worked out.
 #[derive(Debug, Clone)]
@@ -51,28 +51,53 @@ fn shape(shape: &ModelShape, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Resul
         norm_eps: shape.norm_eps,
     };
     model.validate()?;
-    let steps = plan.tokens.div_ceil((plan.batch * shape.context) as u64);
-    let (decay, warmup, floor) = match plan.schedule {
-        Schedule::Constant => (train::Decay::Constant, 0.0, 1.0),
-        Schedule::Linear { warmup, floor } => (train::Decay::Linear, warmup, floor),
-        Schedule::Cosine { warmup, floor } => (train::Decay::Cosine, warmup, floor),
-    };
-    let train = train::Config {
-        optimizer: match plan.optimizer {
-            Optimizer::GradientDescent => train::Optimizer::GradientDescent,
-            Optimizer::Sgd { momentum } => train::Optimizer::Sgd { momentum },
-            Optimizer::AdamW { beta1, beta2, eps, weight_decay } => {
-                train::Optimizer::AdamW { beta1, beta2, eps, weight_decay }
-            }
-        },
-        learning_rate: plan.learning_rate,
-        schedule: train::Schedule { decay, warmup_steps: (warmup * steps as f64).round() as u64, min_ratio: floor },
-        clip_norm: plan.clip_norm,
-        penalty: train::Penalty { l1: plan.l1, l2: plan.l2 },
-        snapshot_every: plan.snapshot_every,
-        ..train::Config::new(plan.seed, steps, plan.batch, shape.context)
-    };
+    let train = training(plan, shape.context)?;
     Ok(Shape { model, train })
+}
+
+/// Everything that is said of training.
+fn training(plan: &TrainPlan, context: usize) -> anyhow::Result<train::Config> {
+    let steps = plan.tokens.div_ceil((plan.batch * plan.accumulate * context) as u64);
+    let (decay, warmup, floor, fall) = match plan.schedule {
+        Schedule::Constant => (train::Decay::Constant, 0.0, 1.0, 0.0),
+        Schedule::Linear { warmup, floor } => (train::Decay::Linear, warmup, floor, 0.0),
+        Schedule::Cosine { warmup, floor } => (train::Decay::Cosine, warmup, floor, 0.0),
+        Schedule::StableDecay { warmup, floor, decay } => (train::Decay::StableDecay, warmup, floor, decay),
+    };
+    let of_steps = |share: f64| (share * steps as f64).round() as u64;
+    let schedule =
+        train::Schedule { decay, warmup_steps: of_steps(warmup), min_ratio: floor, decay_steps: of_steps(fall) };
+    let case::Penalty { l1, l2, heads, channels } = plan.penalty;
+    Ok(train::Config {
+        optimizer: optimizer(&plan.optimizer)?,
+        learning_rate: plan.learning_rate,
+        schedule,
+        accumulate: plan.accumulate,
+        clip_value: plan.clip_value,
+        clip_norm: plan.clip_norm,
+        penalty: train::Penalty { l1, l2, heads, channels },
+        dropout: plan.dropout,
+        label_smoothing: plan.label_smoothing,
+        early_stop: plan.early_stop.map(|stop| train::EarlyStop { every: stop.every, patience: stop.patience }),
+        checkpoints: plan.checkpoints,
+        snapshot_every: plan.snapshot_every,
+        keep_snapshots: plan.keep_snapshots,
+        ..train::Config::new(plan.seed, steps, plan.batch, context)
+    })
+}
+
+/// The optimiser of that name with its own defaults, but for decay and momentum: without a word there is none.
+fn optimizer(said: &case::Optimizer) -> anyhow::Result<train::Optimizer> {
+    let mut optimizer = train::Optimizer::from_name(said.name).context("an optimizer that the case knows and training does not")?;
+    optimizer.set("weight_decay", 0.0);
+    if said.name == "sgd" {
+        optimizer.set("momentum", 0.0);
+        optimizer.set("nesterov", f64::from(said.nesterov));
+    }
+    for (name, value) in &said.settings {
+        anyhow::ensure!(optimizer.set(name, *value), "`{}` has no setting `{name}`", said.name);
+    }
+    Ok(optimizer)
 }
 
 /// The sizes by which the meter counts.
@@ -94,6 +119,12 @@ impl Shape {
     pub(crate) fn step_flop(&self, n_tokens: u64) -> u128 {
         let context = self.train.context as u64;
         architecture(&self.model).training(n_tokens / context.max(1), context)
+    }
+
+    /// FLOP of scoring so many positions in full windows.
+    pub(crate) fn look_flop(&self, n_tokens: u64) -> u128 {
+        let context = self.train.context as u64;
+        architecture(&self.model).forward(n_tokens / context.max(1), context)
     }
 
     pub(crate) fn scoring(&self, batch: usize) -> evaluate::Config {

@@ -8,8 +8,12 @@ use evidence::{
 use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
-use supervise::{Record, case::Parent};
-use train::{Event, Outcome, Point};
+use ledger::Entry;
+use supervise::{
+    Record,
+    case::{Answer, Parent},
+};
+use train::{Adjustment, Event, Look, Outcome, Point, Sources, Trouble};
 
 /// The trained model with its file.
 #[derive(Debug)]
@@ -17,6 +21,13 @@ pub(crate) struct Trained {
     pub(crate) model: Llama,
     pub(crate) weights: Subject,
     pub(crate) shape: Shape,
+}
+
+/// What happened on the way.
+struct Course {
+    curve: Vec<Point>,
+    looks: Vec<Look>,
+    adjustments: Vec<Adjustment>,
 }
 
 /// Points of the loss curve that the record keeps, at most.
@@ -34,22 +45,36 @@ impl Session<'_> {
         let flop = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let bar = self.screen.bar("train", shape.train.steps);
         let snapshots = self.work().join(self.run.id()).join("train");
-        let outcome =
-            train::run(&shape.train, Llama::init(&shape.model, seed)?, &corpus, Some(&snapshots), &mut |event| {
-                match event {
-                    Event::Ahead { .. } => return guard.ask(flop),
-                    Event::Done { step, loss_nats, .. } => {
-                        guard.done();
-                        bar.set_position(*step);
-                        bar.set_message(format!("loss {loss_nats:.3}"));
-                    }
-                    Event::Resumed { step } => bar.set_position(*step),
-                    Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
-                    Event::Saved { .. } => {}
+        let held_out = train::Corpus::new(&tokens.of(&tokens.held_out), model::END_OF_TEXT_ID);
+        let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
+        let mut failure = None;
+        let model = Llama::init(&shape.model, seed)?;
+        let outcome = train::run_with(&shape.train, model, &sources, Some(&snapshots), &mut |event| {
+            match event {
+                Event::Ahead { .. } => return guard.ask(flop),
+                Event::Scoring { n_tokens, .. } => return guard.ask(shape.look_flop(*n_tokens)),
+                Event::HeldOut { .. } => guard.done(),
+                Event::Done { step, loss_nats, .. } => {
+                    guard.done();
+                    bar.set_position(*step);
+                    bar.set_message(format!("loss {loss_nats:.3}"));
                 }
-                Control::Continue
-            });
+                Event::Resumed { step } => bar.set_position(*step),
+                Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
+                Event::Trouble { step, trouble } => {
+                    return self.intervene(*step, trouble).unwrap_or_else(|error| {
+                        failure = Some(error);
+                        Control::Stop("the trouble cannot be recorded".to_owned())
+                    });
+                }
+                Event::Saved { .. } | Event::Adjusted { .. } => {}
+            }
+            Control::Continue
+        });
         bar.finish_and_clear();
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         match outcome? {
             Outcome::Stopped { step, reason, snapshot, .. } => {
                 let snapshot = snapshot
@@ -59,13 +84,61 @@ impl Session<'_> {
             }
             Outcome::Finished(trained) => {
                 guard.close()?;
-                let model = trained.model;
+                let train::Trained { model, curve, looks, adjustments, .. } = trained;
+                let course = Course { curve, looks, adjustments };
                 let weights = self.save(&model)?;
-                let record = self.training_record(&shape, tokens, &weights, &trained.curve, flop, guard)?;
+                let record = self.training_record(&shape, tokens, &weights, &course, flop, guard)?;
                 self.record(record)?;
                 Ok(Some(Trained { model, weights, shape }))
             }
         }
+    }
+
+    /// Answers trouble as the case says, and records both.
+    fn intervene(&mut self, step: u64, trouble: &Trouble) -> anyhow::Result<Control> {
+        let plan = self.case.train.as_ref().context("the case has no `[train]`")?;
+        let on = plan.on_trouble;
+        let mut answer = match trouble {
+            Trouble::NotFinite { .. } => on.not_finite,
+            Trouble::Spike { .. } => on.spike,
+            Trouble::Divergence { .. } => on.divergence,
+            Trouble::Loader { .. } => on.loader,
+        };
+        let changes = |answer: Answer| matches!(answer, Answer::LowerRate | Answer::RollBack);
+        let made = self.run.entries().iter().filter(|entry| entry.statement.predicate_type == Predicate::Intervention);
+        let is_change = |entry: &&Entry| entry.statement.predicate.get("percent").is_some();
+        let n_made = made.filter(is_change).count() as u64;
+        let is_spent = changes(answer) && n_made >= on.at_most;
+        if is_spent {
+            answer = Answer::Stop;
+        }
+        let said = sentence(trouble);
+        let mut record = Record::new(Predicate::Intervention, "train");
+        record.subjects = vec![Subject::new("case", Digest::of(self.case.text.as_bytes()))];
+        record.members = vec![
+            ("trouble", trouble.name().into()),
+            ("step", step.into()),
+            ("found", said.as_str().into()),
+            ("answer", answer.name().into()),
+        ];
+        if changes(answer) {
+            record.members.push(("percent", i64::from(on.percent).into()));
+        }
+        if answer == Answer::RollBack {
+            record.members.push(("skip", on.skip.into()));
+        }
+        if is_spent {
+            record.members.push(("spent", on.at_most.into()));
+        }
+        self.record(record)?;
+        let percent = on.percent;
+        Ok(match answer {
+            Answer::Continue => Control::Continue,
+            Answer::Pause => Control::Stop(format!("paused at step {step}: {said}")),
+            Answer::Stop => Control::Stop(format!("stopped at step {step}: {said}")),
+            Answer::LowerRate => Control::LowerRate { percent },
+            Answer::RollBack => Control::RollBack { percent, skip: on.skip },
+        })
     }
 
     /// The weights of a training that the record knows, when their file is whole.
@@ -91,17 +164,20 @@ impl Session<'_> {
         shape: &Shape,
         tokens: &Tokens,
         weights: &Subject,
-        curve: &[Point],
+        course: &Course,
         flop_per_step: u128,
         guard: &Guard,
     ) -> anyhow::Result<Record> {
+        let curve = course.curve.as_slice();
         let mut record = Record::new(Predicate::TrainingRun, "train");
         record.subjects = vec![weights.clone()];
         let corpus = self.run.last(Predicate::DatasetAudit).context("the record has no audit")?;
         let corpus = corpus.statement.subjects.first().context("the audit has no subject")?.digest;
         let inputs = vec![corpus, tokens.digest];
         let steps = curve.len() as u128;
-        let compute = flop_per_step * steps;
+        // What was computed and thrown away was computed all the same.
+        let lost: u64 = course.adjustments.iter().map(|adjustment| adjustment.lost).sum();
+        let compute = flop_per_step * (steps + u128::from(lost));
         let spent = guard.account().spent();
         let used = difference(spent, self.spent_before());
         record.measurements = vec![
@@ -140,6 +216,13 @@ impl Session<'_> {
             ("weights", weights.digest.into()),
             ("predictionScores", self.scores(&record.measurements)?),
         ];
+        if !course.looks.is_empty() {
+            record.members.push(("looks", Json::List(course.looks.iter().map(look_json).collect())));
+        }
+        if !course.adjustments.is_empty() {
+            let rows = course.adjustments.iter().map(adjustment_json).collect();
+            record.members.push(("adjustments", Json::List(rows)));
+        }
         Ok(record)
     }
 
@@ -219,6 +302,20 @@ impl Session<'_> {
     }
 }
 
+/// What went wrong, for a reader.
+fn sentence(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::NotFinite { quantity } => format!("the {quantity} is not a finite number"),
+        Trouble::Spike { loss_nats, mean_nats } => {
+            format!("the loss of {loss_nats:.4} nats lies far above the mean of {mean_nats:.4} before it")
+        }
+        Trouble::Divergence { mean_nats, best_nats } => {
+            format!("the mean loss has risen to {mean_nats:.4} nats from {best_nats:.4}")
+        }
+        Trouble::Loader { reason } => format!("no batch came: {reason}"),
+    }
+}
+
 /// What is known of the models that were modified; nothing where a declared compute is no whole number of FLOP.
 fn original(parents: &[Parent]) -> Option<meter::Original> {
     let known = |parent: &Parent| match parent.compute_flop {
@@ -283,6 +380,19 @@ fn last_tenth(curve: &[Point]) -> anyhow::Result<Decimal> {
     let n = curve.len().div_ceil(10);
     let sum: f64 = curve[curve.len() - n..].iter().map(|point| point.loss.to_f64()).sum();
     Ok(Decimal::from_f64(sum / n.max(1) as f64, DIGITS_MEASURED, Round::Nearest)?)
+}
+
+fn look_json(look: &Look) -> Json {
+    Json::map([("step", Some(look.step.into())), ("loss", Some(look.loss.into()))])
+}
+
+fn adjustment_json(adjustment: &Adjustment) -> Json {
+    Json::map([
+        ("step", Some(adjustment.step.into())),
+        ("percent", Some(i64::from(adjustment.percent).into())),
+        ("skip", Some(adjustment.skip.into())),
+        ("lost", Some(adjustment.lost.into())),
+    ])
 }
 
 /// Every so many points, the last always among them.

@@ -5,10 +5,12 @@
 mod excerpt;
 mod place;
 mod read;
+mod training;
 mod wire;
 
 pub use excerpt::CaseError;
 pub use place::Position;
+pub use training::{Answer, EarlyStop, OnTrouble, Optimizer, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
@@ -96,36 +98,6 @@ pub struct Parent {
     pub compute_flop: Option<Decimal>,
     /// Whether that model counts as one of systemic risk; asked where its compute is unknown.
     pub systemic_risk: Option<bool>,
-}
-
-#[derive(Debug, Clone)]
-pub struct TrainPlan {
-    pub tokens: u64,
-    pub batch: usize,
-    pub seed: u64,
-    /// Share of documents held out, in (0, 1).
-    pub held_out: f64,
-    pub optimizer: Optimizer,
-    pub learning_rate: f64,
-    pub schedule: Schedule,
-    pub clip_norm: Option<f64>,
-    pub l1: f64,
-    pub l2: f64,
-    pub snapshot_every: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Optimizer {
-    GradientDescent,
-    Sgd { momentum: f64 },
-    AdamW { beta1: f64, beta2: f64, eps: f64, weight_decay: f64 },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Schedule {
-    Constant,
-    Linear { warmup: f64, floor: f64 },
-    Cosine { warmup: f64, floor: f64 },
 }
 
 /// Caps; whichever is reached first stops the run before it is crossed.
