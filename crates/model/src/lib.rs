@@ -43,6 +43,7 @@
 
 mod adapters;
 pub mod card;
+pub mod chat;
 mod config;
 mod decoder;
 mod family;

@@ -18,7 +18,11 @@ pub(crate) struct Data {
 /// The tokenizer and every document under it.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Words,
+    /// The model that is trained further, with its digest.
+    pub(crate) base: Option<(Box<model::Trainable>, Digest)>,
+    /// How much each token of each document is learned, where not all are alike.
+    pub(crate) weights: Option<Vec<Vec<f32>>>,
     pub(crate) digest: Digest,
     /// In the order of the corpus.
     pub(crate) documents: Vec<Vec<u32>>,
@@ -26,7 +30,43 @@ pub(crate) struct Tokens {
     pub(crate) held_out: Vec<usize>,
 }
 
+/// A tokenizer of our own, or that of a model that stands.
+#[derive(Debug)]
+pub(crate) enum Words {
+    Own(Tokenizer),
+    Base,
+}
+
 impl Tokens {
+    /// Documents as training reads them: one stream, or packed without a look from one to another.
+    pub(crate) fn corpus(&self, indices: &[usize], context: usize) -> anyhow::Result<train::Corpus> {
+        let Some(weights) = &self.weights else {
+            return Ok(train::Corpus::new(&self.of(indices), model::END_OF_TEXT_ID));
+        };
+        let example = |&index: &usize| train::Example {
+            tokens: self.documents[index].clone(),
+            weights: weights[index].clone(),
+        };
+        Ok(train::Corpus::packed(&indices.iter().map(example).collect::<Vec<_>>(), context)?)
+    }
+
+    /// The tokenizer that was trained here.
+    pub(crate) fn own(&self) -> anyhow::Result<&Tokenizer> {
+        match &self.tokenizer {
+            Words::Own(tokenizer) => Ok(tokenizer),
+            Words::Base => anyhow::bail!("the tokenizer is that of another model"),
+        }
+    }
+
+    /// Rows of the embedding.
+    pub(crate) fn vocab(&self) -> usize {
+        match (&self.tokenizer, &self.base) {
+            (Words::Own(tokenizer), _) => tokenizer.vocab_size(),
+            (Words::Base, Some((base, _))) => base.model.config().vocab,
+            (Words::Base, None) => 0,
+        }
+    }
+
     pub(crate) fn of(&self, indices: &[usize]) -> Vec<Vec<u32>> {
         indices.iter().map(|&index| self.documents[index].clone()).collect()
     }
@@ -91,6 +131,9 @@ impl Session<'_> {
 
 /// Trains the tokenizer on the training part, saves it, and encodes every document alone.
 pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<Tokens> {
+    if let Some(base) = &case.base {
+        return super::finetune::tokenize(case, base, data, path);
+    }
     let model = case.model.as_ref().context("the case has no `[model]`; there is nothing to train")?;
     let texts: Vec<&str> = data.split.train.iter().map(|&i| data.corpus.documents[i].text.as_str()).collect();
     let tokenizer = Tokenizer::train(&texts, model.vocabulary)?;
@@ -99,7 +142,8 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     }
     let digest = tokenizer.save(path)?;
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
-    Ok(Tokens { tokenizer, digest, documents, train: data.split.train.clone(), held_out: data.split.held_out.clone() })
+    let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
+    Ok(Tokens { tokenizer: Words::Own(tokenizer), base: None, weights: None, digest, documents, train, held_out })
 }
 
 fn file(file: &dataset::File) -> Json {

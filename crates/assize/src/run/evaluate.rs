@@ -135,7 +135,7 @@ impl Session<'_> {
         let (mut scored, mut flop) = (Vec::new(), 0_u128);
         for (index, part) in held_out.iter().enumerate() {
             let rest: Vec<usize> = tokens.train.iter().copied().filter(|document| !part.contains(document)).collect();
-            flop += plan::training_flop(&shape, &tokens.of(&rest))?;
+            flop += plan::training_flop(&shape, tokens, &rest)?;
             let Some(fold) = self.fold(index, &shape, tokens, (&rest, part), guard, &mut flop)? else {
                 return Ok(false);
             };
@@ -171,7 +171,7 @@ impl Session<'_> {
         guard: &mut Guard,
         flop: &mut u128,
     ) -> anyhow::Result<Option<FoldScore>> {
-        let corpus = train::Corpus::new(&tokens.of(rest), model::END_OF_TEXT_ID);
+        let corpus = tokens.corpus(rest, shape.train.context)?;
         let step = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let folder = self.work().join(self.run.id()).join(format!("fold-{index}"));
         let bar = self.screen.bar("fold", shape.train.steps);

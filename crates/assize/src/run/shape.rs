@@ -10,10 +10,17 @@ use supervise::case::{self, Case, FoldPlan, ModelShape, Schedule, TrainPlan};
 pub(crate) struct Shape {
     pub(crate) model: model::Config,
     pub(crate) train: train::Config,
+    /// What alone is trained beside a model that is held.
+    pub(crate) adapters: Option<case::Adapters>,
 }
 
 /// The shape of the case itself. The vocabulary is what the tokenizer came to, which may be less than was asked for.
 pub(crate) fn of_case(case: &Case, tokens: &Tokens) -> anyhow::Result<Shape> {
+    if let (Some(base), Some((held, _))) = (&case.base, &tokens.base) {
+        let plan = case.train.as_ref().context("the case has no `[train]`")?;
+        let (model, train) = (held.model.config().clone(), training(plan, base.context)?);
+        return Ok(Shape { model, train, adapters: base.adapters.clone() });
+    }
     let (model, plan) = parts(case)?;
     shape(model, plan, tokens)
 }
@@ -40,7 +47,7 @@ fn parts(case: &Case) -> anyhow::Result<(&ModelShape, &TrainPlan)> {
 
 fn shape(shape: &ModelShape, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Result<Shape> {
     let model = model::Config {
-        vocab: tokens.tokenizer.vocab_size(),
+        vocab: tokens.vocab(),
         layers: shape.layers,
         width: shape.width,
         heads: shape.heads,
@@ -52,7 +59,7 @@ fn shape(shape: &ModelShape, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Resul
     };
     model.validate()?;
     let train = training(plan, shape.context)?;
-    Ok(Shape { model, train })
+    Ok(Shape { model, train, adapters: None })
 }
 
 /// Everything that is said of training.
@@ -116,9 +123,38 @@ pub(crate) const fn architecture(model: &model::Config) -> Architecture {
 
 impl Shape {
     /// FLOP of a step that predicts `n_tokens` positions in full windows.
+    ///
+    /// With adapters the held weights have no gradient of their own: two passes instead of three, but for the scores and mixes of
+    /// attention, and three for what stands beside them. Source: `docs/decisions/0031-fine-tuning.md`.
     pub(crate) fn step_flop(&self, n_tokens: u64) -> u128 {
-        let context = self.train.context as u64;
-        architecture(&self.model).training(n_tokens / context.max(1), context)
+        let (context, architecture) = (self.train.context as u64, architecture(&self.model));
+        let windows = n_tokens / context.max(1);
+        let Some(adapters) = &self.adapters else { return architecture.training(windows, context) };
+        let forward = architecture.forward(windows, context);
+        let between = forward - architecture.forward(n_tokens, 1);
+        let sides: usize = self.adapted(adapters).iter().map(|sides| sides.0 + sides.1).sum();
+        let beside = 2 * u128::from(n_tokens) * (adapters.rank * sides) as u128;
+        2 * forward + between + 3 * beside
+    }
+
+    /// (out, in) of every projection that has an adapter.
+    fn adapted(&self, adapters: &case::Adapters) -> Vec<(usize, usize)> {
+        let is_taken = |name: &str| adapters.targets.iter().any(|target| name.ends_with(&format!(".{target}.weight")));
+        let shapes = self.model.shapes().into_iter().filter(|(name, _)| is_taken(name));
+        shapes.map(|(_, dims)| (dims[0], dims[1])).collect()
+    }
+
+    /// Weights that are trained.
+    pub(crate) fn n_trained(&self) -> usize {
+        self.adapters.as_ref().map_or_else(
+            || self.model.n_parameters(),
+            |adapters| self.adapted(adapters).iter().map(|sides| adapters.rank * (sides.0 + sides.1)).sum(),
+        )
+    }
+
+    /// Passes through the weights that a step is made of.
+    pub(crate) const fn n_passes(&self) -> u128 {
+        if self.adapters.is_some() { 2 } else { 3 }
     }
 
     /// FLOP of scoring so many positions in full windows.

@@ -1,6 +1,6 @@
 //! Training under the budget.
 
-use super::{Session, data::Tokens, figures, plan, shape, shape::Shape};
+use super::{Session, data::Tokens, figures, finetune, plan, shape::Shape};
 use anyhow::Context as _;
 use evidence::{
     Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject,
@@ -36,19 +36,19 @@ const CURVE_POINTS: usize = 200;
 impl Session<'_> {
     /// Trains, or takes the weights that stand; `None` after a recorded stop.
     pub(crate) fn train(&mut self, tokens: &Tokens, guard: &mut Guard) -> anyhow::Result<Option<Trained>> {
-        let shape = shape::of_case(self.case, tokens)?;
-        if let Some(trained) = self.trained_before(&shape)? {
+        let shape = super::shape::of_case(self.case, tokens)?;
+        if let Some(trained) = self.trained_before(&shape, tokens)? {
             return Ok(Some(trained));
         }
         let seed = shape.train.seed;
-        let corpus = train::Corpus::new(&tokens.of(&tokens.train), model::END_OF_TEXT_ID);
+        let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
         let flop = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let bar = self.screen.bar("train", shape.train.steps);
         let snapshots = self.work().join(self.run.id()).join("train");
-        let held_out = train::Corpus::new(&tokens.of(&tokens.held_out), model::END_OF_TEXT_ID);
+        let held_out = tokens.corpus(&tokens.held_out, shape.train.context)?;
         let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
         let mut failure = None;
-        let model = Llama::init(&shape.model, seed)?;
+        let model = finetune::first(&shape, tokens, seed)?;
         let outcome = train::run_with(&shape.train, model, &sources, Some(&snapshots), &mut |event| {
             match event {
                 Event::Ahead { .. } => return guard.ask(flop),
@@ -87,6 +87,8 @@ impl Session<'_> {
                 let train::Trained { model, curve, looks, adjustments, .. } = trained;
                 let course = Course { curve, looks, adjustments };
                 let weights = self.save(&model)?;
+                // What follows reads one set of weights.
+                let model = if model.adapters().is_some() { model.merged()? } else { model };
                 let record = self.training_record(&shape, tokens, &weights, &course, flop, guard)?;
                 self.record(record)?;
                 Ok(Some(Trained { model, weights, shape }))
@@ -142,9 +144,17 @@ impl Session<'_> {
     }
 
     /// The weights of a training that the record knows, when their file is whole.
-    fn trained_before(&self, shape: &Shape) -> anyhow::Result<Option<Trained>> {
+    fn trained_before(&self, shape: &Shape, tokens: &Tokens) -> anyhow::Result<Option<Trained>> {
         let Some(entry) = self.run.last(Predicate::TrainingRun) else { return Ok(None) };
         let Some(weights) = entry.statement.subjects.first() else { return Ok(None) };
+        if shape.adapters.is_some() {
+            let Ok(_) = weights::load_checked(&self.weights("adapter_model.safetensors"), weights.digest) else {
+                return Ok(None);
+            };
+            let (base, _) = tokens.base.as_ref().context("the base is gone")?;
+            let model = base.model.load_adapters(&self.weights(""))?.merged()?;
+            return Ok(Some(Trained { model, weights: weights.clone(), shape: shape.clone() }));
+        }
         let path = self.weights("model.safetensors");
         let Ok(tensors) = weights::load_checked(&path, weights.digest) else { return Ok(None) };
         let model = Llama::from_tensors(shape.model.clone(), tensors)?;
@@ -152,6 +162,10 @@ impl Session<'_> {
     }
 
     fn save(&self, model: &Llama) -> anyhow::Result<Subject> {
+        if let (Some(base), true) = (&self.case.base, model.adapters().is_some()) {
+            let digest = model.save_adapters(&self.weights(""), &base.path.to_string_lossy())?;
+            return Ok(Subject::new("weights/adapter_model.safetensors", digest));
+        }
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let digest = weights::save(&self.weights("model.safetensors"), &model.tensors(), &metadata)?;
         let config = model.config().to_json();
@@ -183,7 +197,7 @@ impl Session<'_> {
         record.measurements = vec![
             figures::flop("train.compute", weights, compute, inputs.clone())?,
             figures::measure("train.steps", weights, Decimal::from_u128(steps, Round::Nearest), "counted")?,
-            self.trained_tokens(weights, shape, flop_per_step, steps)?,
+            self.trained_tokens(weights, tokens, shape, steps)?,
             figures::measure("train.loss", weights, last_tenth(curve)?, "mean of the last tenth of the steps")?,
             self.count(weights, shape)?,
             disagreement(weights, shape, compute)?,
@@ -205,7 +219,11 @@ impl Session<'_> {
         }
         let from = |parent: Digest, action: &str| DerivedFrom { parent, action: action.to_owned() };
         record.derived_from = vec![from(corpus, "trained-on"), from(tokens.digest, "tokenized-by")];
-        let parents = self.case.model.iter().flat_map(|model| &model.parents);
+        if let Some((_, digest)) = &tokens.base {
+            record.derived_from.push(from(*digest, "fine-tuned"));
+        }
+        let is_other = |parent: &&Parent| tokens.base.as_ref().is_none_or(|(_, digest)| *digest != parent.digest);
+        let parents = self.case.parents().iter().filter(is_other);
         record.derived_from.extend(parents.map(|parent| from(parent.digest, &parent.action)));
         record.members = vec![
             ("config", plan::config_json(shape)?),
@@ -232,16 +250,17 @@ impl Session<'_> {
         self.run.entries().iter().rev().find_map(spent).unwrap_or_default()
     }
 
-    fn trained_tokens(&self, weights: &Subject, shape: &Shape, flop: u128, steps: u128) -> anyhow::Result<Measurement> {
-        let context = shape.train.context as u64;
-        let window = shape::architecture(&shape.model).training(1, context);
-        let tokens = flop / window * u128::from(context) * steps;
-        figures::measure(
-            "train.tokens",
-            weights,
-            Decimal::from_u128(tokens, Round::Nearest),
-            "windows × positions, counted",
-        )
+    fn trained_tokens(
+        &self,
+        weights: &Subject,
+        tokens: &Tokens,
+        shape: &Shape,
+        steps: u128,
+    ) -> anyhow::Result<Measurement> {
+        let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
+        let tokens = u128::from(shape.train.tokens_per_step(&corpus)?) * steps;
+        let tokens = Decimal::from_u128(tokens, Round::Nearest);
+        figures::measure("train.tokens", weights, tokens, "windows × positions, counted")
     }
 
     fn count(&self, weights: &Subject, shape: &Shape) -> anyhow::Result<Measurement> {
@@ -252,7 +271,7 @@ impl Session<'_> {
     /// Compute along the ancestry, and the share of a modification; missing when a parent's compute is, but for the thirds, where the
     /// law names a substitute.
     fn lineage(&self, weights: &Subject, own: u128, inputs: Vec<Digest>) -> anyhow::Result<Vec<Measurement>> {
-        let parents = self.case.model.as_ref().map_or(&[][..], |model| &model.parents);
+        let parents = self.case.parents();
         if parents.is_empty() {
             return Ok(vec![figures::flop("lineage.compute", weights, own, inputs)?]);
         }
@@ -325,24 +344,25 @@ fn original(parents: &[Parent]) -> Option<meter::Original> {
     meter::Original::of(&parents.iter().map(known).collect::<Option<Vec<_>>>()?)
 }
 
-/// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D.
+/// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D, or 4·N·D where
+/// the weights are held.
 fn disagreement(weights: &Subject, shape: &Shape, compute: u128) -> anyhow::Result<Measurement> {
     let products = shape.model.products(1, shape.train.context);
     let window: u128 = products.iter().map(|p| 2 * (p.m * p.k * p.n * p.count) as u128).sum();
-    let per_window = shape::architecture(&shape.model).training(1, shape.train.context as u64);
+    let per_window = shape.step_flop(shape.train.context as u64);
     let n_windows = compute / per_window;
     let tokens = (n_windows * shape.train.context as u128) as f64;
     let norms = (2 * shape.model.layers + 1) * shape.model.width;
-    let six_n_d = meter::flop::six_n_d((shape.model.n_parameters() - norms) as f64, tokens);
+    let share = shape.n_passes() as f64 / 3.0;
+    let n_d = share * meter::flop::six_n_d((shape.model.n_parameters() - norms) as f64, tokens);
     let apart = |estimate: f64| (estimate - compute as f64).abs() / compute as f64;
-    let largest = apart((3 * window * n_windows) as f64).max(apart(six_n_d));
+    let largest = apart((shape.n_passes() * window * n_windows) as f64).max(apart(n_d));
     let value = Decimal::from_f64(largest, DIGITS_MEASURED, Round::Up)?;
-    figures::measure(
-        "train.compute_disagreement",
-        weights,
-        value,
-        "against the list of matrix products and 6·N·D, the larger",
-    )
+    let method = match shape.adapters {
+        None => "against the list of matrix products and 6·N·D, the larger",
+        Some(_) => "against twice the list of matrix products and 4·N·D, the larger",
+    };
+    figures::measure("train.compute_disagreement", weights, value, method)
 }
 
 pub(crate) fn difference(after: Cost, before: Cost) -> Cost {

@@ -4,13 +4,15 @@
 
 mod excerpt;
 mod place;
+mod models;
 mod read;
 mod training;
 mod wire;
 
 pub use excerpt::CaseError;
+pub use models::{Adapters, Base};
 pub use place::Position;
-pub use training::{Answer, EarlyStop, OnTrouble, Optimizer, Penalty, Schedule, TrainPlan};
+pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
@@ -37,6 +39,8 @@ pub struct Case {
     pub declarers: Vec<VerifyingKey>,
     pub data: Vec<DataSource>,
     pub model: Option<ModelShape>,
+    /// The model that is trained further, instead of one from scratch.
+    pub base: Option<Base>,
     pub train: Option<TrainPlan>,
     pub budget: Budget,
     pub prune: Option<f64>,
@@ -146,6 +150,16 @@ impl Case {
         let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
         let text = std::fs::read_to_string(&file).map_err(|source| CaseError::unreadable(&file, &source))?;
         read::case(&file, folder, text)
+    }
+
+    /// The models this one descends from.
+    #[must_use]
+    pub fn parents(&self) -> &[Parent] {
+        match (&self.model, &self.base) {
+            (Some(model), _) => &model.parents,
+            (_, Some(base)) => &base.parents,
+            _ => &[],
+        }
     }
 
     /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, its use, the

@@ -24,6 +24,11 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     })?;
     let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
+    let (model, base) = match wire.model {
+        Some(model) => reader.model(&folder, model)?,
+        None => (None, None),
+    };
+    let is_scratch = base.is_none();
     let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
     let case = Case {
@@ -35,8 +40,9 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         approvers: reader.keys("approver", &wire.policy.approvers)?,
         declarers: reader.keys("declarer", &wire.policy.declarers)?,
         data: wire.data.into_iter().map(|data| reader.data(&folder, data)).collect::<Result<_, _>>()?,
-        model: wire.model.map(|model| reader.model(model)).transpose()?,
-        train: wire.train.map(|train| reader.train(train)).transpose()?,
+        model,
+        base,
+        train: wire.train.map(|train| reader.train(train, is_scratch)).transpose()?,
         budget: wire.budget.map_or(Ok(Budget::default()), |budget| reader.budget(&budget))?,
         prune,
         quantize,
@@ -196,7 +202,7 @@ impl Reader<'_> {
     }
 
     /// The exact decimal as written; TOML's own float would have rounded it.
-    fn positive(&self, number: &Spanned<wire::Number>) -> Result<Decimal, CaseError> {
+    pub(super) fn positive(&self, number: &Spanned<wire::Number>) -> Result<Decimal, CaseError> {
         let written = self.text.get(number.span()).unwrap_or_default().replace('_', "");
         let value: Decimal = written.parse().map_err(|error| self.complain(number.span(), format!("{error}"), ""))?;
         if value > Decimal::ZERO {
@@ -221,35 +227,13 @@ impl Reader<'_> {
         Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section })
     }
 
-    fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
+    pub(super) fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
         let found = folder.join(path.get_ref());
         if found.exists() {
             return Ok(found);
         }
         let message = format!("the {what} `{}` does not exist", path.get_ref());
         Err(self.complain(path.span(), message, "paths are relative to the folder of assize.toml"))
-    }
-
-    fn model(&self, model: wire::Model) -> Result<ModelShape, CaseError> {
-        self.known("architecture", &model.architecture, &["llama"])?;
-        let parent = |parent: wire::Parent| {
-            let digest = parent.digest.get_ref().parse();
-            let digest = digest.map_err(|error| self.complain(parent.digest.span(), format!("{error}"), ""))?;
-            let compute_flop = parent.compute_flop.map(|number| self.positive(&number)).transpose()?;
-            Ok(Parent { digest, action: parent.action, compute_flop, systemic_risk: parent.systemic_risk })
-        };
-        Ok(ModelShape {
-            layers: model.layers,
-            width: model.width,
-            heads: model.heads,
-            kv_heads: model.kv_heads.unwrap_or(model.heads),
-            hidden: model.hidden.unwrap_or_else(|| (model.width * 8 / 3).next_multiple_of(32)),
-            context: model.context,
-            vocabulary: model.vocabulary,
-            rope_theta: model.rope_theta.unwrap_or(10_000.0),
-            norm_eps: model.norm_eps.unwrap_or(1e-5),
-            parents: model.parents.into_iter().map(parent).collect::<Result<_, _>>()?,
-        })
     }
 
     fn budget(&self, budget: &wire::Budget) -> Result<Budget, CaseError> {

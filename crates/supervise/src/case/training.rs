@@ -24,6 +24,16 @@ pub struct TrainPlan {
     pub snapshot_every: u64,
     pub keep_snapshots: usize,
     pub on_trouble: OnTrouble,
+    pub chat: Option<Chat>,
+}
+
+/// How a document is read as a conversation: what its turns begin with, at the beginning of a line. Answers alone are learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    pub user: String,
+    pub assistant: String,
+    /// What is said before every conversation, in the template's own role.
+    pub system: Option<String>,
 }
 
 /// One of [`OPTIMIZERS`], with the settings that were given.
@@ -111,7 +121,7 @@ const OPTIMIZERS: [(&str, &[&str]); 7] = [
 ];
 
 impl Reader<'_> {
-    pub(super) fn train(&self, train: wire::Train) -> Result<TrainPlan, CaseError> {
+    pub(super) fn train(&self, train: wire::Train, is_scratch: bool) -> Result<TrainPlan, CaseError> {
         if *train.tokens.get_ref() == 0 {
             return Err(self.complain(train.tokens.span(), "expected at least one token to train on, found `0`", ""));
         }
@@ -130,7 +140,7 @@ impl Reader<'_> {
             learning_rate: self.within("a learning rate", &train.optimizer.learning_rate, 0.0, 100.0)?,
             optimizer: self.optimizer(&train.optimizer)?,
             schedule: train.schedule.map_or(Ok(schedule), |schedule| self.schedule(&schedule))?,
-            accumulate: self.at_least_one("accumulation over", train.accumulate.as_ref(), 1)?,
+            accumulate: self.at_least_one("a count of batches", train.accumulate.as_ref(), 1)?,
             clip_value: norm("a limit", train.clip_value)?,
             clip_norm: norm("a norm", train.clip_norm)?,
             penalty: train.penalty.map_or(Ok(Penalty::default()), |penalty| self.penalty(&penalty))?,
@@ -141,6 +151,7 @@ impl Reader<'_> {
             snapshot_every: train.snapshot_every.unwrap_or(100).max(1),
             keep_snapshots: self.at_least_one("snapshots to keep", train.keep_snapshots.as_ref(), 2)?,
             on_trouble: self.on_trouble(train.on_trouble)?,
+            chat: train.chat.map(|chat| self.chat(chat, is_scratch)).transpose()?,
         })
     }
 
@@ -238,6 +249,21 @@ impl Reader<'_> {
         })
     }
 
+    fn chat(&self, chat: Spanned<wire::Chat>, is_scratch: bool) -> Result<Chat, CaseError> {
+        let span = chat.span();
+        let wire::Chat { user, assistant, system } = chat.into_inner();
+        if is_scratch {
+            let hint = "name the model with `base` under `[model]`, or leave `chat` out";
+            return Err(self.complain(span, "`chat` needs a model that has a chat template", hint));
+        }
+        let (user, assistant) = (user.unwrap_or_else(|| "Q:".to_owned()), assistant.unwrap_or_else(|| "A:".to_owned()));
+        if user.trim().is_empty() || assistant.trim().is_empty() || user == assistant {
+            let message = format!("expected two different beginnings of a turn, found `{user}` and `{assistant}`");
+            return Err(self.complain(span, message, ""));
+        }
+        Ok(Chat { user, assistant, system })
+    }
+
     fn early_stop(&self, stop: &wire::EarlyStop) -> Result<EarlyStop, CaseError> {
         for (key, count) in [("every", &stop.every), ("patience", &stop.patience)] {
             if *count.get_ref() == 0 {
@@ -261,7 +287,7 @@ impl Reader<'_> {
         let names = Answer::ALL.map(Answer::name);
         let read = |answer: &mut Answer, said: &Option<Spanned<String>>, allowed: &[&str]| {
             let Some(said) = said else { return Ok(()) };
-            let name = self.known("answer to trouble", said, allowed)?;
+            let name = self.known("reaction", said, allowed)?;
             *answer = Answer::ALL.into_iter().find(|known| known.name() == name).unwrap_or(*answer);
             Ok(())
         };
@@ -280,5 +306,87 @@ impl Reader<'_> {
         on.skip = given.skip.unwrap_or(on.skip);
         on.at_most = given.at_most.unwrap_or(on.at_most);
         Ok(on)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Case, CaseError};
+
+    fn read(train: &str) -> Result<Case, CaseError> {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[system]\nname = \"a\"\n[policy]\npacks = []\n[train]\ntokens = 10\n{train}\n");
+        std::fs::write(folder.path().join("assize.toml"), text).unwrap();
+        Case::read(folder.path())
+    }
+
+    #[test]
+    fn every_optimizer_is_read_with_its_own_settings() {
+        for (written, name, settings) in [
+            ("name = \"adamw\", weight_decay = 0.1", "adamw", &[("weight_decay", 0.1)][..]),
+            ("name = \"adam\", beta2 = 0.99", "adam", &[("beta2", 0.99)]),
+            ("name = \"sgd\", momentum = 0.9, nesterov = true", "sgd", &[("momentum", 0.9)]),
+            ("name = \"gradient-descent\"", "gradient-descent", &[]),
+            ("name = \"lion\", beta1 = 0.95", "lion", &[("beta1", 0.95)]),
+            ("name = \"adafactor\", beta2_decay = 0.7, update_clip = 2.0", "adafactor", &[("beta2_decay", 0.7), ("update_clip", 2.0)]),
+            ("name = \"muon\", momentum = 0.9", "muon", &[("momentum", 0.9)]),
+        ] {
+            let case = read(&format!("optimizer = {{ learning_rate = 1e-3, {written} }}")).unwrap();
+            let optimizer = case.train.unwrap().optimizer;
+            assert_eq!((optimizer.name, optimizer.settings.as_slice()), (name, settings));
+            assert_eq!(optimizer.nesterov, name == "sgd");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_told_with_their_place_and_a_way_out() {
+        let adamw = "optimizer = { name = \"adamw\", learning_rate = 1e-3 }\n";
+        for (train, place, message, hint) in [
+            (
+                "optimizer = { name = \"lion\", learning_rate = 1e-3, eps = 1e-8 }".to_owned(),
+                (7, 61),
+                "`eps` is no setting of `lion`",
+                "beside the learning rate it has `beta1`, `beta2`, `weight_decay`",
+            ),
+            (
+                "optimizer = { name = \"gradient-descent\", learning_rate = 1e-3, nesterov = true }".to_owned(),
+                (7, 78),
+                "`nesterov` is no setting of `gradient-descent`",
+                "beside the learning rate it has none",
+            ),
+            (
+                "optimizer = { name = \"sgd\", learning_rate = 1e-3, momentum = 1.0 }".to_owned(),
+                (7, 65),
+                "expected `momentum` of at least 0 and below 1, found `1`",
+                "",
+            ),
+            (format!("{adamw}dropout = 1.0"), (8, 11), "expected a dropout rate of at least 0 and below 1, found `1`", ""),
+            (format!("{adamw}accumulate = 0"), (8, 14), "expected a count of batches of at least 1, found `0`", ""),
+            (format!("{adamw}penalty = {{ heads = -1.0 }}"), (8, 21), "expected a weight of at least 0 and finite, found `-1`", ""),
+            (format!("{adamw}early_stop = {{ every = 5, patience = 0 }}"), (8, 37), "expected `patience` of at least 1, found `0`", ""),
+            (
+                format!("{adamw}schedule = {{ name = \"cosine\", decay = 0.2 }}"),
+                (8, 39),
+                "`decay` is no setting of the schedule `cosine`",
+                "it is the share of the steps over which `warmup-stable-decay` falls",
+            ),
+            (
+                format!("{adamw}on_trouble = {{ not-finite = \"continue\" }}"),
+                (8, 29),
+                "expected a reaction, one of `pause`, `roll-back`, `stop`, found `continue`",
+                "",
+            ),
+            (format!("{adamw}on_trouble = {{ percent = 0 }}"), (8, 26), "expected `percent` from 1 to 100, found `0`", ""),
+            (
+                format!("{adamw}chat = {{ }}"),
+                (8, 8),
+                "`chat` needs a model that has a chat template",
+                "name the model with `base` under `[model]`, or leave `chat` out",
+            ),
+        ] {
+            let error = read(&train).unwrap_err();
+            assert_eq!((error.line, error.column), place, "{train}: {error}");
+            assert_eq!((error.message.as_str(), error.hint.as_str()), (message, hint), "{train}");
+        }
     }
 }

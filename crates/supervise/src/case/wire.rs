@@ -109,18 +109,36 @@ pub(super) enum Split {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
-    pub(super) architecture: Spanned<String>,
-    pub(super) layers: usize,
-    pub(super) width: usize,
-    pub(super) heads: usize,
+    pub(super) base: Option<Spanned<String>>,
+    pub(super) adapters: Option<Adapters>,
+    pub(super) architecture: Option<Spanned<String>>,
+    pub(super) layers: Option<Spanned<usize>>,
+    pub(super) width: Option<Spanned<usize>>,
+    pub(super) heads: Option<Spanned<usize>>,
     pub(super) kv_heads: Option<usize>,
     pub(super) hidden: Option<usize>,
-    pub(super) context: usize,
-    pub(super) vocabulary: usize,
+    pub(super) context: Spanned<usize>,
+    pub(super) vocabulary: Option<Spanned<usize>>,
     pub(super) rope_theta: Option<f64>,
     pub(super) norm_eps: Option<f64>,
     #[serde(default)]
     pub(super) parents: Vec<Parent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adapters {
+    pub(super) rank: Spanned<usize>,
+    pub(super) alpha: Option<Spanned<f64>>,
+    pub(super) targets: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Chat {
+    pub(super) user: Option<String>,
+    pub(super) assistant: Option<String>,
+    pub(super) system: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +171,7 @@ pub(super) struct Train {
     pub(super) snapshot_every: Option<u64>,
     pub(super) keep_snapshots: Option<Spanned<usize>>,
     pub(super) on_trouble: Option<OnTrouble>,
+    pub(super) chat: Option<Spanned<Chat>>,
 }
 
 #[derive(Deserialize)]
