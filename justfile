@@ -22,9 +22,9 @@ write:
 referees:
     sh tests/referees/run.sh
 
-# Prints the table that docs/benchmarks.md shows.
+# Measures what docs/benchmarks.md shows, and writes it.
 bench:
-    sh benches/run.sh
+    benches/run.sh
 
 doc:
     cargo doc --release --workspace --no-deps

@@ -9,7 +9,8 @@
 Two schemas are not on a package index by themselves; what is not given is said, and not checked:
 
 - ASSIZE_SARIF_SCHEMA: the SARIF 2.1.0 schema of OASIS, such as `src/schema.json` of the crate `serde-sarif` 0.8.0;
-- ASSIZE_DATA: a folder with `oscal/oscal_assessment-results_schema.json`, OSCAL 1.2.1.
+- ASSIZE_DATA: a folder with `oscal/oscal_{assessment-results,catalog,profile}_schema.json`, OSCAL 1.2.1. Each document is then
+  also damaged in several places, and the schema has to notice.
 
 Exit code 1 on any disagreement.
 """
@@ -101,18 +102,33 @@ def sarif(path):
     check(f"{path.name}: level is none unless the kind is fail", levels)
 
 
+def oscal_schema(schema, path, kind):
+    # Python's expressions do not know Unicode classes.
+    schema = json.loads(schema.read_text().replace("\\\\p{L}", "[^\\\\W\\\\d_]").replace("\\\\p{N}", "\\\\d"))
+    document = json.loads(path.read_text())
+    check(f"{path.name}: schema of the OSCAL {kind}, 1.2.1", against(schema, document))
+    damages = {
+        "a uuid that is none": lambda whole: whole.update(uuid="rules"),
+        "no metadata": lambda whole: whole.pop("metadata"),
+        "an unknown member": lambda whole: whole.update(verdicts=[]),
+        "a title that is no text": lambda whole: whole["metadata"].update(title=7),
+    }
+    for what, damage in damages.items():
+        damaged = json.loads(json.dumps(document))
+        damage(damaged[kind])
+        check(f"{path.name}: {what} is noticed", [] if against(schema, damaged) else ["the schema took it"])
+
+
 def oscal(folder):
     check("ar.json: models of trestle", model(AssessmentResults, folder / "ar.json"))
     check("rules.json: models of trestle", model(Catalog, folder / "rules.json"))
     check("rules.profile.json: models of trestle", model(Profile, folder / "rules.profile.json"))
     data = os.environ.get("ASSIZE_DATA")
     if data:
-        text = (pathlib.Path(data) / "oscal/oscal_assessment-results_schema.json").read_text()
-        # Python's expressions do not know Unicode classes.
-        schema = json.loads(text.replace("\\\\p{L}", "[^\\\\W\\\\d_]").replace("\\\\p{N}", "\\\\d"))
-        check("ar.json: schema of OSCAL 1.2.1", against(schema, json.loads((folder / "ar.json").read_text())))
+        for name, kind in [("ar.json", "assessment-results"), ("rules.json", "catalog"), ("rules.profile.json", "profile")]:
+            oscal_schema(pathlib.Path(data) / f"oscal/oscal_{kind}_schema.json", folder / name, kind)
     else:
-        print("     ASSIZE_DATA is not set: the schema of OSCAL assessment results was not asked")
+        print("     ASSIZE_DATA is not set: the schemas of OSCAL were not asked")
     catalog = json.loads((folder / "rules.json").read_text())["catalog"]
     controls = [control["id"] for group in catalog["groups"] for control in group["controls"]]
     selected = json.loads((folder / "rules.profile.json").read_text())["profile"]["imports"][0]["include-controls"][0]["with-ids"]

@@ -4,46 +4,47 @@ set -eu
 cd "$(dirname "$0")/../.."
 venv=${ASSIZE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/assize/venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 regopy==1.5.2 gguf==0.17.1 numpy safetensors cryptography jsonschema==4.26.0
+"$venv/bin/pip" install --quiet --disable-pip-version-check cel-expr-python==0.1.3 regopy==1.5.2 gguf==0.17.1 numpy safetensors cryptography \
+    jsonschema==4.26.0 compliance-trestle==5.2.0 junitparser==5.0.3
+target=${CARGO_TARGET_DIR:-target}/release
+cargo build --release --quiet
+cargo build --release --quiet --examples
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export ASSIZE_KEY="$work/key"
 
 echo "CEL, the official C++ engine, on generated expressions:"
-cargo run --release --quiet -p assize-policy --example cel_cases -- 20000 | "$venv/bin/python" tests/referees/cel.py
+"$target/examples/cel_cases" 20000 > "$work/cel"
+"$venv/bin/python" tests/referees/cel.py < "$work/cel"
 
 echo "The rules as Rego, on rego-cpp and the regorus interpreter:"
-cases=$(mktemp)
-cargo run --release --quiet -p assize-policy --features rego --example rego_cases -- 120 > "$cases"
-"$venv/bin/python" tests/referees/rego.py crates/policy/src/rego/lib.rego < "$cases"
-rm "$cases"
+cargo run --release --quiet -p assize-policy --features rego --example rego_cases -- 120 > "$work/rego"
+"$venv/bin/python" tests/referees/rego.py crates/policy/src/rego/lib.rego < "$work/rego"
 
 echo "The schema of cards, by the jsonschema package, on every card and on damaged ones:"
-schema=$(mktemp)
-cargo run --release --quiet -- policy schema > "$schema"
-"$venv/bin/python" tests/referees/card_schema.py "$schema" packs examples
-rm -f "$schema"
+"$target/assize" policy schema > "$work/schema.json"
+"$venv/bin/python" tests/referees/card_schema.py "$work/schema.json" packs examples
 
 echo "The dossier, read by a program that shares no code with ours:"
-dossier=$(mktemp -d)
-trap 'rm -rf "$dossier"' EXIT
-ASSIZE_KEY="$dossier/key" cargo run --release --quiet -- run examples/first-case --out "$dossier/dossier" > /dev/null
-"$venv/bin/python" tests/referees/dossier.py "$dossier/dossier"
+"$target/assize" run examples/first-case --out "$work/dossier" > /dev/null
+"$venv/bin/python" tests/referees/dossier.py "$work/dossier"
 
 echo "The quantised weights, read by the gguf package:"
-"$venv/bin/python" tests/referees/gguf_read.py "$dossier/dossier/weights/model-q8_0.gguf" "$dossier/dossier/weights/pruned.safetensors"
+"$venv/bin/python" tests/referees/gguf_read.py "$work/dossier/weights/model-q8_0.gguf" "$work/dossier/weights/pruned.safetensors"
 
 echo "Results and packs in the formats of others, held against their schemas and readers:"
-"$venv/bin/pip" install --quiet --disable-pip-version-check compliance-trestle==5.2.0 junitparser==5.0.3
-assize="cargo run --release --quiet --"
-$assize check examples/first-case --sarif "$dossier/r.sarif" --sarif-all --policyreport "$dossier/r.yaml" --junit "$dossier/r.xml" --oscal "$dossier/ar.json" > /dev/null || [ $? -eq 1 ]
-$assize policy export --oscal "$dossier/rules.json" > /dev/null
-"$venv/bin/python" tests/referees/exports.py "$dossier"
+"$target/assize" check examples/first-case --sarif "$work/r.sarif" --sarif-all --policyreport "$work/r.yaml" --junit "$work/r.xml" \
+    --oscal "$work/ar.json" > /dev/null || [ $? -eq 1 ]
+"$target/assize" policy export --oscal "$work/rules.json" > /dev/null
+"$venv/bin/python" tests/referees/exports.py "$work"
+
 echo "The requests of tasks, built by lm-evaluation-harness itself:"
 if [ -n "${ASSIZE_DATA:-}" ]; then
     # Without what it needs for running models: only its prompts are wanted.
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps lm_eval==0.4.13 evaluate pytablewriter peft
     "$venv/bin/pip" install --quiet --disable-pip-version-check datasets jinja2 pyyaml sacrebleu rouge-score scikit-learn \
         more_itertools word2number zstandard dill tqdm jsonlines sqlitedict
-    cargo build --release --quiet -p assize-evaluate --example task_requests
-    "$venv/bin/python" tests/referees/task_requests.py "${CARGO_TARGET_DIR:-target}/release/examples/task_requests" "$ASSIZE_DATA"
+    "$venv/bin/python" tests/referees/task_requests.py "$target/examples/task_requests" "$ASSIZE_DATA"
 else
     echo "ASSIZE_DATA does not name the folder of data sets; left out"
 fi

@@ -159,6 +159,9 @@ pub(crate) struct EvaluateArgs {
 pub(crate) struct ModelArgs {
     /// A folder as the hub lays it out, or a .gguf file
     pub(crate) model: PathBuf,
+    /// Fetch this model of the hub into the folder first; what is there already is kept, and a broken fetch goes on
+    #[arg(long, value_name = "ORG/NAME")]
+    pub(crate) hub: Option<String>,
     /// Write it as a hub folder instead: weights in f32, configuration, tokenizer
     #[arg(long, value_name = "DIR")]
     pub(crate) write: Option<PathBuf>,

@@ -61,7 +61,8 @@ pub(crate) fn mutate(texts: &[PackText], is_suggesting: bool, is_json: bool) -> 
     let mut is_enough = true;
     for read in read(texts)? {
         let mut of_pack = Mutated::default();
-        of_cards(read.pack.cards(), is_suggesting).into_iter().for_each(|one| of_pack.extend(one));
+        let of_requests = read.pack.enforce_cards().iter().map(policy::mutate_enforce);
+        of_cards(read.pack.cards(), is_suggesting).into_iter().chain(of_requests).for_each(|one| of_pack.extend(one));
         if let Some(manifest) = &read.manifest {
             of_pack.excuse(manifest);
         }

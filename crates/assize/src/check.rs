@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail};
 use evidence::{Digest, Json, Predicate};
 use jiff::civil::Date;
 use ledger::Entry;
-use policy::{Effect, Facts, Mode, Rules, System, decide};
-use std::path::Path;
+use policy::{Effect, Elsewhere, Explanation, Facts, Mode, Pack, Rules, System, Verdict, decide};
+use std::{collections::BTreeMap, path::Path};
 use supervise::{PackText, Terms, case::Case, facts_of, packs_of, signed::EnvelopeFile, waivers_of};
 
 /// Rules, system, facts and day, wherever they came from.
@@ -26,6 +26,8 @@ pub(crate) struct Ground {
     pub(crate) declared: Declarations,
     /// Where in a case file findings about its packs point.
     pub(crate) case: Option<Case>,
+    /// The envelopes of the record, each with its place in the log.
+    pub(crate) entries: BTreeMap<Digest, u64>,
 }
 
 /// The ground of a case or of a dossier. A case without a dossier has its declarations for evidence, and nothing else.
@@ -36,8 +38,10 @@ pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -
     let case = Case::read(path)?;
     let dossier = case.folder.join("dossier");
     let (mut facts, day) = (Facts::new(), as_of.or(case.as_of).unwrap_or_else(run::today));
+    let mut entries = BTreeMap::new();
     if dossier.join("log/checkpoint").is_file() {
-        facts = facts_of(&latest_run(&verify::entries(&dossier)?))?.0;
+        let recorded = latest_run(&verify::entries(&dossier)?);
+        (facts, entries) = (facts_of(&recorded)?.0, places(&recorded));
     }
     // What the case declares today counts, whether or not a run has recorded it.
     let declared = declare::of_case(&case, key::known(None)?)?;
@@ -50,7 +54,7 @@ pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -
     let packs = if other_packs.is_empty() { packs::of_case(&case)? } else { named(&case.folder, other_packs)? };
     let terms = Terms::new(packs, case.system.clone(), day).map_err(|errors| packs::refuse(&errors))?;
     let Terms { rules, system, waivers, .. } = waive::over(terms, &case)?;
-    Ok(Ground { rules, system, facts, as_of: day, waivers, declared, case: Some(case) })
+    Ok(Ground { rules, system, facts, as_of: day, waivers, declared, case: Some(case), entries })
 }
 
 fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
@@ -67,7 +71,12 @@ fn of_dossier(dossier: &Path, as_of: Option<Date>, other_packs: &[String]) -> an
     let terms = Terms::new(packs, system, as_of).map_err(|errors| packs::refuse(&errors))?;
     let Terms { rules, system, waivers, .. } = terms.with_waivers(waivers, approvers)?;
     let (facts, _) = facts_of(&entries)?;
-    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None })
+    let entries = places(&entries);
+    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None, entries })
+}
+
+fn places(entries: &[Entry]) -> BTreeMap<Digest, u64> {
+    entries.iter().map(|entry| (entry.envelope, entry.index)).collect()
 }
 
 /// The entries of the run that wrote last.
@@ -86,6 +95,25 @@ fn named(base: &Path, names: &[String]) -> anyhow::Result<Vec<PackText>> {
         })
     };
     names.iter().map(find).collect()
+}
+
+/// Which rules of the packs in use, and of every shipped one, ask what an explained rule asks; on the same evidence.
+fn elsewhere(ground: &Ground, explained: &Explanation<'_>) -> anyhow::Result<Vec<Elsewhere>> {
+    let mut all = ground.rules.clone();
+    let is_used = |name: &str| ground.rules.packs.iter().any(|(pack, _)| pack.name() == name);
+    for name in packs::shipped_names().into_iter().filter(|name| !is_used(name)) {
+        let text = packs::shipped(name, Mode::Report).with_context(|| format!("no pack `{name}`"))?;
+        let pack = Pack::compile(&text.name, &text.cards).map_err(|errors| packs::refuse(&errors))?;
+        all.packs.push((pack, Mode::Report));
+    }
+    let Explanation { verdict, .. } = explained;
+    let mut found = policy::crosswalk(verdict.card, verdict.pack, all.packs.iter().map(|(pack, _)| pack));
+    let decision = decide(&all, None, &ground.system, &ground.facts, ground.as_of);
+    for asked in &mut found {
+        let is_it = |verdict: &&Verdict<'_>| asked.rule.as_ref().is_some_and(|(id, _)| verdict.rule() == id);
+        asked.verdict = decision.verdicts.iter().find(is_it).map(Verdict::name);
+    }
+    Ok(found)
 }
 
 pub(crate) fn check(
@@ -130,17 +158,20 @@ pub(crate) fn explain(rule: &str, path: Option<&Path>, as_of: Option<Date>, is_j
             let as_of = as_of.unwrap_or_else(run::today);
             let terms = Terms::new(packs, System::new(), as_of).map_err(|errors| packs::refuse(&errors))?;
             let Terms { rules, system, waivers, .. } = terms;
-            Ground { rules, system, facts: Facts::new(), as_of, waivers, declared: Declarations::default(), case: None }
+            let (facts, entries) = (Facts::new(), BTreeMap::new());
+            Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None, entries }
         }
     };
     let explained = policy::explain(&ground.rules, rule, &ground.system, &ground.facts, ground.as_of);
-    let Some(explained) = explained else {
+    let Some(mut explained) = explained else {
         let hint = ground
             .case
             .as_ref()
             .map_or("`assize policy list` names the packs", |_| "the packs are those under `[policy]`");
         bail!("no rule `{rule}` among the packs; {hint}");
     };
+    explained.entries.clone_from(&ground.entries);
+    explained.elsewhere = elsewhere(&ground, &explained)?;
     if is_json {
         screen::json(&explained.to_json());
     } else {

@@ -7,6 +7,7 @@ mod declare;
 mod evaluate_tasks;
 mod export;
 mod export_rego;
+mod hub;
 mod init;
 mod key;
 mod model_verb;

@@ -1,6 +1,6 @@
 //! `assize model`: what a model is made of, what it costs to run, and what its files say of themselves.
 
-use crate::{Ended, args::ModelArgs, screen, screen::Screen};
+use crate::{Ended, args::ModelArgs, hub, screen, screen::Screen};
 use anyhow::Context as _;
 use evidence::{Decimal, Digest, Json, Round};
 use meter::flop::{Block, Blocks};
@@ -19,6 +19,9 @@ const README_BYTES_MAX: u64 = 1 << 22;
 
 pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Ended> {
     let options = OpenOptions { bos: args.bos.clone(), eos: args.eos.clone() };
+    if let Some(name) = &args.hub {
+        hub::fetch(name, &args.model, &Screen::new(args.json))?;
+    }
     if let Some(folder) = &args.write {
         let files = model::write_folder(&args.model, folder, &options)?;
         files.iter().for_each(|file| screen::line(&file.display().to_string()));

@@ -80,6 +80,8 @@ impl Kind {
 pub struct Metric {
     /// Dotted, lower case; the name a card and `evidence.json` use.
     pub id: &'static str,
+    /// Its position in the catalogue.
+    pub place: usize,
     pub kind: Kind,
     pub unit: Unit,
     pub about: About,
@@ -99,7 +101,7 @@ pub fn find(id: &str) -> Option<&'static Metric> {
 }
 
 const fn row(id: &'static str, kind: Kind, unit: Unit, about: About, text: [&'static str; 4]) -> Metric {
-    Metric { id, kind, unit, about, what: text[0], method: text[1], limits: text[2], example: text[3] }
+    Metric { id, place: 0, kind, unit, about, what: text[0], method: text[1], limits: text[2], example: text[3] }
 }
 
 mod catalogue;

@@ -32,7 +32,7 @@ pub use carbon::{Intensity, SOURCE, intensity};
 pub use flop::Architecture;
 pub use guard::Guard;
 pub use hardware::{CpuIdentity, Hardware, group_memory_peak, memory_peak};
-pub use modification::{Original, exceeds_a_third, modification_share, modification_thirds};
+pub use modification::{Original, exceeds_a_third, modification_share, modification_thirds, stated};
 pub use plan::{Crossing, PlanInput, Quantity, Score, predict, score};
 pub use power::{Joules, PowerModel, Sensor};
 pub use rapl::{NoCounter, Rapl};

@@ -10,7 +10,9 @@ mod attention;
 mod cache;
 mod experts;
 mod generate;
+mod kernel;
 mod norm;
+mod panels;
 mod rotary;
 mod rows;
 mod score;
@@ -19,12 +21,18 @@ pub(crate) use attention::{Attention, HeadNorm};
 pub use cache::Cache;
 pub(crate) use experts::Experts;
 pub(crate) use norm::Norm;
+pub(crate) use kernel::BLOCK;
+pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
 pub(crate) use rows::{Linear, exp, lanes};
 pub use score::{Scored, Target};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use std::{fmt, ops::Range};
+
+/// Embedded tokens below which a second thread costs more than it gives.
+const PICKED_MIN: usize = 16;
 
 /// Tokens to compute, and what stands before them.
 #[derive(Debug)]
@@ -112,7 +120,7 @@ pub(crate) enum Act {
 /// A decoder with its weights, in f32 on the processor.
 pub struct Decoder {
     /// (V, C)
-    pub(crate) embedding: Tensor,
+    pub(crate) embedding: Panels,
     /// What an embedded token is multiplied by (Gemma).
     pub(crate) embedding_scale: Option<f32>,
     /// Learned positions (context, C).
@@ -131,7 +139,7 @@ pub struct Decoder {
 
 impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shape = (self.layers.len(), self.embedding.dims(), self.context);
+        let shape = (self.layers.len(), (self.embedding.outputs(), self.embedding.depth()), self.context);
         f.debug_struct("Decoder").field("(layers, embedding, context)", &shape).finish_non_exhaustive()
     }
 }
@@ -221,6 +229,7 @@ impl Decoder {
         let positions: Vec<usize> =
             rows.iter().flat_map(|row| row.n_before()..row.n_before() + row.tokens.len()).collect();
         let turns = rotary::Turns::of(&self.rotaries, rows, spans, &positions)?;
+        rows.iter_mut().filter_map(|row| row.cache.as_deref_mut()).for_each(Cache::begin);
         let mut stream = self.embed(rows, &positions)?;
         for (at, layer) in self.layers.iter().enumerate() {
             let normed = apply(layer.attention_norms.0.as_ref(), &stream)?;
@@ -250,7 +259,11 @@ impl Decoder {
 
     fn embed(&self, rows: &[Row], positions: &[usize]) -> candle_core::Result<Tensor> {
         let tokens: Vec<u32> = rows.iter().flat_map(|row| row.tokens.iter().copied()).collect();
-        let stream = rows::pick(&self.embedding, &tokens)?;
+        let width = self.embedding.depth();
+        let mut stream = vec![0.0; tokens.len() * width];
+        let numbers = stream.par_chunks_mut(width.max(1)).with_min_len(PICKED_MIN).zip(&tokens);
+        numbers.for_each(|(out, token)| self.embedding.row(*token as usize, out));
+        let stream = Tensor::from_vec(stream, (tokens.len(), width), &Device::Cpu)?;
         if let Some(scale) = self.embedding_scale {
             rows::each(&stream, |value| value * scale)?;
         }
@@ -263,7 +276,7 @@ impl Decoder {
 
     /// Where each row's tokens stand among all, when every row has an answer.
     fn check(&self, rows: &[Row]) -> Result<Vec<Range<usize>>, DecoderError> {
-        let vocab = self.embedding.dims()[0];
+        let vocab = self.embedding.outputs();
         let mut spans = Vec::with_capacity(rows.len());
         let mut n = 0;
         for (at, row) in rows.iter().enumerate() {
@@ -315,12 +328,8 @@ impl Act {
     /// In place.
     fn apply(self, inner: &Tensor) -> candle_core::Result<()> {
         match self {
-            Self::Silu => rows::each(inner, |x| x / (1.0 + rows::exp(-x))),
-            Self::GeluTanh => rows::each(inner, |x| {
-                // 1 + tanh(y) = 2 / (1 + exp(−2y)).
-                let y = 0.797_884_6 * (x + 0.044_715 * x * x * x);
-                x / (1.0 + rows::exp(-2.0 * y))
-            }),
+            Self::Silu => rows::each_piece(inner, silu),
+            Self::GeluTanh => rows::each_piece(inner, gelu_tanh),
             Self::GeluErf => rows::each(inner, |x| {
                 (0.5 * f64::from(x)
                     * (1.0 + candle_core::cpu::erf::erf_f64(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)))
@@ -329,4 +338,24 @@ impl Act {
             Self::Relu => rows::each(inner, |x| x.max(0.0)),
         }
     }
+}
+
+kernel::for_vectors! {
+    fn silu(numbers: &mut [f32]) = silu_of
+}
+
+kernel::for_vectors! {
+    fn gelu_tanh(numbers: &mut [f32]) = gelu_tanh_of
+}
+
+#[inline(always)]
+fn silu_of(numbers: &mut [f32]) {
+    numbers.iter_mut().for_each(|x| *x /= 1.0 + rows::exp(-*x));
+}
+
+#[inline(always)]
+fn gelu_tanh_of(numbers: &mut [f32]) {
+    // 1 + tanh(y) = 2 / (1 + exp(−2y)).
+    let y = |x: f32| 0.797_884_6 * (x + 0.044_715 * x * x * x);
+    numbers.iter_mut().for_each(|x| *x /= 1.0 + rows::exp(-2.0 * y(*x)));
 }

@@ -2,7 +2,7 @@
 
 mod from_gguf;
 
-use crate::{HubConfig, OpenOptions, gguf::hub::Words};
+use crate::{HubConfig, OpenOptions, gguf::hub::Words, tokenizer};
 use serde_json::Value;
 use std::{
     fmt, fs, io,
@@ -88,7 +88,7 @@ impl FileTokenizer {
         options: &OpenOptions,
     ) -> Result<Self, FileTokenizerError> {
         let path = folder.join("tokenizer.json");
-        let inner = parse(&path, read(&path, FILE_BYTES_MAX)?)?;
+        let inner = parse(&path, &read(&path, FILE_BYTES_MAX)?)?;
         let mut files = Vec::new();
         for name in ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"] {
             let path = folder.join(name);
@@ -143,7 +143,7 @@ impl FileTokenizer {
             expected,
             found,
         })?;
-        let inner = parse(path, document.to_string().into_bytes())?;
+        let inner = parse(path, document.to_string().as_bytes())?;
         let says = |key: &str, id: Option<u32>| -> Vec<Says> {
             let words = |id: u32| format!("`tokenizer.ggml.{key}_token_id` is {id}");
             id.map(|id| Says { file: path.to_owned(), words: words(id), ids: vec![id] }).into_iter().collect()
@@ -270,9 +270,8 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileTokenizerError> {
     fs::read(path).map_err(read)
 }
 
-fn parse(path: &Path, bytes: Vec<u8>) -> Result<tokenizers::Tokenizer, FileTokenizerError> {
-    tokenizers::Tokenizer::from_bytes(bytes)
-        .map_err(|source| FileTokenizerError::Parse { path: path.to_owned(), source })
+fn parse(path: &Path, bytes: &[u8]) -> Result<tokenizers::Tokenizer, FileTokenizerError> {
+    tokenizer::from_json(bytes).map_err(|source| FileTokenizerError::Parse { path: path.to_owned(), source })
 }
 
 /// The first that says something, when the others agree with it.

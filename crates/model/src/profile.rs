@@ -8,9 +8,9 @@ pub use spectrum::{Spectrum, SpectrumError, spectrum};
 
 use crate::{
     Decoder,
-    decoder::{Layer, Linear, Mlp, Norm},
+    decoder::{Layer, Linear, Mlp, Norm, Panels},
 };
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 /// Numbers of a model, by what they are for.
@@ -59,11 +59,38 @@ pub struct LayerShape {
 }
 
 /// One matrix of the model.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Matrix<'a> {
     /// `layer.PART` or the name of a part outside the layers.
     pub name: String,
-    pub tensor: &'a Tensor,
+    numbers: Numbers<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    Panels(&'a Panels),
+    Tensor(&'a Tensor),
+}
+
+impl std::fmt::Debug for Matrix<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Matrix").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Matrix<'_> {
+    /// Its numbers, (out, in) in f32; made from codes where the file has codes.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn tensor(&self) -> candle_core::Result<Tensor> {
+        match self.numbers {
+            Numbers::Tensor(tensor) => Ok(tensor.clone()),
+            Numbers::Panels(panels) => {
+                Tensor::from_vec(panels.numbers(), (panels.outputs(), panels.depth()), &Device::Cpu)
+            }
+        }
+    }
 }
 
 /// What numbers are stored in, by bytes a number. Source for the blocks: ggml, `block_q8_0` and `block_q4_0`.
@@ -73,7 +100,7 @@ impl Decoder {
     /// C: channels of the residual stream.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.embedding.dims()[1]
+        self.embedding.depth()
     }
 
     /// Whether head and embedding are one matrix.
@@ -85,12 +112,12 @@ impl Decoder {
     /// Every number of the model, counted once.
     #[must_use]
     pub fn parameters(&self) -> Parameters {
-        let linear = |linear: &Linear| (linear.weight.elem_count() + linear.bias.as_ref().map_or(0, Vec::len)) as u64;
+        let linear = |linear: &Linear| linear.n_parameters() as u64;
         let norms = |norms: &(Option<Norm>, Option<Norm>)| {
             [&norms.0, &norms.1].into_iter().flatten().map(|norm| norm.n_parameters() as u64).sum::<u64>()
         };
         let mut all = Parameters {
-            embedding: self.embedding.elem_count() as u64,
+            embedding: (self.embedding.outputs() * self.embedding.depth()) as u64,
             positions: self.positions.as_ref().map_or(0, |positions| positions.elem_count() as u64),
             norms: self.norm.n_parameters() as u64,
             head: if self.is_tied { 0 } else { linear(&self.head) },
@@ -163,8 +190,14 @@ impl Decoder {
     /// Every matrix, embedding first, then layer by layer.
     #[must_use]
     pub fn matrices(&self) -> Vec<Matrix<'_>> {
-        let mut all = vec![Matrix { name: "embedding".to_owned(), tensor: &self.embedding }];
-        all.extend(self.positions.iter().map(|tensor| Matrix { name: "positions".to_owned(), tensor }));
+        fn of(name: String, panels: &Panels) -> Matrix<'_> {
+            Matrix { name, numbers: Numbers::Panels(panels) }
+        }
+        let mut all = vec![of("embedding".to_owned(), &self.embedding)];
+        let positions = self.positions.iter();
+        all.extend(
+            positions.map(|tensor| Matrix { name: "positions".to_owned(), numbers: Numbers::Tensor(tensor) }),
+        );
         for (at, Layer { attention, mlp, .. }) in self.layers.iter().enumerate() {
             let attention = [
                 ("query", &attention.query),
@@ -172,10 +205,7 @@ impl Decoder {
                 ("value", &attention.value),
                 ("output", &attention.output),
             ];
-            all.extend(
-                attention
-                    .map(|(part, linear)| Matrix { name: format!("{at}.attention.{part}"), tensor: &linear.weight }),
-            );
+            all.extend(attention.map(|(part, linear)| of(format!("{at}.attention.{part}"), &linear.weight)));
             let parts: Vec<(String, &Linear)> = match mlp {
                 Mlp::Gated { gate, up, down, .. } => {
                     [("gate", gate), ("up", up), ("down", down)].map(|(part, linear)| (part.to_owned(), linear)).into()
@@ -191,14 +221,10 @@ impl Decoder {
                     std::iter::once(("router".to_owned(), &experts.router)).chain(each).collect()
                 }
             };
-            all.extend(
-                parts
-                    .into_iter()
-                    .map(|(part, linear)| Matrix { name: format!("{at}.mlp.{part}"), tensor: &linear.weight }),
-            );
+            all.extend(parts.into_iter().map(|(part, linear)| of(format!("{at}.mlp.{part}"), &linear.weight)));
         }
         if !self.is_tied {
-            all.push(Matrix { name: "head".to_owned(), tensor: &self.head.weight });
+            all.push(of("head".to_owned(), &self.head.weight));
         }
         all
     }
@@ -240,13 +266,14 @@ pub enum Depth {
 /// The first `SpectrumError`.
 pub fn ranks(decoder: &Decoder, depth: Depth, done: &(dyn Fn() + Sync)) -> Result<Vec<Ranked>, SpectrumError> {
     let one = |matrix: &Matrix<'_>| {
+        let tensor = matrix.tensor()?;
         let spectrum = match depth {
             Depth::Zeros => None,
-            Depth::Ranks | Depth::Full => Some(spectrum(matrix.tensor, depth == Depth::Full)?),
+            Depth::Ranks | Depth::Full => Some(spectrum(&tensor, depth == Depth::Full)?),
         };
-        let n_zeros = n_zeros(matrix.tensor)?;
+        let n_zeros = n_zeros(&tensor)?;
         done();
-        Ok(Ranked { name: matrix.name.clone(), shape: matrix.tensor.dims().to_vec(), n_zeros, spectrum })
+        Ok(Ranked { name: matrix.name.clone(), shape: tensor.dims().to_vec(), n_zeros, spectrum })
     };
     decoder.matrices().par_iter().map(one).collect()
 }

@@ -167,8 +167,8 @@ impl Tokenizer {
             return Err(TokenizerError::TooLarge { path: path.to_owned(), found });
         }
         let bytes = fs::read(path).map_err(read)?;
-        let tokenizer = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|source| TokenizerError::Parse { path: path.to_owned(), source })?;
+        let tokenizer =
+            from_json(&bytes).map_err(|source| TokenizerError::Parse { path: path.to_owned(), source })?;
         let kind = |expected, found: String| TokenizerError::Kind { path: path.to_owned(), expected, found };
         if !matches!(tokenizer.get_model(), ModelWrapper::BPE(_)) {
             return Err(kind("byte-pair encoding", "another model".to_owned()));
@@ -185,6 +185,12 @@ impl Tokenizer {
         }
         Ok(Self::of(tokenizer))
     }
+}
+
+/// A `tokenizer.json`. Its grammar is checked first: the crate panics on a decoder that is cut short.
+pub(crate) fn from_json(bytes: &[u8]) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let _: serde_json::Value = serde_json::from_slice(bytes)?;
+    tokenizers::Tokenizer::from_bytes(bytes)
 }
 
 fn byte_level() -> ByteLevel {

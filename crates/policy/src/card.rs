@@ -1,6 +1,6 @@
 //! One rule as data, compiled.
 
-use crate::expr::{Expr, Leaf};
+use crate::expr::{Expr, Leaf, Source};
 use crate::facts::{Fact, System};
 use crate::hatch::Check;
 use crate::verdict::Outcome;
@@ -240,6 +240,18 @@ pub struct Need {
     pub is_optional: bool,
 }
 
+/// A fact that a card names, and what it reads of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) metric: &'static Metric,
+    /// The fields that any condition reads, in order of first use; empty where the fact is needed and not read.
+    pub(crate) fields: Vec<&'static str>,
+    /// Those of `applies` alone.
+    pub(crate) of_applies: Vec<&'static str>,
+    /// Place among the needs.
+    pub(crate) need: Option<usize>,
+}
+
 /// A control of another framework that this rule speaks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mapping {
@@ -289,6 +301,10 @@ pub struct Card {
     pub tests: Vec<CardTest>,
     /// Every path of every expression, once: looked up once a decision, by slot.
     pub(crate) leaves: Vec<Leaf>,
+    /// Every fact that the card names, once: looked up once a decision. Sorted by id.
+    pub(crate) readings: Vec<Reading>,
+    /// By slot: the place of the fact among the readings.
+    pub(crate) read_at: Vec<Option<usize>>,
     /// Lines, from 1, of `applies`, `pass_when`, `fail_when`; 1 for a condition that is not written.
     pub(crate) lines: [usize; 3],
     pub(crate) text: String,
@@ -315,6 +331,12 @@ impl Condition {
     }
 }
 
+impl Reading {
+    const fn new(metric: &'static Metric, need: Option<usize>) -> Self {
+        Self { metric, fields: Vec::new(), of_applies: Vec::new(), need }
+    }
+}
+
 impl Card {
     #[must_use]
     pub const fn condition(&self, condition: Condition) -> &Expr {
@@ -337,6 +359,36 @@ impl Card {
                 leaves.push(leaf.clone());
             }
         }
+        self.with_readings()
+    }
+
+    /// Finds out once what is looked up at every decision.
+    fn with_readings(mut self) -> Self {
+        let needed = self.needs.iter().enumerate().map(|(at, need)| (need.metric, Some(at)));
+        let mut readings: Vec<Reading> = needed.map(|(metric, need)| Reading::new(metric, need)).collect();
+        for condition in Condition::ALL {
+            for leaf in self.condition(condition).leaves() {
+                let Source::Fact(metric, field) = leaf.source else { continue };
+                let at = readings.iter().position(|known| known.metric.id == metric.id).unwrap_or_else(|| {
+                    readings.push(Reading::new(metric, None));
+                    readings.len() - 1
+                });
+                let reading = &mut readings[at];
+                if !reading.fields.contains(&field) {
+                    reading.fields.push(field);
+                }
+                if condition == Condition::Applies && !reading.of_applies.contains(&field) {
+                    reading.of_applies.push(field);
+                }
+            }
+        }
+        readings.sort_by_key(|reading| reading.metric.id);
+        let place = |leaf: &Leaf| match leaf.source {
+            Source::Fact(metric, _) => readings.iter().position(|reading| reading.metric.id == metric.id),
+            _ => None,
+        };
+        self.read_at = self.leaves.iter().map(place).collect();
+        self.readings = readings;
         self
     }
 

@@ -105,6 +105,8 @@ pub(crate) struct View<'a> {
     pub(crate) system: &'a System,
     pub(crate) facts: &'a Facts,
     pub(crate) as_of: Date,
+    /// What the card reads, each with the fact that there is.
+    found: Vec<Option<&'a Fact>>,
     /// By slot: missing where the fact is absent, void, or fails a need.
     values: Vec<Operand<'a>>,
     /// The nodes of each condition, once it is asked for.
@@ -115,18 +117,28 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(card: &'a Card, system: &'a System, facts: &'a Facts, as_of: Date) -> Self {
-        let unmet: Vec<Unmet> = card.needs.iter().flat_map(|need| unmet(card.kind, need, facts, as_of)).collect();
-        let value = |leaf: &Leaf| match leaf.source {
+        let found: Vec<Option<&Fact>> = card.readings.iter().map(|reading| facts.get(reading.metric)).collect();
+        let at = |need: usize| card.readings.iter().position(|reading| reading.need == Some(need));
+        let mut unmet = Vec::new();
+        for (place, need) in card.needs.iter().enumerate() {
+            let fact = at(place).and_then(|at| found[at]);
+            add_unmet(card.kind, need, fact, as_of, &mut unmet);
+        }
+        let value = |(leaf, read_at): (&Leaf, &Option<usize>)| match leaf.source {
             Source::System(name) => system.operand(name),
             Source::Request(_) | Source::Variable => Operand::Missing,
             Source::Fact(metric, field) => {
-                let is_unmet = unmet.iter().any(|unmet| unmet.fact == metric.id);
-                let fact = facts.get(metric.id).filter(|fact| !is_unmet && !is_void(fact, as_of));
+                let fact = match read_at {
+                    Some(at) => found[*at],
+                    None => facts.get(metric),
+                };
+                let is_unmet = unmet.iter().any(|unmet: &Unmet| unmet.fact == metric.id);
+                let fact = fact.filter(|fact| !is_unmet && !is_void(fact, as_of));
                 fact.map_or(Operand::Missing, |fact| fact.operand(field))
             }
         };
-        let values = card.leaves.iter().map(value).collect();
-        Self { card, system, facts, as_of, values, answers: Default::default(), unmet }
+        let values = card.leaves.iter().zip(&card.read_at).map(value).collect();
+        Self { card, system, facts, as_of, found, values, answers: Default::default(), unmet }
     }
 
     /// The value of a path of the card.
@@ -152,13 +164,13 @@ impl<'a> View<'a> {
     /// Whether a condition may see a fact.
     pub(crate) fn is_seen(&self, id: &str) -> bool {
         !self.unmet.iter().any(|unmet| unmet.fact == id)
-            && self.facts.get(id).is_some_and(|fact| !is_void(fact, self.as_of))
+            && self.facts.find(id).is_some_and(|fact| !is_void(fact, self.as_of))
     }
 
     /// Unmet needs that leave the rule undecided.
-    pub(crate) fn binding_unmet(&self) -> Vec<Unmet> {
+    fn binding_unmet(&self) -> impl Iterator<Item = &Unmet> {
         let is_optional = |fact: &str| self.card.need(fact).is_some_and(|need| need.is_optional);
-        self.unmet.iter().filter(|unmet| !is_optional(unmet.fact)).cloned().collect()
+        self.unmet.iter().filter(move |unmet| !is_optional(unmet.fact))
     }
 }
 
@@ -173,13 +185,14 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
             reason: Reason::new("does-not-apply", sentence),
             decided_by: Some(by),
             unmet: Vec::new(),
-            evidence: used(&view, &[Condition::Applies]),
+            evidence: used(&view, true),
             would_be: None,
         };
     }
-    let inner = answered(&view, applies);
-    match in_force(&card.windows, as_of, &|leaf| view.operand(leaf)) {
-        Ok(()) => inner,
+    let standing = in_force(&card.windows, as_of, &|leaf| view.operand(leaf));
+    let inner = answered(view, applies);
+    match standing {
+        Ok(_) => inner,
         Err(reason) => {
             Finding { outcome: Outcome::NotInForce, reason, would_be: Some((inner.outcome, inner.reason)), ..inner }
         }
@@ -187,28 +200,35 @@ pub(crate) fn finding(card: &Card, system: &System, facts: &Facts, as_of: Date) 
 }
 
 /// Steps 3 to 5: applicability unknown, needs, conditions.
-fn answered(view: &View<'_>, applies: Truth) -> Finding {
-    let unmet = if applies == Truth::True { view.binding_unmet() } else { Vec::new() };
-    if let Some(check) = view.card.check.as_ref().filter(|_| applies == Truth::True && unmet.is_empty()) {
-        return checked(view, check);
+fn answered(mut view: View<'_>, applies: Truth) -> Finding {
+    let is_unmet = applies == Truth::True && view.binding_unmet().next().is_some();
+    if let Some(check) = view.card.check.as_ref().filter(|_| applies == Truth::True && !is_unmet) {
+        return checked(&view, check);
     }
     let (outcome, code, by) = match applies {
         Truth::Missing => (Outcome::InsufficientEvidence, "applicability-unknown", Condition::Applies),
         Truth::Error | Truth::False => (Outcome::Error, "applicability-error", Condition::Applies),
-        Truth::True => judge(view),
+        Truth::True if is_unmet => return wanting(&mut view),
+        Truth::True => judge(&view),
     };
-    let (outcome, reason, decided_by) = if unmet.is_empty() {
-        let (by, sentence) = why::settled(view, by);
-        let both = if code == "contradiction" { "both conditions are true; " } else { "" };
-        (outcome, Reason::new(code, format!("{both}{sentence}")), Some(by))
-    } else {
-        let outcome = match view.card.kind {
-            CardKind::Assess => Outcome::InsufficientEvidence,
-            CardKind::Attest => Outcome::AwaitingPerson,
-        };
-        (outcome, needs_reason(view.card.kind, &unmet), None)
+    let (by, mut sentence) = why::settled(&view, by);
+    if code == "contradiction" {
+        sentence.insert_str(0, "both conditions are true; ");
+    }
+    let (reason, decided_by) = (Reason::new(code, sentence), Some(by));
+    Finding { outcome, reason, decided_by, unmet: Vec::new(), evidence: used(&view, false), would_be: None }
+}
+
+/// Step 4: what is needed is not there.
+fn wanting(view: &mut View<'_>) -> Finding {
+    let (card, evidence) = (view.card, used(view, false));
+    let mut unmet = std::mem::take(&mut view.unmet);
+    unmet.retain(|unmet| !card.need(unmet.fact).is_some_and(|need| need.is_optional));
+    let outcome = match card.kind {
+        CardKind::Assess => Outcome::InsufficientEvidence,
+        CardKind::Attest => Outcome::AwaitingPerson,
     };
-    Finding { outcome, reason, decided_by, unmet, evidence: used(view, &Condition::ALL), would_be: None }
+    Finding { outcome, reason: needs_reason(card.kind, &unmet), decided_by: None, unmet, evidence, would_be: None }
 }
 
 /// Step 5 by a Rego file. Whatever is not one of its three verdicts is an error.
@@ -237,7 +257,7 @@ fn checked(view: &View<'_>, check: &Check) -> Finding {
         reason: Reason::new(code, sentence),
         decided_by: Some(by),
         unmet: Vec::new(),
-        evidence: used(view, &Condition::ALL),
+        evidence: used(view, false),
         would_be: None,
     }
 }
@@ -275,19 +295,18 @@ fn is_void(fact: &Fact, as_of: Date) -> bool {
     fact.expires.is_some_and(|expires| as_of >= expires)
 }
 
-/// Everything a fact lacks of what a need asks.
-fn unmet(kind: CardKind, need: &Need, facts: &Facts, as_of: Date) -> Vec<Unmet> {
+/// Adds everything that a fact lacks of what a need asks.
+fn add_unmet(kind: CardKind, need: &Need, fact: Option<&Fact>, as_of: Date, all: &mut Vec<Unmet>) {
     let id = need.metric.id;
     let unmet = |code, sentence| Unmet { fact: id, code, sentence };
     let codes = match kind {
         CardKind::Assess => ["evidence-missing", "evidence-expired", "evidence-too-old"],
         CardKind::Attest => ["no-answer", "answer-expired", "answer-too-old"],
     };
-    let Some(fact) = facts.get(id) else {
+    let Some(fact) = fact else {
         let what = if kind == CardKind::Attest { "nobody has declared" } else { "there is no evidence of" };
-        return vec![unmet(codes[0], format!("{what} {id}"))];
+        return all.push(unmet(codes[0], format!("{what} {id}")));
     };
-    let mut all = Vec::new();
     if kind == CardKind::Attest && !fact.is_declared {
         all.push(unmet(codes[0], format!("{id} is {}, not declared by a person", fact.provenance.name())));
     }
@@ -310,7 +329,6 @@ fn unmet(kind: CardKind, need: &Need, facts: &Facts, as_of: Date) -> Vec<Unmet> 
         all.push(unmet("provenance-too-low", sentence));
     }
     all.extend(interval_unmet(need, fact).map(|sentence| unmet("interval-method", sentence)));
-    all
 }
 
 fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
@@ -328,27 +346,26 @@ fn interval_unmet(need: &Need, fact: &Fact) -> Option<String> {
     }
 }
 
-/// `Err` with the reason when no window holds. A window whose `when` is missing is taken, a grace is not.
+/// The window that holds, or the reason why none does. A window whose `when` is missing is taken, a grace is not.
 pub(crate) fn in_force<'a>(
     windows: &'a [Window],
     as_of: Date,
     value_of: &dyn Fn(&Leaf) -> Operand<'a>,
-) -> Result<(), Reason> {
+) -> Result<&'a Window, Reason> {
     let truth = |when: &'a Option<Expr>| when.as_ref().map_or(Truth::True, |when| when.evaluate(value_of));
-    let taken: Vec<&'a Window> = windows.iter().filter(|window| truth(&window.when) != Truth::False).collect();
+    let is_taken = |window: &&'a Window| truth(&window.when) != Truth::False;
+    let is_open = |window: &&Window| window.from <= as_of && window.until.is_none_or(|until| as_of < until);
     let mut reason = None;
-    for window in &taken {
-        if as_of < window.from || window.until.is_some_and(|until| as_of >= until) {
-            continue;
-        }
+    for window in windows.iter().filter(is_open).filter(is_taken) {
         let is_running = |grace: &&'a crate::card::Grace| as_of < grace.until && truth(&grace.when) == Truth::True;
         match window.grace.iter().filter(is_running).max_by_key(|grace| grace.until) {
-            None => return Ok(()),
+            None => return Ok(window),
             Some(grace) => {
                 reason = Some(Reason::new("grace", format!("grace until {} ({})", grace.until, grace.source)));
             }
         }
     }
+    let taken: Vec<&'a Window> = windows.iter().filter(is_taken).collect();
     let zone = |window: &Window| window.tz.as_ref().map(|tz| format!(", {tz}")).unwrap_or_default();
     let next = taken.iter().filter(|window| window.from > as_of).min_by_key(|window| window.from);
     let last = taken.iter().filter_map(|window| Some((window.until?, window))).max_by_key(|(until, _)| *until);
@@ -364,22 +381,16 @@ pub(crate) fn in_force<'a>(
     })
 }
 
-/// The facts that the needs and the given conditions name, with the fields they read, sorted by id.
-fn used(view: &View<'_>, conditions: &[Condition]) -> Vec<Used> {
-    let mut read: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-    if conditions.len() > 1 {
-        read.extend(view.card.needs.iter().map(|need| (need.metric.id, Vec::new())));
-    }
-    for leaf in conditions.iter().flat_map(|condition| view.card.condition(*condition).leaves()) {
-        let Source::Fact(metric, field) = leaf.source else { continue };
-        match read.iter_mut().find(|(id, _)| *id == metric.id) {
-            Some((_, fields)) if fields.contains(&field) => {}
-            Some((_, fields)) => fields.push(field),
-            None => read.push((metric.id, vec![field])),
-        }
-    }
-    read.sort_unstable_by_key(|(id, _)| *id);
-    read.into_iter().filter_map(|(id, read)| Some(used_fact(view.facts.get(id)?, view.card.need(id), &read))).collect()
+/// The facts that the needs and all conditions name, or `applies` alone, with the fields they read, sorted by id.
+fn used(view: &View<'_>, of_applies: bool) -> Vec<Used> {
+    let all = view.card.readings.iter().zip(&view.found);
+    let named = all.filter(|(reading, _)| !of_applies || !reading.of_applies.is_empty());
+    let used = named.filter_map(|(reading, fact)| {
+        let read = if of_applies { &reading.of_applies } else { &reading.fields };
+        let need = reading.need.map(|at| &view.card.needs[at]);
+        Some(used_fact((*fact)?, need, read))
+    });
+    used.collect()
 }
 
 fn used_fact(fact: &Fact, need: Option<&Need>, read: &[&'static str]) -> Used {

@@ -1,7 +1,8 @@
 //! One verdict, opened: clause, dates, needs, evidence, expression, why, and what would change it.
 
-use crate::card::{Card, Condition, Need, Window};
+use crate::card::{Card, Condition, Mapping, Need, Window};
 use crate::change;
+use crate::crosswalk::Elsewhere;
 use crate::decide::{Rules, View, decide};
 use crate::expr::Truth;
 use crate::facts::{Facts, System};
@@ -9,6 +10,7 @@ use crate::verdict::Verdict;
 use crate::why;
 use evidence::{Digest, Json};
 use jiff::civil::Date;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// One node of a condition with its answer.
@@ -32,6 +34,10 @@ pub struct Explanation<'a> {
     pub steps: Vec<(Condition, Vec<Step>)>,
     /// Which fact would change the verdict, which way and how far.
     pub changes: Vec<change::Turn>,
+    /// Where in a log the envelopes of the evidence stand. Filled by whoever read the log.
+    pub entries: BTreeMap<Digest, u64>,
+    /// Which other regimes ask the same. Filled by whoever has their packs at hand.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
 /// Explains one rule, of the first pack that has it; `None` when none has. With waivers and modes as in `decide`.
@@ -52,7 +58,8 @@ pub fn explain<'a>(
     let written = Condition::ALL.into_iter().filter(is_written);
     let steps = written.map(|condition| (condition, steps(&view, condition))).collect();
     let changes = change::changes(&view, &verdict.finding);
-    Some(Explanation { pack_digest: pack.digest(), as_of, verdict, steps, changes })
+    let (entries, elsewhere) = (BTreeMap::new(), Vec::new());
+    Some(Explanation { pack_digest: pack.digest(), as_of, verdict, steps, changes, entries, elsewhere })
 }
 
 fn steps(view: &View<'_>, condition: Condition) -> Vec<Step> {
@@ -85,6 +92,14 @@ impl Explanation<'_> {
             (condition.name().to_owned(), Json::List(steps.iter().map(step).collect()))
         };
         let card = self.verdict.card;
+        let entries = self.verdict.finding.evidence.iter().filter_map(|used| {
+            let entry = *self.entries.get(&used.source)?;
+            Some((used.fact.to_owned(), entry.into()))
+        });
+        let unmapped = card.maps.iter().filter_map(|mapping| match mapping {
+            Mapping::To(_) => None,
+            Mapping::None(reason) => Some(reason.as_str()),
+        });
         Json::map([
             ("as_of", Some(self.as_of.into())),
             ("packDigest", Some(self.pack_digest.into())),
@@ -93,6 +108,9 @@ impl Explanation<'_> {
             ("needs", Some(Json::List(card.needs.iter().map(need_json).collect()))),
             ("conditions", Some(Json::Map(self.steps.iter().map(tree).collect()))),
             ("wouldChange", Some(Json::list(self.changes.iter().map(|turn| turn.sentence.as_str())))),
+            ("ledgerEntries", (!self.entries.is_empty()).then(|| Json::Map(entries.collect()))),
+            ("elsewhere", Some(Json::List(self.elsewhere.iter().map(Elsewhere::to_json).collect()))),
+            ("unmapped", Some(Json::list(unmapped))),
         ])
     }
 
@@ -112,7 +130,9 @@ impl Explanation<'_> {
         let evidence = verdict.finding.evidence.iter().map(|used| {
             let value = |(field, value): &(&str, Json)| format!("{field} = {}", value.document().trim_end());
             let values: Vec<String> = used.values.iter().map(value).collect();
-            format!("{} ({}, sha256:{}): {}", used.fact, used.provenance.name(), used.source, values.join(", "))
+            let entry = self.entries.get(&used.source).map(|entry| format!("entry {entry} of the log, "));
+            let (name, entry) = (used.provenance.name(), entry.unwrap_or_default());
+            format!("{} ({name}, {entry}sha256:{}): {}", used.fact, used.source, values.join(", "))
         });
         section("evidence", evidence, &mut out);
         let lines = self.steps.iter().flat_map(|(condition, steps)| {
@@ -130,6 +150,11 @@ impl Explanation<'_> {
         section("why", [Some(verdict.finding.reason.to_string()), would_be, waiver].into_iter().flatten(), &mut out);
         section("what would change it", self.changes.iter().map(|turn| turn.sentence.clone()), &mut out);
         section("remedy", [card.remedy.clone()], &mut out);
+        let unmapped = card.maps.iter().filter_map(|mapping| match mapping {
+            Mapping::To(_) => None,
+            Mapping::None(reason) => Some(format!("looked at, and no other: {reason}")),
+        });
+        section("asked elsewhere", self.elsewhere.iter().map(Elsewhere::to_text).chain(unmapped), &mut out);
         out
     }
 }

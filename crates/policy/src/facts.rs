@@ -286,7 +286,12 @@ fn declared_fields(declaration: &Declaration) -> Vec<(&'static str, Held)> {
 /// Where two speak of the same id, the stronger provenance is kept, then the newer, then the one given later. Choosing
 /// the subject (which artefact is being released) is the caller's part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts(BTreeMap<&'static str, Fact>);
+pub struct Facts {
+    /// Sorted by id.
+    held: Vec<Fact>,
+    /// For each row of the catalogue the position of its fact plus one; 0 where there is none. Empty without facts.
+    positions: Vec<usize>,
+}
 
 impl Facts {
     #[must_use]
@@ -306,30 +311,55 @@ impl Facts {
 
     pub(crate) fn insert(&mut self, fact: Fact) {
         let rank = |fact: &Fact| (fact.provenance, fact.at);
-        let is_kept = self.0.get(fact.metric.id).is_some_and(|held| rank(held) > rank(&fact));
-        if !is_kept {
-            self.0.insert(fact.metric.id, fact);
+        match self.position(fact.metric.id) {
+            Ok(at) if rank(&self.held[at]) > rank(&fact) => {}
+            Ok(at) => self.held[at] = fact,
+            Err(at) => {
+                self.held.insert(at, fact);
+                self.place();
+            }
         }
     }
 
     /// Takes a fact away; says whether it was there.
     pub fn remove(&mut self, id: &str) -> bool {
-        self.0.remove(id).is_some()
+        let found = self.position(id);
+        if let Ok(at) = found {
+            self.held.remove(at);
+            self.place();
+        }
+        found.is_ok()
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&Fact> {
-        self.0.get(id)
+    fn position(&self, id: &str) -> Result<usize, usize> {
+        self.held.binary_search_by(|fact| fact.metric.id.cmp(id))
+    }
+
+    fn place(&mut self) {
+        self.positions.clear();
+        self.positions.resize(if self.held.is_empty() { 0 } else { metric::CATALOGUE.len() }, 0);
+        for (at, fact) in self.held.iter().enumerate() {
+            self.positions[fact.metric.place] = at + 1;
+        }
+    }
+
+    pub(crate) fn get(&self, metric: &Metric) -> Option<&Fact> {
+        self.held.get(self.positions.get(metric.place)?.checked_sub(1)?)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&Fact> {
+        self.held.get(self.position(id).ok()?)
     }
 
     /// Whether any fact held is about that artefact.
     #[must_use]
     pub fn speak_of(&self, subject: Digest) -> bool {
-        self.0.values().any(|fact| fact.subject == Some(subject))
+        self.held.iter().any(|fact| fact.subject == Some(subject))
     }
 
     /// The ids of the facts held, sorted.
     pub fn ids(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.0.keys().copied()
+        self.held.iter().map(|fact| fact.metric.id)
     }
 }
 

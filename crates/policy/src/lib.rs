@@ -55,9 +55,11 @@
 //! Rego (a card's `[check]`) only where the feature `rego` is on.
 
 mod boundary;
+mod calendar;
 mod card;
 mod change;
 mod coverage;
+mod crosswalk;
 mod decide;
 mod diff;
 mod draft;
@@ -88,9 +90,11 @@ mod waiver;
 mod why;
 mod wire;
 
+pub use calendar::{Calendar, Event, Turned, calendar, calendar_end};
 pub use card::*;
 pub use change::{Nearest, Turn, Way, nearest};
 pub use coverage::{Coverage, coverage};
+pub use crosswalk::{Elsewhere, crosswalk};
 pub use decide::{Rules, decide};
 pub use diff::{Change, diff};
 pub use draft::{DraftError, draft};
@@ -104,7 +108,7 @@ pub use hatch::Check;
 pub use jurisdiction::is_jurisdiction;
 pub use lint::{Level, Lint, lint};
 pub use manifest::{Equivalent, Manifest, NotImplemented};
-pub use mutate::{Mutated, Mutation, mutate};
+pub use mutate::{Mutated, Mutation, mutate, mutate_enforce};
 pub use obligation::{Obligation, ObligationError, RequestEffect};
 pub use pack::{Pack, clashes};
 pub use plan::{Plan, PlanError};

@@ -196,6 +196,8 @@ pub(crate) fn members(
         maps,
         tests,
         leaves: Vec::new(),
+        readings: Vec::new(),
+        read_at: Vec::new(),
         lines,
         text: reader.text.to_owned(),
     };

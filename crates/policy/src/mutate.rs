@@ -1,16 +1,16 @@
 //! How good a card's tests are: the card is changed in one place, and some test must notice.
 //!
 //! Changed are comparisons, constants, connectives, negations and parts of each condition, the bounds of each need, and each
-//! date; cards that are decided per request, and what a Rego file says, are not. A change is noticed when a test of the card no
-//! longer comes to what it expects.
+//! date; what a Rego file says is not. A change is noticed when a test of the card no longer comes to what it expects.
 
-use crate::card::{Card, CardTest, Condition};
+use crate::card::{Card, CardTest, Condition, Window};
 use crate::decide::finding;
+use crate::enforce::EnforceCard;
 use crate::expr::{Expr, Node, Variant};
 use crate::facts::Facts;
 use crate::manifest::Manifest;
 use crate::suggest;
-use crate::trial::{facts_of, failure_of};
+use crate::trial::{facts_of, failure_of, request_failure};
 use evidence::Json;
 use jiff::civil::Date;
 use std::fmt;
@@ -119,6 +119,42 @@ pub fn mutate(card: &Card, suggest: bool) -> Mutated {
     mutated
 }
 
+/// The same of a card that is decided per request: its conditions, those of its obligations, and its dates.
+#[must_use]
+pub fn mutate_enforce(card: &EnforceCard) -> Mutated {
+    let bare = EnforceCard { tests: Vec::new(), text: String::new(), ..card.clone() };
+    let mut all: Vec<(usize, String, EnforceCard)> = Vec::new();
+    for variant in card.applies.variants() {
+        let change = told("applies", &variant);
+        all.push((card.line, change, EnforceCard { applies: variant.expr, ..bare.clone() }));
+    }
+    for (at, oblige) in card.obliges.iter().enumerate() {
+        let conditions = [("when", oblige.when.as_ref()), ("unless", oblige.unless.as_ref())];
+        for (name, expr) in conditions.into_iter().filter_map(|(name, expr)| Some((name, expr?))) {
+            let line = line_of(&card.text, |line| line.contains(expr.text()));
+            for variant in expr.variants() {
+                let change = told(&format!("oblige {} {name}", at + 1), &variant);
+                let mut changed = bare.clone();
+                let oblige = &mut changed.obliges[at];
+                *(if name == "when" { &mut oblige.when } else { &mut oblige.unless }) = Some(variant.expr);
+                all.push((line, change, changed));
+            }
+        }
+    }
+    let dated = dates(&card.windows, &card.text).into_iter();
+    all.extend(dated.map(|(line, change, windows)| (line, change, EnforceCard { windows, ..bare.clone() })));
+    let mut mutated = Mutated::default();
+    for (mutation, changed) in number(&card.file, &card.id, all) {
+        if card.tests.iter().any(|test| request_failure(&changed, test).is_some()) {
+            mutated.killed += 1;
+        } else {
+            mutated.survived.push(mutation);
+        }
+    }
+    mutated.survived.sort();
+    mutated
+}
+
 fn is_noticed(changed: &Card, tests: &[CardTest], given: &[Facts]) -> bool {
     let fails = |(test, facts): (&CardTest, &Facts)| {
         failure_of(test, &finding(changed, &test.system, facts, test.as_of)).is_some()
@@ -143,8 +179,9 @@ fn mutants(card: &Card) -> Vec<(Mutation, Card)> {
         }
     }
     needs(card, &bare, &mut all);
-    dates(card, &bare, &mut all);
-    number(card, all)
+    let dated = dates(&card.windows, &card.text).into_iter();
+    all.extend(dated.map(|(line, change, windows)| (line, change, Card { windows, ..bare.clone() })));
+    number(&card.file, &card.id, all)
 }
 
 fn told(place: &str, variant: &Variant) -> String {
@@ -152,13 +189,13 @@ fn told(place: &str, variant: &Variant) -> String {
 }
 
 /// The same change of two places of one card is told apart by its number.
-fn number(card: &Card, all: Vec<(usize, String, Card)>) -> Vec<(Mutation, Card)> {
+fn number<C>(file: &str, rule: &str, all: Vec<(usize, String, C)>) -> Vec<(Mutation, C)> {
     let mut seen: Vec<String> = Vec::new();
-    let one = |(line, change, changed): (usize, String, Card)| {
+    let one = |(line, change, changed): (usize, String, C)| {
         let n_before = seen.iter().filter(|other| **other == change).count();
         seen.push(change.clone());
         let change = if n_before == 0 { change } else { format!("{change} (place {})", n_before + 1) };
-        let (file, rule) = (card.file.clone(), card.id.clone());
+        let (file, rule) = (file.to_owned(), rule.to_owned());
         (Mutation { file, line, rule, mutation: change, suggestion: None }, changed)
     };
     all.into_iter().map(one).collect()
@@ -168,7 +205,7 @@ fn number(card: &Card, all: Vec<(usize, String, Card)>) -> Vec<(Mutation, Card)>
 fn needs(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
     for (at, need) in card.needs.iter().enumerate() {
         let id = need.metric.id;
-        let line = line_of(card, |line| line.contains("fact") && line.contains(&format!("\"{id}\"")));
+        let line = line_of(&card.text, |line| line.contains("fact") && line.contains(&format!("\"{id}\"")));
         let mut add = |bound: &str, is_there: bool, change: &dyn Fn(&mut crate::card::Need)| {
             if is_there {
                 let mut changed = bare.clone();
@@ -199,13 +236,14 @@ fn needs(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
 }
 
 /// A window or grace a day earlier or later, and its condition changed.
-fn dates(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
-    for (at, window) in card.windows.iter().enumerate() {
+fn dates(windows: &[Window], text: &str) -> Vec<(usize, String, Vec<Window>)> {
+    let mut all = Vec::new();
+    for (at, window) in windows.iter().enumerate() {
         let place = format!("force {}", at + 1);
-        let line = |date: Date| line_of(card, |line| line.contains(&date.to_string()));
-        let mut add = |line: usize, change: String, make: &dyn Fn(&mut crate::card::Window)| {
-            let mut changed = bare.clone();
-            make(&mut changed.windows[at]);
+        let line = |date: Date| line_of(text, |line| line.contains(&date.to_string()));
+        let mut add = |line: usize, change: String, make: &dyn Fn(&mut Window)| {
+            let mut changed = windows.to_vec();
+            make(&mut changed[at]);
             all.push((line, change, changed));
         };
         let whens = |when: &Option<Expr>| when.as_ref().map(Expr::variants).unwrap_or_default();
@@ -231,6 +269,7 @@ fn dates(card: &Card, bare: &Card, all: &mut Vec<(usize, String, Card)>) {
             }
         }
     }
+    all
 }
 
 pub(crate) fn beside(day: Date) -> impl Iterator<Item = Date> {
@@ -238,6 +277,6 @@ pub(crate) fn beside(day: Date) -> impl Iterator<Item = Date> {
 }
 
 /// The first line that is so, from 1; 1 where none is.
-fn line_of(card: &Card, is_it: impl Fn(&str) -> bool) -> usize {
-    card.text.lines().position(is_it).map_or(1, |at| at + 1)
+fn line_of(text: &str, is_it: impl Fn(&str) -> bool) -> usize {
+    text.lines().position(is_it).map_or(1, |at| at + 1)
 }

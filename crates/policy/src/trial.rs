@@ -60,7 +60,7 @@ fn failure(card: &Card, test: &CardTest) -> Option<TestFailure> {
     })
 }
 
-fn request_failure(card: &EnforceCard, test: &RequestTest) -> Option<TestFailure> {
+pub(crate) fn request_failure(card: &EnforceCard, test: &RequestTest) -> Option<TestFailure> {
     let found = card_finding(card, &test.system, &test.request, test.as_of);
     let owed: Vec<&str> = found.obligations.iter().map(|obligation| obligation.text()).collect();
     let wanted = test.oblige.as_ref().map(|all| all.iter().map(Obligation::text).collect::<Vec<_>>());

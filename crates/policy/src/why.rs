@@ -9,16 +9,18 @@ use crate::verdict::DecidedBy;
 pub(crate) fn settled(view: &View<'_>, condition: Condition) -> (DecidedBy, String) {
     let expr = view.card.condition(condition);
     let (node, atoms) = decisive(view, condition, expr.root());
+    let truth = view.truth_of(condition, node);
+    let by = DecidedBy { condition, expression: unwrapped(expr.text_of(node)).to_owned(), truth };
+    if let [only] = atoms[..] {
+        return (by, sentence(view, condition, only));
+    }
     let mut sentences: Vec<String> = Vec::with_capacity(atoms.len());
     for sentence in atoms.into_iter().map(|atom| sentence(view, condition, atom)) {
         if !sentences.contains(&sentence) {
             sentences.push(sentence);
         }
     }
-    let truth = view.truth_of(condition, node);
-    let by = DecidedBy { condition, expression: unwrapped(expr.text_of(node)).to_owned(), truth };
-    let sentence = if sentences.len() == 1 { sentences.swap_remove(0) } else { sentences.join("; ") };
-    (by, sentence)
+    (by, sentences.join("; "))
 }
 
 /// As [`decisive_of`], with the answers that a card comes to.
@@ -28,26 +30,36 @@ pub(crate) fn decisive(view: &View<'_>, condition: Condition, id: NodeId) -> (No
 
 /// The node down to which one child alone settles its parent, and the atoms below it that count.
 pub(crate) fn decisive_of(truth: &dyn Fn(NodeId) -> Truth, expr: &Expr, id: NodeId) -> (NodeId, Vec<NodeId>) {
+    let mut atoms = Vec::new();
+    let node = descend(truth, expr, id, &mut atoms);
+    (node, atoms)
+}
+
+fn descend(truth: &dyn Fn(NodeId) -> Truth, expr: &Expr, id: NodeId, atoms: &mut Vec<NodeId>) -> NodeId {
     let (parts, needs_all) = match expr.node(id) {
         Node::Not(inner) => {
-            let (_, atoms) = decisive_of(truth, expr, *inner);
-            return (id, atoms);
+            descend(truth, expr, *inner, atoms);
+            return id;
         }
         Node::And(parts) => (parts, Truth::True),
         Node::Or(parts) => (parts, Truth::False),
-        _ => return (id, vec![id]),
+        _ => {
+            atoms.push(id);
+            return id;
+        }
     };
     let answer = truth(id);
-    let mut counting = parts.iter().copied().filter(|part| truth(*part) == answer);
-    let counting: Vec<NodeId> = match answer {
-        Truth::Missing => counting.collect(),
-        answer if answer == needs_all => parts.clone(),
-        _ => counting.next().into_iter().collect(),
-    };
-    if let [only] = counting[..] {
-        return decisive_of(truth, expr, only);
+    // One part that is as the whole settles it, unless it takes all of them, or each that is missing.
+    let most = if answer == needs_all || answer == Truth::Missing { parts.len() } else { 1 };
+    let counting = || parts.iter().copied().filter(|part| answer == needs_all || truth(*part) == answer).take(most);
+    let mut first_two = counting();
+    if let (Some(only), None) = (first_two.next(), first_two.next()) {
+        return descend(truth, expr, only, atoms);
     }
-    (id, counting.into_iter().flat_map(|part| decisive_of(truth, expr, part).1).collect())
+    for part in counting() {
+        descend(truth, expr, part, atoms);
+    }
+    id
 }
 
 pub(crate) fn sentence(view: &View<'_>, condition: Condition, id: NodeId) -> String {

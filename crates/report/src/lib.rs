@@ -19,6 +19,7 @@
 //! It reads no file, clock or network, verifies nothing, and does no arithmetic: every figure that a person reads stands
 //! in an entry as it is printed. Coordinates of drawings are not figures.
 
+mod calendar;
 mod charts;
 mod documents;
 mod export;

@@ -1,7 +1,7 @@
 //! The dossier page: its frame, its head, and the order of its parts.
 
 use crate::{
-    Record, figures,
+    Record, calendar, figures,
     html::Html,
     matrix,
     run::{self, Run},
@@ -21,6 +21,8 @@ type Part = (&'static str, &'static str, fn(&mut Html, &Run<'_>));
 const PARTS: &[Part] = &[
     ("gates", "Gates", stages::timeline),
     ("verdicts", "Verdicts", verdicts),
+    ("calendar", "Calendar", calendar::calendar),
+    ("rules", "Rule by rule", rules),
     ("plan", "Plan", sections::plan),
     ("training", "Training", sections::training),
     ("compression", "Compression", sections::compression),
@@ -201,6 +203,13 @@ fn verdicts(html: &mut Html, run: &Run<'_>) {
     });
     matrix::matrix(html, run, decision, &main);
     idle_waivers(html, decision);
+}
+
+fn rules(html: &mut Html, run: &Run<'_>) {
+    let Some(decision) = run.decision() else {
+        return html.leaf("p", &[], "No decision stands in this run.");
+    };
+    let main = Verdict::all(decision);
     html.raw("<p class=\"controls screen-only\" hidden><button type=\"button\" data-open=\"\">Open all</button> <button type=\"button\" data-close=\"\">Close all</button></p>\n");
     for pack in matrix::packs(run, &main) {
         matrix::pack_section(html, run, pack, &main, true);

@@ -4,7 +4,7 @@ use crate::terms::{PolicyError, Terms, packs_to_json, waivers_to_json};
 use evidence::{Declaration, DerivedFrom, Digest, EvidenceError, Json, Measurement, Predicate, Statement, Subject};
 use jiff::Timestamp;
 use ledger::{Entry, Ledger, LedgerError};
-use policy::{Decision, Effect, Facts, Stage, decide};
+use policy::{Calendar, Decision, Effect, Facts, Stage, calendar, calendar_end, decide};
 use std::collections::BTreeMap;
 
 /// Tells the time; given by the program, so that tests can set it.
@@ -195,7 +195,8 @@ impl Run {
 
     /// Decides at a stage, or over all rules, on what the run has recorded up to that stage, and records the decision.
     ///
-    /// A decision that stands already, on the same evidence under the same terms, is not written again.
+    /// A decision that stands already, on the same evidence under the same terms, is not written again. One after which
+    /// nothing further is done holds the calendar as well.
     ///
     /// # Errors
     /// Those of the log, and evidence that does not read.
@@ -204,10 +205,13 @@ impl Run {
         let (facts, sources) = facts_of(&evidence)?;
         let asked = (stage != Stage::Release).then_some(stage);
         let decision = decide(&self.terms.rules, asked, &self.terms.system, &facts, self.terms.as_of);
+        let Terms { rules, system, as_of, .. } = &self.terms;
+        let is_last = stage == Stage::Release || decision.effect == Effect::Deny;
+        let calendar = is_last.then(|| calendar(rules, system, &facts, *as_of, calendar_end(*as_of)));
         let gate = Gate {
             effect: decision.effect,
             denials: decision.denials().map(|v| format!("{}: {}", v.rule(), v.finding.reason)).collect(),
-            decision: decision_members(&decision, self.policy, &sources, &self.terms.system),
+            decision: decision_members(&decision, calendar.as_ref(), self.policy, &sources, system),
         };
         if self.done(Predicate::Decision, "stage", stage.name()).is_some_and(|entry| says(entry, &gate.decision)) {
             return Ok(gate);
@@ -233,12 +237,13 @@ impl Run {
 }
 
 /// What a decision statement holds beyond the common members.
-const DECISION_MEMBERS: [&str; 9] =
-    ["as_of", "packs", "effect", "verdicts", "idleWaivers", "counts", "policy", "evidence", "system"];
+const DECISION_MEMBERS: [&str; 10] =
+    ["as_of", "packs", "effect", "verdicts", "idleWaivers", "counts", "calendar", "policy", "evidence", "system"];
 
 /// The members by which a decision can be taken again, and those that it says.
 pub(crate) fn decision_members(
     decision: &Decision<'_>,
+    calendar: Option<&Calendar>,
     policy: Digest,
     sources: &[Digest],
     system: &policy::System,
@@ -250,6 +255,7 @@ pub(crate) fn decision_members(
     let mut members = decision.to_json().members().cloned().unwrap_or_default();
     members.remove("stage");
     members.insert("counts".into(), Json::Map(counts.into_iter().map(|(name, n)| (name, n.into())).collect()));
+    members.extend(calendar.map(|calendar| ("calendar".to_owned(), calendar.to_json())));
     members.insert("policy".into(), policy.into());
     members.insert("evidence".into(), Json::list(sources.iter().copied()));
     members.insert("system".into(), system.to_json());

@@ -211,10 +211,10 @@ pub(crate) fn config_json(shape: &Shape) -> anyhow::Result<Json> {
 /// Bounds of the compute along the ancestry; `None` when a parent's is unknown.
 fn lineage(case: &Case, quantities: &[Quantity]) -> Option<(Decimal, Decimal)> {
     let own = quantities.iter().find(|quantity| quantity.name == "compute")?;
-    let parents = case.parents().iter().map(|parent| parent.compute_flop.map(Decimal::to_f64));
-    let parents: f64 = parents.sum::<Option<f64>>()?;
-    let sum = |own: Decimal, round| Decimal::from_f64(own.to_f64() + parents, 15, round).ok();
-    Some((sum(own.lower, evidence::Round::Down)?, sum(own.upper, evidence::Round::Up)?))
+    let parents = case.parents().iter().map(|parent| parent.compute_flop?.to_u128());
+    let [least, _, most] = meter::stated(&parents.collect::<Option<Vec<_>>>()?)?;
+    let sum = |own: Decimal, before: u128, round| Decimal::from_f64(own.to_f64() + before as f64, 15, round).ok();
+    Some((sum(own.lower, least, evidence::Round::Down)?, sum(own.upper, most, evidence::Round::Up)?))
 }
 
 /// Every threshold of the rules on a quantity that is predicted or will be measured, in the sense in which it is crossed.

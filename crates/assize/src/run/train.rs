@@ -281,24 +281,21 @@ impl Session<'_> {
             figures::enclosed("lineage.modification_thirds", weights, bounds, "3 × own compute ÷ that of the parents")
         });
         let mut found: Vec<Measurement> = thirds.transpose()?.map(inferred).into_iter().collect();
-        let Some(known) = parents.iter().map(|parent| parent.compute_flop).collect::<Option<Vec<_>>>() else {
+        let known = parents.iter().map(|parent| parent.compute_flop?.to_u128()).collect::<Option<Vec<_>>>();
+        let Some(before @ [least, said, most]) = known.and_then(|known| meter::stated(&known)) else {
             return Ok(found);
         };
-        let before: f64 = known.iter().map(|compute| compute.to_f64()).sum();
-        let exactly = |number| Joules { lower: number, value: number, upper: number };
-        let sum = figures::bounded(
-            "lineage.compute",
-            weights,
-            exactly(own as f64 + before),
-            "own compute and that declared for each parent",
-        )?;
-        let share = figures::bounded(
-            "lineage.modification_share",
-            weights,
-            exactly(own as f64 / before),
-            "own compute ÷ that declared for the parents",
-        )?;
-        found.extend([inferred(sum), inferred(share)]);
+        let rounds = [Round::Down, Round::Nearest, Round::Up];
+        let sums = std::array::from_fn(|at| Decimal::from_u128(own.saturating_add(before[at]), rounds[at]));
+        let method = "own compute and that stated for each parent, which may be off by 30 %";
+        let sum = figures::enclosed("lineage.compute", weights, sums, method)?;
+        found.push(inferred(sum));
+        let shares = [(most, 0), (said, 1), (least, 2)].map(|(of, at)| Some(meter::modification_share(own, of)?[at]));
+        if let [Some(lower), Some(value), Some(upper)] = shares {
+            let method = "own compute ÷ that stated for the parents, which may be off by 30 %";
+            let share = figures::enclosed("lineage.modification_share", weights, [lower, value, upper], method)?;
+            found.push(inferred(share));
+        }
         Ok(found)
     }
 

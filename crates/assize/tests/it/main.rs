@@ -4,8 +4,11 @@
 mod authoring;
 mod bad_input;
 mod budget;
+mod compute_law;
 mod contract;
 mod crash;
+mod exchange;
+mod hub;
 mod readme;
 mod rerun;
 mod scenario;

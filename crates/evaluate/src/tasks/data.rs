@@ -267,6 +267,11 @@ fn columnar(path: &Path, file: &Arc<PathBuf>) -> Result<Vec<Item>, DataError> {
     let opened = File::open(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     let failed = |source| DataError::Parquet { path: path.to_owned(), source };
     let reader = SerializedFileReader::new(opened).map_err(failed)?;
+    let groups = reader.metadata().row_groups().iter();
+    let unpacked = groups.fold(0_u64, |sum, group| sum.saturating_add(u64::try_from(group.total_byte_size()).unwrap_or(0)));
+    if unpacked > BYTES_MAX {
+        return Err(DataError::TooLarge { path: path.to_owned() });
+    }
     let rows = reader.get_row_iter(None).map_err(failed)?;
     rows.enumerate()
         .map(|(index, row)| {
@@ -402,6 +407,25 @@ mod tests {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(lines).unwrap();
         assert_eq!(rows("x.jsonl.gz", &packed.finish().unwrap()), expected);
+    }
+
+    /// Written by pyarrow; `tests/fixtures/rows_parquet.py` says how.
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn parquet_gives_the_rows_that_were_written() {
+        let expected = "{'id': 'A_1', 'question': 'Was ist naß?', 'choices': {'text': ['Öl', 'the sky'], 'label': ['A', 'B']}, \
+                        'answerKey': 'A', 'n': 3, 'share': 0.25, 'is': True} {'id': 'A_2', 'question': 'x', 'choices': {'text': [], \
+                        'label': []}, 'answerKey': None, 'n': -7, 'share': -1.5, 'is': False}";
+        let whole: &[u8] = include_bytes!("../../tests/fixtures/rows.zstd.parquet");
+        assert_eq!(rows("x.parquet", include_bytes!("../../tests/fixtures/rows.snappy.parquet")), expected);
+        assert_eq!(rows("x.parquet", whole), expected);
+        for length in (0..whole.len()).step_by(13) {
+            let (_folder, path) = file("x.parquet", &whole[..length]);
+            assert!(matches!(read(&path), Err(DataError::Parquet { .. })), "{length} bytes");
+        }
+        let (_folder, path) = file("x.parquet", b"PAR1 is not enough");
+        let message = read(&path).unwrap_err().to_string();
+        assert_eq!(message, format!("{} is not the Parquet it says it is", path.display()));
     }
 
     #[test]

@@ -30,6 +30,9 @@ fn place(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(", line {line}"))
 }
 
+/// Steps of one rendering; the templates of the harness take a few hundred.
+const FUEL: u64 = 2_000_000;
+
 /// Templates of one task.
 #[derive(Debug)]
 pub struct Templates {
@@ -50,8 +53,9 @@ impl Default for Templates {
         environment.add_filter("regex_replace", regex_replace);
         environment.add_filter("string", |value: jinja::Value| Value::from_jinja(&value).python_str());
         environment.add_filter("join", join);
-        // A template is a stranger's: loops are bounded through the size of rows, recursion here.
+        // A template is a stranger's: it may not run on.
         environment.set_recursion_limit(100);
+        environment.set_fuel(Some(FUEL));
         Self { environment }
     }
 }

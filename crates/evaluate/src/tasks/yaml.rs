@@ -22,6 +22,10 @@ pub enum YamlError {
     NotAMap { path: PathBuf, found: &'static str },
     #[error("{} includes itself, by way of {}", path.display(), chain_of(chain))]
     IncludeLoop { path: PathBuf, chain: Vec<PathBuf> },
+    #[error("{} includes more than {FILES_MAX} files, one by way of another; write out what they share", path.display())]
+    TooMany { path: PathBuf },
+    #[error("{}: expected a task file of at most {BYTES_MAX} bytes, found {found}", path.display())]
+    TooLarge { path: PathBuf, found: usize },
     #[error("expected `include` in {} to name a file or a list of files, found {found}", path.display())]
     Include { path: PathBuf, found: &'static str },
 }
@@ -36,21 +40,39 @@ pub(crate) type Source<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
 /// Deeper nesting than this is refused, as are files that alias their way to more values than `VALUES_MAX`.
 const DEPTH_MAX: usize = 64;
 const VALUES_MAX: usize = 1_000_000;
+/// The harness's largest is below 200 KB.
+const BYTES_MAX: usize = 1 << 22;
+/// Files that one file includes, each as often as it is named.
+const FILES_MAX: usize = 256;
+/// Members above which a map is searched by an index.
+const MEMBERS_INDEXED: usize = 32;
 
 /// One file with everything it includes: keys of the including file win; `task_list` is not inherited.
 ///
 /// # Errors
 /// `YamlError` naming the file, and the line where there is one.
 pub(crate) fn load(path: &Path, source: Source<'_>) -> Result<Row, YamlError> {
-    load_below(path, source, &mut Vec::new())
+    load_below(path, source, &mut Vec::new(), &mut 0)
 }
 
-fn load_below(path: &Path, source: Source<'_>, chain: &mut Vec<PathBuf>) -> Result<Row, YamlError> {
+fn load_below(
+    path: &Path,
+    source: Source<'_>,
+    chain: &mut Vec<PathBuf>,
+    n_files: &mut usize,
+) -> Result<Row, YamlError> {
     let path = normal(path);
     if chain.contains(&path) {
         return Err(YamlError::IncludeLoop { path, chain: chain.clone() });
     }
+    *n_files += 1;
+    if *n_files > FILES_MAX {
+        return Err(YamlError::TooMany { path: chain.first().cloned().unwrap_or(path) });
+    }
     let text = source(&path).map_err(|source| YamlError::Read { path: path.clone(), source })?;
+    if text.len() > BYTES_MAX {
+        return Err(YamlError::TooLarge { path, found: text.len() });
+    }
     let mut own = match parse(&text, &path)? {
         Value::Map(members) => members,
         other => return Err(YamlError::NotAMap { path, found: other.kind() }),
@@ -68,7 +90,7 @@ fn load_below(path: &Path, source: Source<'_>, chain: &mut Vec<PathBuf>) -> Resu
     let mut merged: Row = Vec::new();
     for name in names {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let included = load_below(&folder.join(name), source, chain)?;
+        let included = load_below(&folder.join(name), source, chain, n_files)?;
         merge(&mut merged, included.into_iter().filter(|(key, _)| key != "task_list"));
     }
     chain.pop();
@@ -77,10 +99,36 @@ fn load_below(path: &Path, source: Source<'_>, chain: &mut Vec<PathBuf>) -> Resu
 }
 
 fn merge(into: &mut Row, from: impl IntoIterator<Item = (String, Value)>) {
-    for (key, value) in from {
-        match into.iter_mut().find(|(name, _)| *name == key) {
-            Some((_, held)) => *held = value,
-            None => into.push((key, value)),
+    let mut members = Members { row: std::mem::take(into), places: None };
+    from.into_iter().for_each(|(key, value)| members.put(key, value));
+    *into = members.row;
+}
+
+/// A map in the making; a later value of a key takes the place of the earlier.
+#[derive(Default)]
+struct Members {
+    row: Row,
+    /// Once there are many.
+    places: Option<BTreeMap<String, usize>>,
+}
+
+impl Members {
+    fn put(&mut self, key: String, value: Value) {
+        if self.row.len() > MEMBERS_INDEXED && self.places.is_none() {
+            self.places = Some(self.row.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect());
+        }
+        let at = match &self.places {
+            Some(places) => places.get(&key).copied(),
+            None => self.row.iter().position(|(name, _)| *name == key),
+        };
+        match at {
+            Some(at) => self.row[at].1 = value,
+            None => {
+                if let Some(places) = &mut self.places {
+                    places.insert(key.clone(), self.row.len());
+                }
+                self.row.push((key, value));
+            }
         }
     }
 }
@@ -178,7 +226,7 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
     }
 
     fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
-        let (mut own, mut merged): (Row, Row) = (Vec::new(), Vec::new());
+        let (mut own, mut merged) = (Members::default(), Row::new());
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -192,10 +240,10 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
                 (Value::List(_) | Value::Map(_), _) => {
                     return self.refuse(span, "a key that is neither text nor number");
                 }
-                (key, value) => merge(&mut own, [(key.python_str(), value)]),
+                (key, value) => own.put(key.python_str(), value),
             }
         }
-        merge(&mut merged, own);
+        merge(&mut merged, own.row);
         Ok(Value::Map(merged))
     }
 
@@ -305,6 +353,27 @@ mod tests {
     fn the_including_file_wins() {
         let merged = Value::Map(load(Path::new("a/child.yaml"), &files).unwrap());
         assert_eq!(merged.python_repr(), "{'z': 0, 'y': 1, 'x': 2, 'task': 'child'}");
+    }
+
+    /// Each file includes the next twice: 2^40 files without a limit.
+    #[test]
+    fn includes_that_multiply_are_refused() {
+        let doubled = |path: &Path| {
+            let at: usize = path.to_str().and_then(|name| name.parse().ok()).unwrap_or(0);
+            Ok(format!("include: [\"{0}\", \"./{0}\"]\nx: {at}", at + 1))
+        };
+        let message = load(Path::new("0"), &doubled).unwrap_err().to_string();
+        assert_eq!(message, "0 includes more than 256 files, one by way of another; write out what they share");
+    }
+
+    #[test]
+    fn large_maps_keep_their_order_and_the_last_value() {
+        let text: String = (0..5000).map(|at| format!("k{}: {at}\n", at % 4000)).collect();
+        let Value::Map(row) = read(&text).unwrap() else { unreachable!("it is a map") };
+        assert_eq!((row.len(), row[0].1.as_int(), row[3999].1.as_int()), (4000, Some(4000), Some(3999)));
+        let long = |_: &Path| Ok(" ".repeat(BYTES_MAX + 1));
+        let message = load(Path::new("x"), &long).unwrap_err().to_string();
+        assert_eq!(message, "x: expected a task file of at most 4194304 bytes, found 4194305");
     }
 
     #[test]

@@ -26,7 +26,7 @@ const fn joined() -> [Metric; LENGTH] {
     while part < PARTS.len() {
         let mut row = 0;
         while row < PARTS[part].len() {
-            all[at] = PARTS[part][row];
+            all[at] = Metric { place: at, ..PARTS[part][row] };
             at += 1;
             row += 1;
         }
@@ -263,18 +263,18 @@ const MEASURED: &[Metric] = &[
     row("lineage.compute", Quantity, Unit::Flop, Model, [
         "Training compute accumulated along the model's ancestry.",
         "Own `train.compute` and that of each declared parent, summed; unknown parents make it missing.",
-        "Declared parents count as declared.",
+        "A declared figure is an estimate that may be off by 30 % (Guidelines C(2025) 5045, Annex A.2): the interval runs from it ÷ 1.3 to ÷ 0.7.",
         "1.6e12 FLOP.",
     ]),
     row("lineage.modification_share", Quantity, Unit::One, Model, [
         "Compute of the modification as a share of the original model's training compute.",
-        "`train.compute` ÷ declared compute of the parent; interval outward.",
+        "`train.compute` ÷ declared compute of the parent, which may be off by 30 %; interval outward.",
         "Missing when the model has no parent or the parent's compute is unknown.",
         "0.02.",
     ]),
     row("lineage.modification_thirds", Quantity, Unit::One, Model, [
         "Compute of the modification in thirds of the original model's training compute: above 1 is above one third.",
-        "3 × `train.compute` ÷ declared compute of the parents, in integers; where a parent's is unknown, ÷ 1e25 FLOP if that parent is systemic, else 1e23; Guidelines C(2025) 5045, 63-64.",
+        "3 × `train.compute` ÷ declared compute of the parents, which may be off by 30 %, in integers; where a parent's is unknown, ÷ 1e25 FLOP if that parent is systemic, else 1e23; Guidelines C(2025) 5045, 63-64.",
         "Missing when the model has no parent. Where nobody said whether an unknown parent is systemic, the interval spans both.",
         "0.06.",
     ]),
@@ -441,7 +441,8 @@ mod tests {
     #[test]
     fn ids_are_unique_and_well_formed() {
         let mut seen = std::collections::BTreeSet::new();
-        for metric in super::CATALOGUE {
+        for (place, metric) in super::CATALOGUE.iter().enumerate() {
+            assert_eq!(metric.place, place);
             assert!(seen.insert(metric.id), "{} stands twice", metric.id);
             assert!(
                 metric.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.'),

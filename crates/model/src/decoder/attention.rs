@@ -1,22 +1,21 @@
 //! Causal self-attention with grouped heads, over packed rows.
 //!
-//! A query's scores, shares and mix come from products whose order of summation does not depend on what else is computed:
-//! keys stand at fixed places in blocks of `BLOCK`, a query sees zeros where others see more, and matrices too small for
-//! the general product kernel are filled up with zeros.
+//! A query's scores, shares and mix are sums in the order of its channels and of the positions it sees, whatever else is
+//! computed: positions it does not see have a share of zero, which changes no sum.
 
 use super::{
     Norm, Row,
+    cache::KeysValues,
+    kernel::{Sums, TILE, WIDTH, for_vectors, multiply, vectors},
     rotary::Turn,
-    rows::{Linear, exp, rows_min, with_slice},
+    rows::{Linear, exp, lanes_f64, with_slice},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Queries computed together, and keys mixed together; the kernel sums up to 512 products in one run.
-const BLOCK: usize = 256;
-/// Fewer keys than this would take another kernel.
-const KEYS_MULTIPLE: usize = 8;
+/// Tokens whose queries are one task.
+const BLOCK: usize = 64;
 
 /// Where queries and keys are normed.
 pub(crate) enum HeadNorm {
@@ -54,10 +53,10 @@ pub(crate) struct Attention {
     pub(crate) cap: Option<f32>,
 }
 
-/// Keys and values of one row, (S, K·D) each, the query tokens' own at the end.
+/// What the queries of one row see: stretches of positions one behind another, each with the positions before it, and the
+/// queries' own at the end.
 struct Seen<'a> {
-    keys: &'a [f32],
-    values: &'a [f32],
+    stretches: Vec<(usize, &'a KeysValues)>,
     /// Among all tokens of the call.
     span: Range<usize>,
     /// Position of the first query.
@@ -90,7 +89,7 @@ impl Attention {
         let width = self.heads * self.head_width;
         let mixed = with_slice(&query, |queries| {
             with_slice(&key, |keys| with_slice(&value, |values| self.mix(queries, keys, values, layer, rows, spans)))
-        })????;
+        })???;
         self.output.apply(&Tensor::from_vec(mixed, (normed.dim(0)?, width), &Device::Cpu)?)
     }
 
@@ -102,24 +101,35 @@ impl Attention {
         layer: usize,
         rows: &mut [Row],
         spans: &[Range<usize>],
-    ) -> candle_core::Result<Vec<f32>> {
+    ) -> Vec<f32> {
         let kv = self.kv_width();
         let first: Vec<usize> = rows.iter().map(Row::n_before).collect();
-        for (row, span) in rows.iter_mut().zip(spans) {
-            if let Some(cache) = &mut row.cache {
-                let own = span.start * kv..span.end * kv;
-                cache.grow(layer, kv, &keys[own.clone()], &values[own]);
-            }
-        }
-        let mut seen: Vec<Seen> = Vec::with_capacity(rows.len());
-        for ((row, span), &first) in rows.iter().zip(spans).zip(&first) {
-            let own = span.start * kv..span.end * kv;
-            let (keys, values) = match &row.cache {
-                Some(cache) => cache.layer(layer),
-                None => (&keys[own.clone()], &values[own]),
-            };
-            seen.push(Seen { keys, values, span: span.clone(), first });
-        }
+        let own = |span: &Range<usize>| span.start * kv..span.end * kv;
+        let alone: Vec<KeysValues> = rows
+            .par_iter_mut()
+            .zip(spans)
+            .map(|(row, span)| {
+                let (keys, values) = (&keys[own(span)], &values[own(span)]);
+                let mut alone = KeysValues::default();
+                match &mut row.cache {
+                    Some(cache) => cache.grow(layer, kv, keys, values),
+                    None => alone.add(kv, keys, values),
+                }
+                alone
+            })
+            .collect();
+        let seen: Vec<Seen> = rows
+            .iter()
+            .zip(&alone)
+            .zip(spans.iter().zip(&first))
+            .map(|((row, alone), (span, &first))| {
+                let stretches = match &row.cache {
+                    Some(cache) => cache.layer(layer).collect(),
+                    None => vec![(0, alone)],
+                };
+                Seen { stretches, span: span.clone(), first }
+            })
+            .collect();
         let pieces: Vec<(usize, usize, Range<usize>)> = seen
             .iter()
             .enumerate()
@@ -130,60 +140,91 @@ impl Attention {
         let mixed: Vec<Vec<f32>> = pieces
             .par_iter()
             .map(|(at, group, tokens)| self.mix_group(queries, &seen[*at], *group, tokens.clone()))
-            .collect::<candle_core::Result<_>>()?;
+            .collect();
         let mut all = vec![0.0; queries.len()];
         let (width, d, share) = (self.heads * self.head_width, self.head_width, self.heads / self.kv_heads);
         for ((_, group, tokens), piece) in pieces.iter().zip(mixed) {
-            // (share, tokens, D) back to (tokens, heads, D).
-            for (at, numbers) in piece.chunks_exact(d).take(share * tokens.len()).enumerate() {
-                let (head, token) = (group * share + at / tokens.len(), tokens.start + at % tokens.len());
-                all[token * width + head * d..][..d].copy_from_slice(numbers);
+            for (token, heads) in tokens.clone().zip(piece.chunks_exact(share * d)) {
+                all[token * width + group * share * d..][..share * d].copy_from_slice(heads);
             }
         }
-        Ok(all)
+        all
     }
 
-    /// The mixes of the queries of one key-value head: (share · tokens, D), rows of zeros behind them.
-    fn mix_group(
-        &self,
-        queries: &[f32],
-        row: &Seen,
-        group: usize,
-        tokens: Range<usize>,
-    ) -> candle_core::Result<Vec<f32>> {
-        let (d, kv, share) = (self.head_width, self.kv_width(), self.heads / self.kv_heads);
-        let first = row.first + tokens.start - row.span.start;
-        let end = first + tokens.len();
-        // The first block that the first query sees.
-        let start = self.sees(first).start / BLOCK * BLOCK;
-        let n_keys = (end - start).next_multiple_of(KEYS_MULTIPLE);
-        let n_rows = (share * tokens.len()).max(rows_min(n_keys));
-        let mut query = vec![0.0; n_rows * d];
-        let places = (0..share).flat_map(|head| tokens.clone().map(move |token| (head, token)));
-        for (out, (head, token)) in query.chunks_exact_mut(d).zip(places) {
-            let from = token * self.heads * d + (group * share + head) * d;
-            out.iter_mut().zip(&queries[from..from + d]).for_each(|(out, x)| *out = x * self.scale);
-        }
-        let gather = |all: &[f32]| {
-            let mut part = vec![0.0; n_keys * d];
-            for (out, position) in part.chunks_exact_mut(d).zip(start..end) {
-                out.copy_from_slice(&all[position * kv + group * d..][..d]);
+    /// The mixes of the queries of one key-value head: (tokens, share, D).
+    fn mix_group(&self, queries: &[f32], row: &Seen, group: usize, tokens: Range<usize>) -> Vec<f32> {
+        let (d, share) = (self.head_width, self.heads / self.kv_heads);
+        let n_rows = tokens.len() * share;
+        let mut mixed = vec![0.0; n_rows * d];
+        let (mut query, mut scores, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        for start in (0..n_rows).step_by(TILE) {
+            let n = TILE.min(n_rows - start);
+            query.clear();
+            query.resize(n * d, 0.0);
+            for at in 0..n {
+                let (token, head) = (tokens.start + (start + at) / share, group * share + (start + at) % share);
+                let numbers = &queries[(token * self.heads + head) * d..][..d];
+                query.chunks_exact_mut(n).zip(numbers).for_each(|(out, x)| out[at] = x * self.scale);
             }
-            Tensor::from_vec(part, (n_keys, d), &Device::Cpu)
-        };
-        let (keys, values) = (gather(row.keys)?, gather(row.values)?);
-        let scores = Tensor::from_vec(query, (n_rows, d), &Device::Cpu)?.matmul(&keys.t()?)?;
-        let mut mixed: Option<Tensor> = None;
-        for (block, shares) in self.shares(&scores, start, first, tokens.len())?.into_iter().enumerate() {
-            let n = shares.len() / n_rows;
-            let shares = Tensor::from_vec(shares, (n_rows, n), &Device::Cpu)?;
-            let part = shares.matmul(&values.narrow(0, block * BLOCK, n)?)?;
-            mixed = Some(match mixed {
-                None => part,
-                Some(sum) => (sum + part)?,
-            });
+            let position = |at: usize| row.first + tokens.start - row.span.start + (start + at) / share;
+            // What any of these queries sees.
+            let seen = self.sees(position(0)).start..position(n - 1) + 1;
+            self.score(&query, n, row, group, &seen, &mut scores);
+            shares.clear();
+            shares.resize(n * seen.len(), 0.0);
+            for (at, scores) in scores.chunks_exact_mut(seen.len()).enumerate() {
+                let own = self.sees(position(at));
+                let own = own.start - seen.start..own.end - seen.start;
+                let scale = softmax(&mut scores[own.clone()], self.cap);
+                let places = shares[own.start * n..].chunks_exact_mut(n);
+                places.zip(&scores[own]).for_each(|(place, power)| place[at] = power * scale);
+            }
+            self.mix_tile(&shares, n, row, group, &seen, &mut mixed[start * d..]);
         }
-        mixed.map_or_else(|| Ok(Vec::new()), |mixed| mixed.flatten_all()?.to_vec1())
+        mixed
+    }
+
+    /// Scores of a tile of queries against the positions that any of them sees. Shapes: `query` (D, n) → `scores` (n, seen).
+    fn score(&self, query: &[f32], n: usize, row: &Seen, group: usize, seen: &Range<usize>, scores: &mut Vec<f32>) {
+        let (d, kv, found) = (self.head_width, self.kv_width(), vectors());
+        scores.clear();
+        scores.resize(n * seen.len(), 0.0);
+        for (before, stretch) in &row.stretches {
+            let own = seen.start.max(*before)..seen.end.min(before + stretch.n);
+            if own.is_empty() {
+                continue;
+            }
+            for panel in (own.start - before) / WIDTH..(own.end - before).div_ceil(WIDTH) {
+                let at = before + panel * WIDTH;
+                let part = own.start.max(at)..own.end.min(at + WIDTH);
+                let mut sums: Sums = [[0.0; WIDTH]; TILE];
+                let keys = &stretch.keys[(panel * kv + group * d) * WIDTH..][..d * WIDTH];
+                multiply(found, n, d, query, keys, WIDTH, &mut sums);
+                let places = part.start - seen.start..part.end - seen.start;
+                for (scores, sums) in scores.chunks_exact_mut(seen.len()).zip(&sums) {
+                    scores[places.clone()].copy_from_slice(&sums[part.start - at..part.end - at]);
+                }
+            }
+        }
+    }
+
+    /// Values in the shares of a tile of queries. Shapes: `shares` (seen, n) → `out` (n, D).
+    fn mix_tile(&self, shares: &[f32], n: usize, row: &Seen, group: usize, seen: &Range<usize>, out: &mut [f32]) {
+        let (d, kv, found) = (self.head_width, self.kv_width(), vectors());
+        for column in (0..d).step_by(WIDTH) {
+            let mut sums: Sums = [[0.0; WIDTH]; TILE];
+            for (before, stretch) in &row.stretches {
+                let own = seen.start.max(*before)..seen.end.min(before + stretch.n);
+                if !own.is_empty() {
+                    let values = &stretch.values[(own.start - before) * kv + group * d + column..];
+                    multiply(found, n, own.len(), &shares[(own.start - seen.start) * n..], values, kv, &mut sums);
+                }
+            }
+            let width = WIDTH.min(d - column);
+            for (out, sums) in out.chunks_exact_mut(d).zip(&sums[..n]) {
+                out[column..column + width].copy_from_slice(&sums[..width]);
+            }
+        }
     }
 
     /// Positions that the query at this one sees.
@@ -191,50 +232,25 @@ impl Attention {
         let start = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
         start..position + 1
     }
-
-    /// Soft-max over what each query sees, cut into blocks of keys: (rows, up to BLOCK) each, zero where nothing is seen.
-    fn shares(
-        &self,
-        scores: &Tensor,
-        start: usize,
-        first: usize,
-        n_tokens: usize,
-    ) -> candle_core::Result<Vec<Vec<f32>>> {
-        let (n_rows, n_keys) = scores.dims2()?;
-        let n_queries = self.heads / self.kv_heads * n_tokens;
-        let widths: Vec<usize> = (0..n_keys).step_by(BLOCK).map(|from| BLOCK.min(n_keys - from)).collect();
-        let mut blocks: Vec<Vec<f32>> = widths.iter().map(|width| vec![0.0; n_rows * width]).collect();
-        with_slice(scores, |scores| {
-            let mut powers = vec![0.0_f32; n_keys];
-            for at in 0..n_queries {
-                let seen = self.sees(first + at % n_tokens);
-                let seen = seen.start - start..seen.end - start;
-                let row = &mut powers[..seen.end];
-                row.copy_from_slice(&scores[at * n_keys..][..seen.end]);
-                row[..seen.start].fill(0.0);
-                softmax(&mut row[seen.clone()], self.cap);
-                for (block, (out, width)) in blocks.iter_mut().zip(&widths).enumerate() {
-                    let from = block * BLOCK;
-                    let to = seen.end.min(from + width);
-                    if from < to {
-                        out[at * width..][..to - from].copy_from_slice(&powers[from..to]);
-                    }
-                }
-            }
-        })?;
-        Ok(blocks)
-    }
 }
 
-/// In place, over scores of which none is masked.
-fn softmax(scores: &mut [f32], cap: Option<f32>) {
+for_vectors! {
+    /// Powers in place, over scores of which none is masked; what they are to be multiplied by to sum to 1.
+    fn softmax(scores: &mut [f32], cap: Option<f32>) -> f32 = softmax_of
+}
+
+#[inline(always)]
+fn softmax_of(scores: &mut [f32], cap: Option<f32>) -> f32 {
     if let Some(cap) = cap {
         scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
     }
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // The largest does not depend on the order.
+    let (blocks, rest) = scores.as_chunks::<16>();
+    let mut largest = [f32::NEG_INFINITY; 16];
+    for block in blocks {
+        largest.iter_mut().zip(block).for_each(|(largest, score)| *largest = largest.max(*score));
+    }
+    let largest = largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|score| *score = exp(*score - largest));
-    // One after another, in f64: nothing is added by what a query does not see.
-    let sum: f64 = scores.iter().map(|power| f64::from(*power)).sum();
-    let scale = (1.0 / sum) as f32;
-    scores.iter_mut().for_each(|power| *power *= scale);
+    (1.0 / lanes_f64(scores)) as f32
 }

@@ -1,6 +1,9 @@
 //! Norms over the last dimension.
 
-use super::rows::{each_row, lanes};
+use super::{
+    kernel::for_vectors,
+    rows::{each_row, lanes},
+};
 use candle_core::Tensor;
 
 /// A norm with its weights, over rows as wide as these are.
@@ -28,18 +31,32 @@ impl Norm {
 
     pub(super) fn apply_in_place(&self, rows: &Tensor) -> candle_core::Result<()> {
         match self {
-            Self::Rms { gain, eps } => each_row(rows, gain.len(), |_, row| {
-                let scale = (lanes(row, |x| x * x) / row.len() as f32 + eps).sqrt().recip();
-                row.iter_mut().zip(gain).for_each(|(x, gain)| *x = *x * scale * gain);
-            }),
-            Self::Layer { gain, bias, eps } => each_row(rows, gain.len(), |_, row| {
-                let n = row.len() as f32;
-                let mean = lanes(row, |x| x) / n;
-                let variance = lanes(row, |x| (x - mean) * (x - mean)) / n;
-                let scale = (variance + eps).sqrt().recip();
-                let weights = gain.iter().zip(bias);
-                row.iter_mut().zip(weights).for_each(|(x, (gain, bias))| *x = (*x - mean) * scale * gain + bias);
-            }),
+            Self::Rms { gain, eps } => each_row(rows, gain.len(), |_, row| rms(row, gain, *eps)),
+            Self::Layer { gain, bias, eps } => each_row(rows, gain.len(), |_, row| layer(row, gain, bias, *eps)),
         }
     }
+}
+
+for_vectors! {
+    fn rms(row: &mut [f32], gain: &[f32], eps: f32) = rms_of
+}
+
+for_vectors! {
+    fn layer(row: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) = layer_of
+}
+
+#[inline(always)]
+fn rms_of(row: &mut [f32], gain: &[f32], eps: f32) {
+    let scale = (lanes(row, |x| x * x) / row.len() as f32 + eps).sqrt().recip();
+    row.iter_mut().zip(gain).for_each(|(x, gain)| *x = *x * scale * gain);
+}
+
+#[inline(always)]
+fn layer_of(row: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
+    let n = row.len() as f32;
+    let mean = lanes(row, |x| x) / n;
+    let variance = lanes(row, |x| (x - mean) * (x - mean)) / n;
+    let scale = (variance + eps).sqrt().recip();
+    let weights = gain.iter().zip(bias);
+    row.iter_mut().zip(weights).for_each(|(x, (gain, bias))| *x = (*x - mean) * scale * gain + bias);
 }

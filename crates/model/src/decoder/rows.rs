@@ -1,58 +1,42 @@
-//! Matrices of rows: products whose rows do not depend on their company, and work in place.
+//! Matrices of rows: products, and work in place.
 
+use super::panels::Panels;
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 use rayon::prelude::*;
 
 /// Numbers below which a second thread costs more than it gives.
 const PIECE: usize = 1 << 14;
-/// The product kernel takes another order of summation for results of up to 16 × 16 numbers, and for a single row.
-/// Source: gemm 0.19, `gemm_basic_generic`; asserted by the invariance tests of `tests/it/decoder.rs`.
-const SMALL_PRODUCT: usize = 256;
-/// It cuts sums longer than this otherwise when neither side of the result is longer than that.
-const SMALL_DEPTH: usize = 512;
-const SMALL_SIDE: usize = 64;
 
 /// x · Wᵀ + b.
 pub(crate) struct Linear {
     /// (out, in)
-    pub(crate) weight: Tensor,
+    pub(crate) weight: Panels,
     pub(crate) bias: Option<Vec<f32>>,
 }
 
 impl Linear {
-    pub(crate) const fn plain(weight: Tensor) -> Self {
+    pub(crate) const fn plain(weight: Panels) -> Self {
         Self { weight, bias: None }
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        self.weight.dims()[0]
+        self.weight.outputs()
     }
 
-    /// Shapes: (n, in) → (n, out).
+    pub(crate) fn n_parameters(&self) -> usize {
+        self.weight.outputs() * self.weight.depth() + self.bias.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Shapes: (n, in) → (n, out). A row has the same bits whatever the number of rows.
     pub(crate) fn apply(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
-        let out = project(rows, &self.weight)?;
+        let n = rows.dim(0)?;
+        let out = with_slice(rows, |rows| self.weight.product(rows))?;
+        let out = Tensor::from_vec(out, (n, self.outputs()), rows.device())?;
         if let Some(bias) = &self.bias {
             each_row(&out, bias.len(), |_, row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += b))?;
         }
         Ok(out)
     }
-}
-
-/// x · Wᵀ, each row summed in the same order whatever the number of rows. Shapes: (n, in), (out, in) → (n, out).
-pub(super) fn project(rows: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
-    let n = rows.dim(0)?;
-    let (columns, depth) = weight.dims2()?;
-    let n_min = if columns <= SMALL_SIDE && depth > SMALL_DEPTH { SMALL_SIDE + 1 } else { rows_min(columns) };
-    if n >= n_min {
-        return rows.matmul(&weight.t()?);
-    }
-    rows.pad_with_zeros(0, 0, n_min - n)?.matmul(&weight.t()?)?.narrow(0, 0, n)
-}
-
-/// Rows that a product of this many columns needs to be summed like any other.
-pub(super) const fn rows_min(columns: usize) -> usize {
-    let n = SMALL_PRODUCT / columns + 1;
-    if n < 2 { 2 } else { n }
 }
 
 /// Rows of a table, by their number.
@@ -121,6 +105,11 @@ pub(super) fn each_row(tensor: &Tensor, width: usize, f: impl Fn(usize, &mut [f3
     }))
 }
 
+/// All numbers, a piece at a time, in place.
+pub(super) fn each_piece(tensor: &Tensor, f: impl Fn(&mut [f32]) + Sync) -> candle_core::Result<()> {
+    tensor.inplace_op1(&InPlace(|numbers: &mut [f32]| numbers.par_chunks_mut(PIECE).for_each(&f)))
+}
+
 /// Every number, in place.
 pub(super) fn each(tensor: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> candle_core::Result<()> {
     tensor.inplace_op1(&InPlace(|numbers: &mut [f32]| {
@@ -154,6 +143,7 @@ pub(super) fn multiply(tensor: &Tensor, other: &Tensor) -> candle_core::Result<(
 /// e^x for x from −87 to 88, held at the ends; relative error below 2.5e-7. Written so that a compiler makes vectors of it.
 ///
 /// Source: Moshier, Cephes, `expf`.
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     /// 1.5 · 2^23: adding it leaves the nearest whole number in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
@@ -169,7 +159,32 @@ pub(crate) fn exp(x: f32) -> f32 {
     (p * r * r + r + 1.0) * f32::from_bits(power)
 }
 
+/// e^x for x from −700 to 0, held at the lower end; relative error below 1e-15. Like `exp`.
+///
+/// Taylor's series of degree 13 on |r| ≤ ln 2 / 2.
+#[inline(always)]
+pub(super) fn exp_f64(x: f64) -> f64 {
+    /// 1.5 · 2^52.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    /// ln 2 in two parts. Source: fdlibm, `e_exp.c`.
+    const LN_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
+    // Not `max`, which would lose a NaN.
+    let x = if x < -700.0 { -700.0 } else { x };
+    let shifted = x * std::f64::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN_2[0] - n * LN_2[1];
+    let mut p = 1.0 / 6_227_020_800.0;
+    for factorial in [
+        479_001_600.0, 39_916_800.0, 3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0,
+    ] {
+        p = p * r + 1.0 / factorial;
+    }
+    let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(1023).wrapping_shl(52);
+    p * f64::from_bits(power)
+}
+
 /// Sum of f(x) in sixteen lanes, added in a fixed order.
+#[inline(always)]
 pub(crate) fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; 16];
     let (blocks, rest) = row.as_chunks::<16>();
@@ -184,9 +199,21 @@ pub(crate) fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum()
 }
 
+/// Sum in f64, in sixteen lanes, added in a fixed order.
+#[inline(always)]
+pub(super) fn lanes_f64(row: &[f32]) -> f64 {
+    let mut sums = [0.0_f64; 16];
+    let (blocks, rest) = row.as_chunks::<16>();
+    for block in blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += f64::from(*x));
+    sums.iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::exp;
+    use super::{exp, exp_f64};
 
     /// Against the C library's in f64.
     #[test]
@@ -199,5 +226,18 @@ mod tests {
         }
         assert!(exp(f32::NAN).is_nan());
         assert_eq!(exp(0.0), 1.0);
+    }
+
+    /// Against the C library's.
+    #[test]
+    fn exponentials_in_f64_are_close_to_the_librarys() {
+        for step in -70_000..=0 {
+            let x = f64::from(step) / 100.0 + 0.001_234;
+            let x = x.min(0.0);
+            let (found, expected) = (exp_f64(x), x.exp());
+            assert!((found / expected - 1.0).abs() < 1e-15, "exp({x}): {found:e}, expected {expected:e}");
+        }
+        assert!(exp_f64(-1e9) < 1e-300);
+        assert_eq!(exp_f64(0.0), 1.0);
     }
 }

@@ -1,6 +1,6 @@
 //! Log-probabilities of chosen tokens, without holding all logits.
 
-use super::{Decoder, DecoderError, Row, rows};
+use super::{Decoder, DecoderError, Row, kernel, rows};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
@@ -57,7 +57,7 @@ pub(super) fn log_probs(decoder: &Decoder, stream: &Tensor, rows: &[Row]) -> Res
     for piece in asked.chunks((LOGITS_MAX / vocab).max(1)) {
         let places: Vec<u32> = piece.iter().map(|&(_, _, place)| place).collect();
         let logits = decoder.project(&rows::pick(stream, &places)?)?;
-        let sums: Vec<Sum> = rows::with_slice(&logits, |logits| logits.par_chunks(vocab).map(Sum::of).collect())?;
+        let sums: Vec<Sum> = rows::with_slice(&logits, |logits| logits.par_chunks(vocab).map(sum).collect())?;
         rows::with_slice(&logits, |logits| {
             for ((&(at, position, _), sum), logits) in piece.iter().zip(&sums).zip(logits.chunks_exact(vocab)) {
                 if !sum.log.is_finite() {
@@ -83,16 +83,28 @@ struct Sum {
     first: usize,
 }
 
-impl Sum {
-    fn of(logits: &[f32]) -> Self {
-        let mut first = 0;
-        for (at, logit) in logits.iter().enumerate() {
-            if *logit > logits[first] {
-                first = at;
-            }
-        }
-        let largest = f64::from(logits[first]);
-        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
-        Self { log: largest + sum.ln(), first }
+kernel::for_vectors! {
+    /// One position's logits.
+    fn sum(logits: &[f32]) -> Sum = sum_of
+}
+
+#[inline(always)]
+fn sum_of(logits: &[f32]) -> Sum {
+    // The largest first, in lanes; then its lowest place.
+    let (blocks, rest) = logits.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for block in blocks {
+        lanes.iter_mut().zip(block).for_each(|(lane, logit)| *lane = lane.max(*logit));
     }
+    let largest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    let first = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
+    let largest = f64::from(largest);
+    // A NaN is passed over by the comparisons and stays in the sum.
+    let power = |logit: f32| rows::exp_f64(f64::from(logit) - largest);
+    let mut sums = [0.0_f64; 16];
+    for block in blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, logit)| *sum += power(*logit));
+    }
+    let sum = sums.iter().sum::<f64>() + rest.iter().map(|logit| power(*logit)).sum::<f64>();
+    Sum { log: largest + sum.ln(), first }
 }

@@ -8,6 +8,7 @@ use crate::{
     Decoder, TensorError,
     decoder::{Attention, Layer, Linear, Mlp},
 };
+use candle_core::Tensor;
 use serde_json::json;
 
 pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
@@ -26,14 +27,14 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
     let mut layers = Vec::new();
     for at in 0..config.count("n_layer", LAYERS_MAX)? {
         let name = |part: &str| format!("{root}h.{at}.{part}");
-        let all = turned(parts, &name("attn.c_attn"), 3 * width, width)?;
-        let [query, key, value] = split(&all, [width; 3])?;
+        let (all, biases) = turned(parts, &name("attn.c_attn"), 3 * width, width)?;
+        let [query, key, value] = split(&all, Some(&biases), [width; 3])?;
         let head_width = width / heads;
         let attention = Attention {
             query,
             key,
             value,
-            output: turned(parts, &name("attn.c_proj"), width, width)?,
+            output: linear(parts, &name("attn.c_proj"), width, width)?,
             head_norms: None,
             heads,
             kv_heads: heads,
@@ -47,8 +48,8 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
             attention,
             attention_norms: (Some(parts.layer_norm(&name("ln_1"), width, eps)?), None),
             mlp: Mlp::Plain {
-                up: turned(parts, &name("mlp.c_fc"), hidden, width)?,
-                down: turned(parts, &name("mlp.c_proj"), width, hidden)?,
+                up: linear(parts, &name("mlp.c_fc"), hidden, width)?,
+                down: linear(parts, &name("mlp.c_proj"), width, hidden)?,
                 act,
             },
             mlp_norms: (Some(parts.layer_norm(&name("ln_2"), width, eps)?), None),
@@ -56,7 +57,7 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
         });
     }
     let norm = parts.layer_norm(&format!("{root}ln_f"), width, eps)?;
-    let embedding = parts.tensor(&format!("{root}wte.weight"), &[vocab, width])?;
+    let embedding = parts.matrix(&format!("{root}wte.weight"), vocab, width)?;
     let positions = parts.tensor(&format!("{root}wpe.weight"), &[context, width])?;
     let (head, is_tied) = parts.head("lm_head.weight", &embedding, true)?;
     let mut decoder = parts.finish(embedding, layers, norm, head, is_tied, context);
@@ -64,8 +65,14 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
     Ok(decoder)
 }
 
-/// A matrix kept as (in, out), with its bias.
-fn turned(parts: &mut Parts, name: &str, out: usize, inputs: usize) -> Result<Linear, TensorError> {
+/// A matrix kept as (in, out), turned to (out, in), and its bias.
+fn turned(parts: &mut Parts, name: &str, out: usize, inputs: usize) -> Result<(Tensor, Vec<f32>), TensorError> {
     let weight = parts.tensor(&format!("{name}.weight"), &[inputs, out])?.t()?.contiguous()?;
-    Ok(Linear { weight, bias: Some(parts.vector(&format!("{name}.bias"), out)?) })
+    Ok((weight, parts.vector(&format!("{name}.bias"), out)?))
+}
+
+fn linear(parts: &mut Parts, name: &str, out: usize, inputs: usize) -> Result<Linear, TensorError> {
+    let (weight, bias) = turned(parts, name, out, inputs)?;
+    let [linear] = split(&weight, Some(&bias), [out])?;
+    Ok(linear)
 }

@@ -2,11 +2,11 @@
 
 use super::{
     BuildError,
-    parts::{Parts, Shape},
+    parts::{Parts, Shape, split},
 };
 use crate::{
     Decoder, HubConfig, TensorError,
-    decoder::{Attention, Layer, Linear, Mlp},
+    decoder::{Attention, Layer, Mlp},
 };
 
 pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
@@ -35,7 +35,7 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
         });
     }
     let norm = parts.layer_norm("gpt_neox.final_layer_norm", width, eps)?;
-    let embedding = parts.tensor("gpt_neox.embed_in.weight", &[vocab, width])?;
+    let embedding = parts.matrix("gpt_neox.embed_in.weight", vocab, width)?;
     let (head, is_tied) = parts.head("embed_out.weight", &embedding, false)?;
     Ok(parts.finish(embedding, layers, norm, head, is_tied, shape.context))
 }
@@ -65,14 +65,17 @@ fn attention(
     is_biased: bool,
 ) -> Result<Attention, TensorError> {
     let Shape { width, heads, head_width, .. } = *shape;
-    let all = parts.linear(&format!("{name}.query_key_value"), 3 * heads * head_width, width, is_biased)?;
-    let by_head = all.weight.reshape((heads, 3, head_width, width))?;
+    let n = 3 * heads * head_width;
+    let all = parts.tensor(&format!("{name}.query_key_value.weight"), &[n, width])?;
+    let biases = is_biased.then(|| parts.vector(&format!("{name}.query_key_value.bias"), n)).transpose()?;
+    let by_head = all.reshape((heads, 3, head_width, width))?;
     let part = |at: usize| {
         let weight = by_head.narrow(1, at, 1)?.contiguous()?.reshape((heads * head_width, width))?;
-        let bias = all.bias.as_ref().map(|bias| {
+        let bias: Option<Vec<f32>> = biases.as_ref().map(|bias| {
             (0..heads).flat_map(|head| bias[(head * 3 + at) * head_width..][..head_width].iter().copied()).collect()
         });
-        Ok::<_, TensorError>(Linear { weight, bias })
+        let [linear] = split(&weight, bias.as_deref(), [heads * head_width])?;
+        Ok::<_, TensorError>(linear)
     };
     Ok(Attention {
         query: part(0)?,

@@ -3,7 +3,7 @@
 use super::BuildError;
 use crate::{
     ConfigError, Decoder, HubConfig, TensorError,
-    decoder::{Act, Attention, HeadNorm, Layer, Linear, Mlp, Norm, Rotary, Scaling},
+    decoder::{Act, Attention, HeadNorm, Layer, Linear, Mlp, Norm, Panels, Rotary, Scaling},
     hub::Tensors,
 };
 use candle_core::Tensor;
@@ -118,9 +118,14 @@ impl<'a> Parts<'a> {
         inputs: usize,
         is_biased: bool,
     ) -> Result<Linear, TensorError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[out, inputs])?;
+        let weight = self.matrix(&format!("{name}.weight"), out, inputs)?;
         let bias = is_biased.then(|| self.vector(&format!("{name}.bias"), out)).transpose()?;
         Ok(Linear { weight, bias })
+    }
+
+    /// (out, in); as codes where the file has codes.
+    pub(super) fn matrix(&mut self, name: &str, out: usize, inputs: usize) -> Result<Panels, TensorError> {
+        self.tensors.take_panels(name, out, inputs)
     }
 
     pub(super) fn rms(&mut self, name: &str, n: usize, eps: f32) -> Result<Norm, TensorError> {
@@ -180,14 +185,14 @@ impl<'a> Parts<'a> {
         norm: Norm,
         is_tied: bool,
     ) -> Result<Decoder, BuildError> {
-        let embedding = self.tensor("model.embed_tokens.weight", &[shape.vocab, shape.width])?;
+        let embedding = self.matrix("model.embed_tokens.weight", shape.vocab, shape.width)?;
         let (head, is_tied) = self.head("lm_head.weight", &embedding, is_tied)?;
         Ok(self.finish(embedding, layers, norm, head, is_tied, shape.context))
     }
 
     pub(super) fn finish(
         &mut self,
-        embedding: Tensor,
+        embedding: Panels,
         layers: Vec<Layer>,
         norm: Norm,
         head: Linear,
@@ -214,15 +219,14 @@ impl<'a> Parts<'a> {
 
     /// The head by its name, or the embedding where the two are tied. Tied files may carry the head along, if it is the
     /// same numbers.
-    pub(super) fn head(&mut self, name: &str, embedding: &Tensor, absent: bool) -> Result<(Linear, bool), BuildError> {
+    pub(super) fn head(&mut self, name: &str, embedding: &Panels, absent: bool) -> Result<(Linear, bool), BuildError> {
         let is_tied = self.config.flag_or("tie_word_embeddings", absent)?;
         if !is_tied {
-            return Ok((Linear::plain(self.tensor(name, embedding.dims())?), false));
+            return Ok((Linear::plain(self.matrix(name, embedding.outputs(), embedding.depth())?), false));
         }
         if self.tensors.has(name) {
-            let head = self.tensor(name, embedding.dims())?;
-            let n_different = head.ne(embedding)?.to_dtype(candle_core::DType::U32)?.sum_all()?.to_scalar::<u32>()?;
-            if n_different > 0 {
+            let head = self.matrix(name, embedding.outputs(), embedding.depth())?;
+            if head.numbers() != embedding.numbers() {
                 let (path, name) = (self.tensors.path().to_owned(), name.to_owned());
                 return Err(TensorError::NotTied { path, name }.into());
             }
@@ -378,19 +382,17 @@ fn divisors(given: &HubConfig, member: &'static str, n: usize) -> Result<Vec<f64
     }
 }
 
-/// Rows of a fused projection, cut into its parts.
-pub(super) fn split<const N: usize>(fused: &Linear, sizes: [usize; N]) -> candle_core::Result<[Linear; N]> {
-    let mut parts = Vec::with_capacity(N);
+/// Rows of a fused projection, cut into its parts. Shapes: `weight` (sum of `sizes`, in), `bias` likewise.
+pub(super) fn split<const N: usize>(weight: &Tensor, bias: Option<&[f32]>, sizes: [usize; N]) -> candle_core::Result<[Linear; N]> {
+    let (_, inputs) = weight.dims2()?;
+    let numbers: Vec<f32> = weight.flatten_all()?.to_vec1()?;
     let mut start = 0;
-    for n in sizes {
-        let bias = fused.bias.as_ref().map(|bias| bias[start..start + n].to_vec());
-        parts.push(Linear { weight: fused.weight.narrow(0, start, n)?.force_contiguous()?, bias });
+    Ok(sizes.map(|n| {
+        let rows = start..start + n;
         start += n;
-    }
-    match parts.try_into() {
-        Ok(parts) => Ok(parts),
-        Err(_) => candle_core::bail!("expected {N} parts"),
-    }
+        let weight = Panels::of_numbers(n, inputs, &numbers[rows.start * inputs..rows.end * inputs]);
+        Linear { weight, bias: bias.map(|bias| bias[rows].to_vec()) }
+    }))
 }
 
 pub(super) fn each_head(norms: [Norm; 2]) -> Option<(HeadNorm, HeadNorm)> {

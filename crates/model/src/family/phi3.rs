@@ -17,8 +17,8 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
         let prefix = format!("model.layers.{at}");
         let mut attention = fused(parts, &shape, &format!("{prefix}.self_attn"), rotary)?;
         attention.window = parts.window(at, |_| true)?;
-        let inner = parts.linear(&format!("{prefix}.mlp.gate_up_proj"), 2 * shape.hidden, shape.width, false)?;
-        let [gate, up] = split(&inner, [shape.hidden; 2])?;
+        let inner = parts.tensor(&format!("{prefix}.mlp.gate_up_proj.weight"), &[2 * shape.hidden, shape.width])?;
+        let [gate, up] = split(&inner, None, [shape.hidden; 2])?;
         let down: Linear = parts.linear(&format!("{prefix}.mlp.down_proj"), shape.width, shape.hidden, false)?;
         layers.push(Layer {
             attention,
@@ -35,8 +35,8 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
 fn fused(parts: &mut Parts, shape: &Shape, prefix: &str, rotary: usize) -> Result<Attention, BuildError> {
     let Shape { width, heads, kv_heads, head_width, .. } = *shape;
     let sizes = [heads * head_width, kv_heads * head_width, kv_heads * head_width];
-    let all = parts.linear(&format!("{prefix}.qkv_proj"), sizes.iter().sum(), width, false)?;
-    let [query, key, value] = split(&all, sizes)?;
+    let all = parts.tensor(&format!("{prefix}.qkv_proj.weight"), &[sizes.iter().sum(), width])?;
+    let [query, key, value] = split(&all, None, sizes)?;
     Ok(Attention {
         query,
         key,

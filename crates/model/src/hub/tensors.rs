@@ -1,6 +1,7 @@
 //! Weights under their hub names, in files that stay mapped; each is made f32 when it is taken.
 
 use crate::{
+    decoder::{BLOCK, Format, NotFinite, Panels},
     gguf::parse,
     mapped::Mapped,
     weights::{WeightsError, mapped_entries},
@@ -177,19 +178,44 @@ impl Tensors {
 
     /// The tensor of this name and shape, in f32.
     pub(crate) fn take(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, TensorError> {
+        let tensor = self.read(name, self.find(name, expected)?)?;
+        self.taken.insert(name.to_owned());
+        Ok(tensor)
+    }
+
+    /// The matrix of this name and shape, to multiply with: as codes where they stand so in the file.
+    pub(crate) fn take_panels(&mut self, name: &str, outputs: usize, depth: usize) -> Result<Panels, TensorError> {
+        let stored = self.find(name, &[outputs, depth])?;
+        let (path, mapped) = &self.files[stored.file];
+        let panels = match (format(stored.kind), stored.change) {
+            (Some(format), Change::None | Change::Separate { .. }) if depth.is_multiple_of(BLOCK) && outputs > 0 => {
+                let row = separated(outputs, stored.change)?;
+                Panels::of_blocks(outputs, depth, format, &mapped[stored.place.clone()], row).map_err(
+                    |NotFinite { at, found }| {
+                        TensorError::NotFinite { path: path.clone(), name: name.to_owned(), at, found }
+                    },
+                )?
+            }
+            _ => {
+                let tensor = self.read(name, stored)?.flatten_all()?;
+                Panels::of_numbers(outputs, depth, &tensor.to_vec1::<f32>()?)
+            }
+        };
+        self.taken.insert(name.to_owned());
+        Ok(panels)
+    }
+
+    fn find(&self, name: &str, expected: &[usize]) -> Result<&Stored, TensorError> {
         let Some(stored) = self.stored.get(name) else {
             let (path, expected) = (self.path().to_owned(), expected.to_vec());
             return Err(TensorError::Missing { path, name: name.to_owned(), expected });
         };
-        let path = &self.files[stored.file].0;
         let found = hub_shape(stored);
         if found != expected {
             let (name, expected) = (name.to_owned(), expected.to_vec());
-            return Err(TensorError::Shape { path: path.clone(), name, expected, found });
+            return Err(TensorError::Shape { path: self.files[stored.file].0.clone(), name, expected, found });
         }
-        let tensor = self.read(name, stored)?;
-        self.taken.insert(name.to_owned());
-        Ok(tensor)
+        Ok(stored)
     }
 
     /// A tensor as the hub has it, whatever its shape.
@@ -247,6 +273,40 @@ pub(crate) fn hub_shape(stored: &Stored) -> Vec<usize> {
     shape
 }
 
+const fn format(kind: Kind) -> Option<Format> {
+    match kind {
+        Kind::Ggml(GgmlDType::Q4_0) => Some(Format::Q4_0),
+        Kind::Ggml(GgmlDType::Q4_1) => Some(Format::Q4_1),
+        Kind::Ggml(GgmlDType::Q5_0) => Some(Format::Q5_0),
+        Kind::Ggml(GgmlDType::Q5_1) => Some(Format::Q5_1),
+        Kind::Ggml(GgmlDType::Q8_0) => Some(Format::Q8_0),
+        _ => None,
+    }
+}
+
+/// The stored row that becomes each row, as `changed` has it.
+fn separated(rows: usize, change: Change) -> candle_core::Result<impl Fn(usize) -> usize + Sync> {
+    let heads = match change {
+        Change::Separate { heads } => check_heads(rows, heads)?,
+        _ => 1,
+    };
+    let size = rows / heads;
+    Ok(move |row: usize| match change {
+        Change::Separate { .. } => {
+            let (head, at) = (row / size, row % size);
+            head * size + at % (size / 2) * 2 + at / (size / 2)
+        }
+        _ => row,
+    })
+}
+
+fn check_heads(rows: usize, heads: usize) -> candle_core::Result<usize> {
+    if heads > 0 && rows > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) {
+        return Ok(heads);
+    }
+    candle_core::bail!("expected rows of {heads} heads, found {rows}")
+}
+
 fn pairs(data: &[u8], number: impl Fn(u16) -> f32 + Sync) -> Vec<f32> {
     data.as_chunks::<2>().0.par_iter().map(|bytes| number(u16::from_le_bytes(*bytes))).collect()
 }
@@ -261,11 +321,9 @@ fn changed(tensor: Tensor, change: Change) -> candle_core::Result<Tensor> {
         Change::None => Ok(tensor),
         Change::LessOne => tensor.affine(1.0, -1.0),
         Change::Transpose => tensor.t()?.contiguous(),
-        Change::Separate { heads }
-            if heads > 0 && rows.is_multiple_of(heads) && (rows / heads).is_multiple_of(2) && rows > 0 =>
-        {
+        Change::Separate { heads } => {
+            let heads = check_heads(rows, heads)?;
             by(heads, rows / heads / 2)
         }
-        Change::Separate { heads } => candle_core::bail!("expected rows of {heads} heads, found {rows}"),
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn check_input(view: &View<'_>) -> String {
 
 fn facts_where(system: &System, facts: &Facts, as_of: Date, is_seen: &dyn Fn(&str) -> bool) -> String {
     let fact = |id: &'static str| {
-        let fact = facts.get(id)?;
+        let fact = facts.find(id)?;
         let fields = fact.fields.iter().map(|(field, held)| {
             let value = held.as_ref().map_or_else(|_| "{\"error\": true}".to_owned(), given_value);
             ((*field).to_owned(), Some(value))

@@ -7,7 +7,7 @@ use policy::{Effect, Facts, Mode, Outcome, Pack, Rules, System, Verdict, decide,
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// A pack as it lies in the repository.
-fn shipped(name: &str) -> Pack {
+pub(crate) fn shipped(name: &str) -> Pack {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs").join(name);
     let mut files: Vec<(String, String)> = fs::read_dir(&folder)
         .unwrap()

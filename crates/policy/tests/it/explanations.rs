@@ -2,7 +2,7 @@
 
 use crate::support::{CARD, DAY, bank, card_with, compile_all, facts, rules, system};
 use jiff::civil::date;
-use policy::{Facts, Mode, Rules, diff, explain, thresholds};
+use policy::{Facts, Mode, Pack, Rules, crosswalk, diff, explain, thresholds};
 
 fn check(explanation: &str, expected: &str) {
     // The digest of the pack follows from the card's bytes and is held by its own test.
@@ -180,4 +180,68 @@ fn thresholds_are_listed_with_the_field_on_the_left() {
             "house.refuse fail_when refusal_bank.upper95 < 0.95 1",
         ]
     );
+}
+
+/// Forward by id and by locator, backward from whoever names the rule, and what nobody has a card for as it is written.
+#[test]
+fn what_other_regimes_ask_is_found_both_ways() {
+    let card = |id: &str, locator: &str, maps: &str| {
+        let text = card_with(&[
+            ("\"house.refuse\"", &format!("\"{id}\"")),
+            ("locator    = \"3\"", &format!("locator = \"{locator}\"")),
+        ]);
+        format!("{text}{maps}")
+    };
+    let to = |control: &str| format!("\n[[maps]]\nto = \"{control}\"\n");
+    let pack = |name: &str, cards: &[String]| {
+        let files: Vec<_> = cards.iter().enumerate().map(|(at, text)| (format!("{at}.toml"), text.clone())).collect();
+        Pack::compile(name, &files).unwrap()
+    };
+    let none = "\n[[maps]]\nreviewed = false\nreason = \"nothing like it\"\n";
+    let here = [to("eu-ai-act:Art. 9(2)"), to("iso-42001:A.5.2"), to("eu-ai-act:eu.other"), none.to_owned()].concat();
+    let packs = [
+        pack("house", &[card("house.one", "Art. 3", &here)]),
+        pack(
+            "eu-ai-act",
+            &[
+                card("eu.art9", "Art. 9(1)-(2), 72", ""),
+                card("eu.other", "Art. 99", ""),
+                card("eu.art9.5", "Art. 9(5)", &to("house:house.one")),
+            ],
+        ),
+    ];
+    let found = crosswalk(&packs[0].cards()[0], "house", &packs);
+    let said: Vec<_> = found
+        .iter()
+        .map(|f| (f.framework.as_str(), f.control.as_str(), f.rule.as_ref().map(|r| r.0.as_str())))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("eu-ai-act", "Art. 9(2)", Some("eu.art9")),
+            ("eu-ai-act", "eu.art9.5", Some("eu.art9.5")),
+            ("eu-ai-act", "eu.other", Some("eu.other")),
+            ("iso-42001", "A.5.2", None),
+        ]
+    );
+
+    let rules = Rules::new(packs.into_iter().map(|pack| (pack, Mode::Enforce)).collect());
+    let facts = facts(&[bank("0.938907", "0.96", "0.975387")]);
+    let mut explanation = explain(&rules, "house.one", &system(), &facts, DAY).unwrap();
+    explanation.entries.insert(evidence::Digest::of(b"envelope"), 7);
+    explanation.elsewhere = found;
+    explanation.elsewhere[0].verdict = Some("pass".to_owned());
+    let text = explanation.to_text();
+    assert!(text.contains("refusal_bank (measured, entry 7 of the log, sha256:"), "{text}");
+    assert!(
+        text.ends_with(
+            "asked elsewhere\n  eu-ai-act Art. 9(2), rule eu.art9: pass (Questions that must be refused are refused)\n  \
+             eu-ai-act, rule eu.art9.5 (Questions that must be refused are refused)\n  \
+             eu-ai-act, rule eu.other (Questions that must be refused are refused)\n  iso-42001 A.5.2\n  \
+             looked at, and no other: nothing like it\n"
+        ),
+        "{text}"
+    );
+    let json = explanation.to_json().canonical();
+    assert!(json.contains(r#""ledgerEntries":{"refusal_bank":7}"#), "{json}");
 }

@@ -1,6 +1,7 @@
 //! Cards, expressions and decisions from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod ahead;
 mod bad_cards;
 mod bad_packs;
 mod calendar;

@@ -1,7 +1,7 @@
 //! What the mutants of a card are, which of them its tests notice, and what is suggested for the others.
 
 use crate::support::{CARD, compile};
-use policy::{Manifest, mutate};
+use policy::{Manifest, mutate, mutate_enforce};
 
 const TESTS: &str = r#"
 [[tests]] # the number itself
@@ -80,4 +80,49 @@ fn what_says_the_same_is_set_aside_and_idle_lines_are_told() {
     mutated.excuse(&manifest("force 1 from: 2026-01-01 -> 2025-12-31"));
     assert_eq!(mutated.idle, ["no surviving change of `house.refuse` reads `force 1 from: 2026-01-01 -> 2025-12-31`"]);
     assert!(!mutated.is_enough());
+}
+
+/// By hand: the two tests look at one side of the number, on one day, and never at the tenant.
+#[test]
+fn cards_per_request_are_changed_as_well() {
+    let card = r#"schema = 1
+id = "house.suspend"
+version = "1.0.0"
+kind = "enforce"
+severity = "high"
+owner = "serving"
+title = "Three in a row suspend"
+on = "input"
+applies = 'request.scenario.audience == "public"'
+remedy = "Count."
+cite = [{ instrument = "House rules", locator = "1", says = "three", confirmed = "yes" }]
+force = [{ from = 2026-01-01, source = "house" }]
+oblige = [
+  { when = 'request.user.violations_in_row >= 3', do = ["block:suspended"] },
+  { when = 'request.user.suspended', unless = 'request.tenant == "trusted"', do = ["suspend.user"] },
+]
+[[tests]]
+as_of = 2026-11-23
+system = {}
+request = { scenario = { audience = "public" }, user = { violations_in_row = 3, suspended = false }, tenant = "a" }
+expect = "in-force"
+oblige = ["block:suspended"]
+[[tests]]
+as_of = 2026-11-23
+system = {}
+request = { scenario = { audience = "internal" }, user = { violations_in_row = 9, suspended = true }, tenant = "a" }
+expect = "not-applicable"
+"#;
+    let mutated = mutate_enforce(&compile(card).enforce_cards()[0]);
+    let survived: Vec<String> = mutated.survived.iter().map(|one| format!("{} {}", one.line, one.mutation)).collect();
+    assert_eq!(
+        survived,
+        [
+            "12 force 1 from: 2026-01-01 -> 2025-12-31",
+            "12 force 1 from: 2026-01-01 -> 2026-01-02",
+            "14 oblige 1 when: request.user.violations_in_row >= 3 -> request.user.violations_in_row == 3",
+            "14 oblige 1 when: request.user.violations_in_row >= 3 -> request.user.violations_in_row >= 2",
+            "15 oblige 2 unless: request.tenant == \"trusted\" -> !(request.tenant == \"trusted\")",
+        ]
+    );
 }

@@ -53,6 +53,7 @@ fn the_tests_of_the_shipped_cards_notice_changes() {
     for (pack, manifest) in packs() {
         let mut all = Mutated::default();
         pack.cards().iter().for_each(|card| all.extend(policy::mutate(card, false)));
+        pack.enforce_cards().iter().for_each(|card| all.extend(policy::mutate_enforce(card)));
         all.excuse(&manifest);
         let survived: Vec<String> = all.survived.iter().map(ToString::to_string).collect();
         assert!(

@@ -89,6 +89,15 @@ fn decision(verdicts: &[&Json], effect: &str, policy: Digest, known: &Envelopes)
     )
 }
 
+/// What the release decision says is ahead: a rule on the page, one that may apply, and one that is asked per request.
+const CALENDAR: &str = r#"{"from": "2026-11-23", "until": "2029-11-23", "days": [
+    {"day": "2026-12-02", "counts": {"begins": 2, "ends": 1}, "changes": [
+        {"change": "begins", "pack": "cn-genai", "rule": "cn.label.visible", "title": "Output <b>carries</b> a label", "tz": "Asia/Shanghai", "source": "Art. 1", "applies": "yes", "verdict": "fail"},
+        {"change": "begins", "pack": "eu-ai-act", "rule": "eu.nowhere", "title": "Not decided here", "source": "Art. 2", "applies": "unknown", "verdict": "insufficient-evidence"},
+        {"change": "ends", "pack": "serving", "rule": "label.generated-text", "title": "Asked of each answer", "source": "Art. 3", "applies": "yes"}]},
+    {"day": "2027-12-02", "counts": {"answer-ends": 1}, "changes": [
+        {"change": "answer-ends", "pack": "eu-ai-act", "rule": "eu.gpai.sysrisk", "title": "Compute", "source": "doc.policy", "applies": "yes", "verdict": "pass"}]}]}"#;
+
 const SYSTEM: &str = r#"{"name": "speech-writer", "role": "provider", "jurisdictions": ["EU", "CN", "US-CA"],
     "purpose": "continues speeches in the manner of inaugural addresses", "audience": "public", "on_market": "2027-01-15",
     "general_purpose": false, "modalities": ["text"]}"#;
@@ -261,7 +270,7 @@ fn run(verdicts: &[Json], effect: &str) -> Vec<Record> {
     gate(&mut log, &known, "compress");
     gate(&mut log, &known, "evaluate");
     let all: Vec<&Json> = verdicts.iter().collect();
-    let release = decision(&all, effect, policy, &known);
+    let release = format!("{}, \"calendar\": {CALENDAR}", decision(&all, effect, policy, &known));
     log.add(Predicate::Decision, "release", "2026-11-23T09:14:08.204519Z", &["corpus"], &release);
     seal(&mut log);
     log.records

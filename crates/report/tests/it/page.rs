@@ -89,6 +89,48 @@ fn a_rule_decided_only_earlier_is_shown_and_ids_stay_unique() {
     assert!(page.find("id=\"rule-p-p.always\"").unwrap() < earlier);
 }
 
+/// Each mark leads to the rule's verdict where the page has one, says what today's evidence comes to, and is dashed while nobody knows
+/// whether the rule applies.
+#[test]
+fn the_calendar_says_what_is_ahead() {
+    let page = index_html(&fixture::allowed());
+    let pieces = pieces(&page);
+    let start = page.find("<section id=\"calendar\"").unwrap();
+    let part = &page[start..start + page[start..].find("</section>").unwrap()];
+    for expected in [
+        "href=\"#rule-cn-genai-cn.label.visible\"",
+        "Output &lt;b&gt;carries&lt;/b&gt; a label (cn.label.visible): comes into force; on today&#39;s evidence: Fails",
+        "class=\"dot unsure unknown\"",
+        ">if it applies<",
+        "class=\"dot apart\"",
+        "asked per request",
+        "<time datetime=\"2029-11-23\">2029-11-23</time>",
+        "left without an answer",
+        "Asia/Shanghai",
+    ] {
+        assert!(part.contains(expected), "{expected} in\n{part}");
+    }
+    assert!(!part.contains("#rule-eu-ai-act-eu.nowhere"), "there is no such verdict on the page");
+    assert_eq!(opened(&pieces, "ol").filter(|piece| class_of(piece) == Some("calendar")).count(), 1);
+    // A record from before there were calendars.
+    let mut log = Log::default();
+    log.add(
+        Predicate::Decision,
+        "release",
+        "2026-11-23T09:00:00Z",
+        &["case"],
+        r#", "effect": "allow", "verdicts": []"#,
+    );
+    assert!(index_html(&log.records).contains("The decision on this page holds no calendar."));
+}
+
+fn class_of(piece: &Piece) -> Option<&str> {
+    match piece {
+        Piece::Open { attributes, .. } => attributes.get("class").map(String::as_str),
+        _ => None,
+    }
+}
+
 #[test]
 fn nothing_is_fetched() {
     let page = index_html(&fixture::allowed());

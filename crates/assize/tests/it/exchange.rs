@@ -1,7 +1,5 @@
 //! The command line: results where they are read, signed declarations, waivers. Each message is asserted whole.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
 use serde_json::Value;
 use std::{
     fs,
@@ -88,16 +86,16 @@ impl World {
         serde_json::from_str(&self.read(name)).unwrap()
     }
 
-    /// Calls the program in the folder of the test, with a key of its own.
-    fn assize(&self, words: &[&str]) -> Said {
+    /// Calls the program in the folder of the test, with a key of its own. Words are parted by spaces, except within quotes.
+    fn assize(&self, words: &str) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
-        command.current_dir(self.folder.path()).env("ASSIZE_KEY", self.path("own.key")).args(words);
+        command.current_dir(self.folder.path()).env("ASSIZE_KEY", self.path("own.key")).args(parted(words));
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    fn refused(&self, words: &[&str]) -> String {
+    fn refused(&self, words: &str) -> String {
         let (code, out, error) = self.assize(words);
         assert_eq!((code, out.as_str()), (2, ""), "{error}");
         error
@@ -105,7 +103,7 @@ impl World {
 
     /// Makes a key of that name and gives the line that a case lists.
     fn key(&self, name: &str) -> String {
-        let (code, line, error) = self.assize(&["key", "--key", &format!("{name}.key"), "--name", name]);
+        let (code, line, error) = self.assize(&format!("key --key {name}.key --name {name}"));
         assert_eq!(code, 0, "{error}");
         line.trim_end().to_owned()
     }
@@ -122,28 +120,23 @@ impl World {
 
     /// Asks for a waiver of `house.documented` on the usual terms.
     fn waive(&self) -> Said {
-        let words = ["waive", "house.documented", "--case", "case", "--key", "ana.key"];
-        self.assize(&words.into_iter().chain(TERMS).collect::<Vec<_>>())
+        self.assize(&format!("waive house.documented --case case --key ana.key {TERMS}"))
     }
 
     fn approve(&self, key: &str) -> Said {
-        self.assize(&["waive", "--approve", WAIVER, "--key", key])
+        self.assize(&format!("waive --approve {WAIVER} --key {key}"))
     }
 }
 
-const TERMS: [&str; 10] = [
-    "--author",
-    "ana",
-    "--reason",
-    "it is being written",
-    "--instead",
-    "no release outside the house",
-    "--made",
-    "2026-11-01",
-    "--expires",
-    "2027-01-01",
-];
+const TERMS: &str = "--author ana --reason 'it is being written' --instead 'no release outside the house' \
+                     --made 2026-11-01 --expires 2027-01-01";
 const WAIVER: &str = "case/waivers/house.documented.json";
+
+/// `a 'b c'` as `a` and `b c`.
+fn parted(words: &str) -> Vec<&str> {
+    let quoted = words.split('\'').enumerate();
+    quoted.flat_map(|(at, part)| if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() }).collect()
+}
 
 fn key_id(line: &str) -> &str {
     line.split('+').nth(1).unwrap()
@@ -152,38 +145,26 @@ fn key_id(line: &str) -> &str {
 #[test]
 fn a_signed_declaration_answers_a_rule() {
     let world = World::new("");
-    let (code, out, _) = world.assize(&["check", "case"]);
+    let (code, out, _) = world.assize("check case");
     assert_eq!(code, 1, "{out}");
     fs::create_dir(world.path("case/docs")).unwrap();
     world.write("case/docs/annex-iv.md", "all of it");
-    let words = [
-        "declare",
-        "doc.annex_iv",
-        "--document",
-        "case/docs/annex-iv.md",
-        "--owner",
-        "release",
-        "--made",
-        "2026-11-20",
-        "--expires",
-        "2027-06-01",
-        "--case",
-        "case",
-    ];
-    let (code, out, error) = world.assize(&words);
+    let words = "declare doc.annex_iv --document case/docs/annex-iv.md --owner release --made 2026-11-20 \
+                 --expires 2027-06-01 --case case";
+    let (code, out, error) = world.assize(words);
     assert_eq!(code, 0, "{error}");
     assert!(out.starts_with("wrote case/declarations/doc.annex_iv-2026-11-20.json, signed by assize+"), "{out}");
     assert_eq!(out.lines().count(), 1, "the key of the run is known: {out}");
-    let (code, out, error) = world.assize(&["check", "case"]);
+    let (code, out, error) = world.assize("check case");
     assert_eq!(code, 0, "{out}{error}");
     assert!(out.contains("answered: doc.annex_iv.present is true"), "{out}");
     assert_eq!(
-        world.refused(&words),
+        world.refused(words),
         "error: case/declarations/doc.annex_iv-2026-11-20.json stands already and is left as it is; name another file with `--out`\n"
     );
     // The document must stay the one that was declared.
     world.write("case/docs/annex-iv.md", "half of it");
-    let error = world.refused(&["check", "case"]);
+    let error = world.refused("check case");
     let expected = "error: in the case `case`: declarations/doc.annex_iv-2026-11-20.json: the document `docs/annex-iv.md` has the digest ";
     assert!(error.starts_with(expected), "{error}");
     assert!(error.ends_with("; declare it anew, or put the document back\n"), "{error}");
@@ -193,49 +174,33 @@ fn a_signed_declaration_answers_a_rule() {
 fn a_declaration_by_a_stranger_counts_once_the_stranger_is_listed() {
     let world = World::new("");
     let line = world.key("legal");
-    let words = [
-        "declare",
-        "doc.annex_iv",
-        "--value",
-        "false",
-        "--owner",
-        "legal",
-        "--made",
-        "2026-11-20",
-        "--expires",
-        "2027-06-01",
-        "--case",
-        "case",
-        "--key",
-        "legal.key",
-        "--out",
-        "case/declarations/none.json",
-    ];
-    let (code, out, error) = world.assize(&words);
+    let words = "declare doc.annex_iv --value false --owner legal --made 2026-11-20 --expires 2027-06-01 \
+                 --case case --key legal.key --out case/declarations/none.json";
+    let (code, out, error) = world.assize(words);
     assert_eq!(code, 0, "{error}");
     let expected = format!(
         "`declarers` under `[policy]` does not hold this key yet; add \"{line}\" for others to take what it signs\n"
     );
     assert!(out.ends_with(&expected), "{out}");
     assert_eq!(
-        world.refused(&["check", "case"]),
+        world.refused("check case"),
         format!(
             "error: in the case `case`: declarations/none.json: it is signed by a key that this case does not know (key id `{}`); if you trust the signer, add the line of that key to `declarers` under `[policy]`\n",
             key_id(&line)
         )
     );
     world.list("declarers", &[&line]);
-    let (code, out, error) = world.assize(&["check", "case"]);
+    let (code, out, error) = world.assize("check case");
     assert_eq!(code, 1, "{error}");
     assert!(out.contains("answered-no"), "{out}");
     // What fails by it points at it.
-    let (_, out, _) = world.assize(&["check", "case", "--sarif", "-"]);
+    let (_, out, _) = world.assize("check case --sarif -");
     let log: Value = serde_json::from_str(&out).unwrap();
     let result = &log["runs"][0]["results"][0];
     let uri = &result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
     assert_eq!((&result["kind"], uri), (&"fail".into(), &"case/declarations/none.json".into()));
     // From its last day on it is void, and says so.
-    let (code, out, _) = world.assize(&["check", "case", "--as-of", "2027-06-01"]);
+    let (code, out, _) = world.assize("check case --as-of 2027-06-01");
     assert_eq!(code, 1);
     assert!(out.contains("answer-expired"), "{out}");
 }
@@ -243,39 +208,38 @@ fn a_declaration_by_a_stranger_counts_once_the_stranger_is_listed() {
 #[test]
 fn what_cannot_be_declared_is_told_whole() {
     let world = World::new("");
-    let declare = |fact: &str, more: &[&str]| {
-        let words = ["declare", fact, "--owner", "o", "--made", "2026-11-20", "--case", "case"];
-        world.refused(&words.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    let declare = |fact: &str, more: &str| {
+        world.refused(&format!("declare {fact} --owner o --made 2026-11-20 --case case {more}"))
     };
-    let table: [(&str, &[&str], &str); 6] = [
+    let table: [(&str, &str, &str); 6] = [
         (
             "doc.none",
-            &["--value", "true", "--expires", "2027-01-01"],
+            "--value true --expires 2027-01-01",
             "no fact `doc.none` in the catalogue; docs/metrics.md lists the facts",
         ),
         (
             "doc.annex_iv",
-            &["--value", "true", "--expires", "2027-01-01"],
+            "--value true --expires 2027-01-01",
             "expected `--document FILE`, or `--value false` when there is none, for `doc.annex_iv`, found `true`",
         ),
         (
             "disclosure.first_interaction",
-            &["--value", "yes", "--expires", "2027-01-01"],
+            "--value yes --expires 2027-01-01",
             "expected `true` or `false` for `disclosure.first_interaction`, found `yes`",
         ),
         (
             "disclosure.first_interaction",
-            &["--document", "case/assize.toml", "--expires", "2027-01-01"],
+            "--document case/assize.toml --expires 2027-01-01",
             "`disclosure.first_interaction` is a flag, not a document; give it with `--value`",
         ),
         (
             "disclosure.first_interaction",
-            &["--value", "true", "--expires", "2026-11-20"],
+            "--value true --expires 2026-11-20",
             "the declaration expires on 2026-11-20, not after it was made on 2026-11-20; give the first day on which it is void",
         ),
         (
             "disclosure.notices",
-            &["--value", "two", "--expires", "2027-01-01"],
+            "--value two --expires 2027-01-01",
             "expected a whole number for `disclosure.notices`, found `two`",
         ),
     ];
@@ -296,7 +260,7 @@ fn a_waiver_lets_through_when_two_others_approve() {
         out,
         format!("wrote {WAIVER}; it holds once two others approve it:\n  assize waive --approve {WAIVER} --key KEY\n")
     );
-    let (code, out, _) = world.assize(&["check", "case"]);
+    let (code, out, _) = world.assize("check case");
     assert_eq!(code, 1);
     assert!(
         out.contains(
@@ -312,10 +276,10 @@ fn a_waiver_lets_through_when_two_others_approve() {
     assert_eq!(world.approve("ben.key"), (0, format!("{approved}ben; 1 more to go\n"), String::new()));
     let twice = format!("error: {WAIVER}: `ben` approved it twice: ask another, two are needed\n");
     assert_eq!(world.approve("ben.key"), (2, String::new(), twice));
-    assert_eq!(world.assize(&["check", "case"]).0, 1, "one approval lets nothing through");
+    assert_eq!(world.assize("check case").0, 1, "one approval lets nothing through");
     assert_eq!(world.approve("chen.key"), (0, format!("{approved}chen; it holds until 2027-01-01\n"), String::new()));
 
-    let (code, out, _) = world.assize(&["check", "case"]);
+    let (code, out, _) = world.assize("check case");
     assert_eq!(code, 0, "{out}");
     let indent = " ".repeat(45);
     let expected = format!(
@@ -334,20 +298,20 @@ fn a_waiver_ends_with_its_days_its_versions_and_its_words() {
     let [_, ben, chen] = ["ana", "ben", "chen"].map(|name| world.key(name));
     world.list("approvers", &[&ben, &chen]);
     assert_eq!([world.waive().0, world.approve("ben.key").0, world.approve("chen.key").0], [0, 0, 0]);
-    assert_eq!(world.assize(&["check", "case", "--as-of", "2026-12-31"]).0, 0, "its last day");
-    let (code, out, _) = world.assize(&["check", "case", "--as-of", "2027-01-01"]);
+    assert_eq!(world.assize("check case --as-of 2026-12-31").0, 0, "its last day");
+    let (code, out, _) = world.assize("check case --as-of 2027-01-01");
     assert_eq!(code, 1);
     let idle = "the waiver of house.documented does nothing: ";
     assert!(out.contains(&format!("{idle}it holds from 2026-11-01 to the day before 2027-01-01\n")), "{out}");
     // The rule has a new major version, to which nobody agreed.
     world.write("case/house/documented.toml", &DOCUMENTED.replace("1.2.0", "2.0.0"));
-    let (code, out, _) = world.assize(&["check", "case"]);
+    let (code, out, _) = world.assize("check case");
     assert_eq!(code, 1);
     assert!(out.contains(&format!("{idle}it speaks of versions 1.2.0 to below 2.0.0, the rule is 2.0.0\n")), "{out}");
     world.write("case/house/documented.toml", DOCUMENTED);
     // It never reaches another rule.
     world.write("case/house/notice.toml", NOTICE);
-    assert_eq!(world.assize(&["check", "case"]).0, 1);
+    assert_eq!(world.assize("check case").0, 1);
     // An approver who leaves the list approves nothing.
     world.write("case/assize.toml", CASE);
     world.list("approvers", &[&ben]);
@@ -355,35 +319,20 @@ fn a_waiver_ends_with_its_days_its_versions_and_its_words() {
         "error: in the case `case`: waivers/house.documented.json: it is signed by a key that this case does not know (key id `{}`); if you trust the signer, add the line of that key to `approvers` under `[policy]`\n",
         key_id(&chen)
     );
-    assert_eq!(world.refused(&["check", "case"]), expected);
+    assert_eq!(world.refused("check case"), expected);
     // Other words under the same signatures are no waiver.
     world.write("case/assize.toml", CASE);
     world.list("approvers", &[&ben, &chen]);
     let whole = world.json(WAIVER);
-    let other = ["--out", "case/waivers/other.json", "--instead", "nothing at all"];
-    let words = [
-        "waive",
-        "house.documented",
-        "--case",
-        "case",
-        "--key",
-        "ana.key",
-        "--author",
-        "ana",
-        "--reason",
-        "r",
-        "--expires",
-        "2027-01-01",
-        "--made",
-        "2026-11-01",
-    ];
-    assert_eq!(world.assize(&words.into_iter().chain(other).collect::<Vec<_>>()).0, 0);
+    let words = "waive house.documented --case case --key ana.key --author ana --reason r --expires 2027-01-01 \
+                 --made 2026-11-01 --out case/waivers/other.json --instead 'nothing at all'";
+    assert_eq!(world.assize(words).0, 0);
     let mut forged = world.json("case/waivers/other.json");
     fs::remove_file(world.path("case/waivers/other.json")).unwrap();
     forged["signatures"] = whole["signatures"].clone();
     world.write(WAIVER, &forged.to_string());
     assert_eq!(
-        world.refused(&["check", "case"]),
+        world.refused("check case"),
         "error: in the case `case`: waivers/house.documented.json: it was changed after its author `ana` signed it; waive anew\n"
     );
 }
@@ -392,45 +341,32 @@ fn a_waiver_ends_with_its_days_its_versions_and_its_words() {
 fn what_cannot_be_waived_is_told_whole() {
     let world = World::new("");
     let [ana, ben, _] = ["ana", "ben", "chen"].map(|name| world.key(name));
-    let refused = |rule: &str, more: &[&str]| {
-        let words = [
-            "waive",
-            rule,
-            "--case",
-            "case",
-            "--key",
-            "ana.key",
-            "--reason",
-            "r",
-            "--instead",
-            "i",
-            "--made",
-            "2026-11-01",
-        ];
-        world.refused(&words.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    let refused = |rule: &str, more: &str| {
+        let given = "--case case --key ana.key --reason r --instead i --made 2026-11-01";
+        world.refused(&format!("waive {rule} {given} {more}"))
     };
-    let table: [(&str, &[&str], &str); 5] = [
+    let table: [(&str, &str, &str); 5] = [
         (
             "house.none",
-            &["--author", "ana", "--expires", "2027-01-01"],
+            "--author ana --expires 2027-01-01",
             "no rule `house.none` among the packs of the case; `assize check` lists them",
         ),
         (
             "house.documented",
-            &["--author", "ana", "--expires", "2027-11-02"],
+            "--author ana --expires 2027-11-02",
             "expected an expiry from 1 to 365 days after 2026-11-01, found 2027-11-02",
         ),
         (
             "house.documented",
-            &["--author", "ana", "--expires", "2026-11-01"],
+            "--author ana --expires 2026-11-01",
             "expected an expiry from 1 to 365 days after 2026-11-01, found 2026-11-01",
         ),
         (
             "house.documented",
-            &["--author", "ana", "--expires", "2027-01-01", "--versions", "2.0.0..3.0.0"],
+            "--author ana --expires 2027-01-01 --versions 2.0.0..3.0.0",
             "the rule `house.documented` is of version 1.2.0, which is not among those from 2.0.0 to below 3.0.0",
         ),
-        ("house.documented", &["--author", " ", "--expires", "2027-01-01"], "expected an author, found nothing"),
+        ("house.documented", "--author ' ' --expires 2027-01-01", "expected an author, found nothing"),
     ];
     for (rule, more, expected) in table {
         assert_eq!(refused(rule, more), format!("error: {expected}\n"));
@@ -452,12 +388,12 @@ fn a_list_of_approvers_holds_people_and_not_names() {
     let world = World::new("");
     let ben = world.key("ben");
     world.list("approvers", &[&ben, &ben]);
-    let error = world.refused(&["check", "case"]);
+    let error = world.refused("check case");
     assert!(error.starts_with("error: the key of the approver `ben` is already that of `ben`\n"), "{error}");
     assert!(error.ends_with("hint: two names do not make two people of one key\n"), "{error}");
     let world = World::new("");
     world.list("approvers", &["ben+00000000+AAAA"]);
-    let error = world.refused(&["check", "case"]);
+    let error = world.refused("check case");
     assert!(error.starts_with("error: not a verifier key: expected an Ed25519 key, type 1\n"), "{error}");
     assert!(error.ends_with("hint: `assize key` prints the line of a key\n"), "{error}");
 }
@@ -467,9 +403,8 @@ fn results_stand_in_the_formats_asked_for() {
     let declared = "\n[[declare]]\nfact = \"disclosure.first_interaction\"\nvalue = false\nowner = \"o\"\nmade = 2026-11-20\nexpires = 2027-06-01\n";
     let world = World::new(declared);
     world.write("case/house/notice.toml", NOTICE);
-    let files =
-        ["--sarif", "out/r.sarif", "--policyreport", "out/r.yaml", "--junit", "out/r.xml", "--oscal", "out/ar.json"];
-    let (code, out, error) = world.assize(&["check", "case"].into_iter().chain(files).collect::<Vec<_>>());
+    let (code, out, error) =
+        world.assize("check case --sarif out/r.sarif --policyreport out/r.yaml --junit out/r.xml --oscal out/ar.json");
     assert_eq!(code, 1, "{error}");
     assert!(out.ends_with("deny as of 2026-11-24\n"), "{out}");
     let sarif = world.json("out/r.sarif");
@@ -496,7 +431,7 @@ fn results_stand_in_the_formats_asked_for() {
     assert_eq!(assessed["observations"][1]["relevant-evidence"][0]["href"], "case/assize.toml");
     // The same evidence gives the same bytes, and an absolute path the same addresses.
     let absolute = world.path("case").canonicalize().unwrap();
-    let (_, out, _) = world.assize(&["check", absolute.to_str().unwrap(), "--sarif", "-"]);
+    let (_, out, _) = world.assize(&format!("check {} --sarif -", absolute.display()));
     assert_eq!(out, world.read("out/r.sarif"));
 }
 
@@ -504,10 +439,10 @@ fn results_stand_in_the_formats_asked_for() {
 fn stdout_holds_one_document() {
     let world = World::new("");
     assert_eq!(
-        world.refused(&["check", "case", "--sarif", "-", "--junit", "-"]),
+        world.refused("check case --sarif - --junit -"),
         "error: stdout can hold one document, and 2 are asked for there; name files for the others\n"
     );
-    let (code, out, _) = world.assize(&["check", "case", "--junit", "-"]);
+    let (code, out, _) = world.assize("check case --junit -");
     assert_eq!(code, 1);
     assert!(out.starts_with("<?xml") && out.ends_with("</testsuites>\n"), "{out}");
 }
@@ -515,14 +450,14 @@ fn stdout_holds_one_document() {
 #[test]
 fn packs_stand_as_an_oscal_catalog_with_its_profile() {
     let world = World::new("");
-    let words = ["policy", "export", "--oscal", "out/rules.json", "--made", "2026-11-23", "case/house"];
-    let (code, out, error) = world.assize(&words);
+    let words = "policy export --oscal out/rules.json --made 2026-11-23 case/house";
+    let (code, out, error) = world.assize(words);
     assert_eq!((code, out.as_str()), (0, "wrote 1 rules to out/rules.json and out/rules.profile.json\n"), "{error}");
     let before = world.read("out/rules.json");
-    world.assize(&words);
+    world.assize(words);
     assert_eq!(world.read("out/rules.json"), before);
     // Without a name, all that ship: the profile selects every control of the catalog.
-    assert_eq!(world.assize(&["policy", "export", "--oscal", "out/all.json"]).0, 0);
+    assert_eq!(world.assize("policy export --oscal out/all.json").0, 0);
     let (catalog, profile) = (world.json("out/all.json"), world.json("out/all.profile.json"));
     let controls = |group: &Value| {
         group["controls"].as_array().unwrap().iter().map(|control| control["id"].clone()).collect::<Vec<_>>()
@@ -533,7 +468,7 @@ fn packs_stand_as_an_oscal_catalog_with_its_profile() {
     assert_eq!(import["include-controls"][0]["with-ids"].as_array().unwrap(), &ids);
     assert!(ids.len() > 50, "{}", ids.len());
     assert_eq!(
-        world.refused(&["policy", "export"]),
+        world.refused("policy export"),
         "error: nothing to write was named; `--oscal FILE` writes a catalog and a profile, `--rego DIR` a module for each card\n"
     );
 }
@@ -553,22 +488,10 @@ fn a_run_carries_its_waivers_and_signed_declarations() {
     let [_, ben, chen] = ["ana", "ben", "chen"].map(|name| world.key(name));
     world.list("approvers", &[&ben, &chen]);
     assert_eq!([world.waive().0, world.approve("ben.key").0, world.approve("chen.key").0], [0, 0, 0]);
-    let words = [
-        "declare",
-        "disclosure.first_interaction",
-        "--value",
-        "true",
-        "--owner",
-        "o",
-        "--made",
-        "2026-11-20",
-        "--expires",
-        "2027-06-01",
-        "--case",
-        "case",
-    ];
-    assert_eq!(world.assize(&words).0, 0);
-    let (code, out, error) = world.assize(&["run", "case"]);
+    let words = "declare disclosure.first_interaction --value true --owner o --made 2026-11-20 \
+                 --expires 2027-06-01 --case case";
+    assert_eq!(world.assize(words).0, 0);
+    let (code, out, error) = world.assize("run case");
     assert_eq!(code, 0, "{out}{error}");
     assert!(
         out.contains(
@@ -586,8 +509,8 @@ fn a_run_carries_its_waivers_and_signed_declarations() {
     // The dossier alone is enough.
     fs::remove_dir_all(world.path("case/waivers")).unwrap();
     fs::remove_dir_all(world.path("case/declarations")).unwrap();
-    let (code, out, _) = world.assize(&["verify", "case/dossier"]);
+    let (code, out, _) = world.assize("verify case/dossier");
     assert_eq!(code, 0, "{out}");
-    assert_eq!(world.assize(&["check", "case/dossier"]).0, 0);
-    assert_eq!(world.assize(&["check", "case/dossier", "--as-of", "2027-01-01"]).0, 1);
+    assert_eq!(world.assize("check case/dossier").0, 0);
+    assert_eq!(world.assize("check case/dossier --as-of 2027-01-01").0, 1);
 }

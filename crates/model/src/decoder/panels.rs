@@ -1,0 +1,408 @@
+//! Matrices whose rows stand side by side in panels, as numbers or as the codes of a quantised file.
+//!
+//! Codes stay codes: they are made numbers a panel at a time, while the panel is multiplied. The numbers are those that the
+//! whole matrix would have, so the product has the same bits, and a model takes little more memory than its file.
+//!
+//! Legend: O outputs, the rows of the matrix; K depth, its columns; W columns of a panel; N rows that are multiplied.
+
+use super::kernel::{BLOCK, Sums, TILE, Vectors, WIDTH, multiply, unpack_bytes, unpack_halves, vectors};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Numbers of the rows that are multiplied with one panel after another: about what a core's own cache holds.
+const CHUNK: usize = 1 << 18;
+/// Multiplications below which a second thread costs more than it gives.
+const PIECE: usize = 1 << 18;
+
+/// A matrix (O, K).
+#[derive(Clone)]
+pub(crate) struct Panels {
+    outputs: usize,
+    depth: usize,
+    store: Arc<Store>,
+}
+
+/// ⌈O / W⌉ panels one behind another.
+enum Store {
+    /// (panels, K, W)
+    Numbers(Vec<f32>),
+    Codes(Codes),
+}
+
+/// Blocks of `BLOCK` numbers of a row: code · scale, and for some formats plus the least number.
+struct Codes {
+    /// (panels, K / BLOCK, W)
+    scales: Vec<f32>,
+    /// Likewise, or empty.
+    least: Vec<f32>,
+    /// (panels, K / BLOCK, BLOCK, W) signed bytes, or W / 2 bytes of two halves each.
+    codes: Vec<u8>,
+    width: Width,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Byte,
+    /// What a half is less by.
+    Half(i32),
+}
+
+/// Blocks as a quantised file has them, which `Panels::of_blocks` takes apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+}
+
+impl Format {
+    /// SPEC: ggml, `block_q4_0` to `block_q8_0`.
+    const fn block_bytes(self) -> usize {
+        match self {
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q8_0 => 34,
+        }
+    }
+
+    const fn has_least(self) -> bool {
+        matches!(self, Self::Q4_1 | Self::Q5_1)
+    }
+
+    const fn width(self) -> Width {
+        match self {
+            Self::Q4_0 => Width::Half(8),
+            Self::Q4_1 => Width::Half(0),
+            Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => Width::Byte,
+        }
+    }
+
+    /// Scale, least number, and the codes as they are multiplied, or as unsigned halves.
+    fn read(self, block: &[u8]) -> (f32, f32, [i8; BLOCK]) {
+        let half = |at: usize| crate::gguf::parse::half(u16::from_le_bytes([block[at], block[at + 1]]));
+        let mut codes = [0_i8; BLOCK];
+        let least = if self.has_least() { half(2) } else { 0.0 };
+        let start = if self.has_least() { 4 } else { 2 };
+        if self == Self::Q8_0 {
+            codes.iter_mut().zip(&block[start..]).for_each(|(code, byte)| *code = byte.cast_signed());
+            return (half(0), least, codes);
+        }
+        let (fifth, start) = match self {
+            Self::Q5_0 | Self::Q5_1 => {
+                let bytes = [block[start], block[start + 1], block[start + 2], block[start + 3]];
+                (u32::from_le_bytes(bytes), start + 4)
+            }
+            _ => (0, start),
+        };
+        let offset = if self == Self::Q5_0 { 16 } else { 0 };
+        for at in 0..BLOCK {
+            let byte = block[start + at % 16];
+            let low = if at < 16 { byte & 15 } else { byte >> 4 };
+            codes[at] = (low | ((fifth >> at & 1) as u8) << 4).cast_signed() - offset;
+        }
+        (half(0), least, codes)
+    }
+}
+
+/// A number of a file that is not finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NotFinite {
+    /// Index into the numbers as they are stored.
+    pub(crate) at: usize,
+    pub(crate) found: f32,
+}
+
+impl Panels {
+    /// Shapes: `numbers` (O, K), row by row.
+    pub(crate) fn of_numbers(outputs: usize, depth: usize, numbers: &[f32]) -> Self {
+        assert_eq!(numbers.len(), outputs * depth, "expected {outputs} x {depth} numbers");
+        let mut panels = vec![0.0; outputs.div_ceil(WIDTH) * depth * WIDTH];
+        panels.par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, out)| {
+            let first = panel * WIDTH;
+            for output in first..outputs.min(first + WIDTH) {
+                let row = &numbers[output * depth..][..depth];
+                for (columns, number) in out.chunks_exact_mut(WIDTH).zip(row) {
+                    columns[output - first] = *number;
+                }
+            }
+        });
+        Self { outputs, depth, store: Arc::new(Store::Numbers(panels)) }
+    }
+
+    /// Shapes: `blocks` (O, K / BLOCK), row by row; `stored` says which of the stored rows is the row of each output.
+    ///
+    /// K is a multiple of `BLOCK`.
+    pub(crate) fn of_blocks(
+        outputs: usize,
+        depth: usize,
+        format: Format,
+        blocks: &[u8],
+        stored: impl Fn(usize) -> usize + Sync,
+    ) -> Result<Self, NotFinite> {
+        let (n_blocks, n_panels, bytes) = (depth / BLOCK, outputs.div_ceil(WIDTH), format.block_bytes());
+        assert_eq!(blocks.len(), outputs * n_blocks * bytes, "expected {outputs} x {n_blocks} blocks");
+        let code_bytes = if format.width() == Width::Byte { WIDTH } else { WIDTH / 2 };
+        let mut all = Codes {
+            scales: vec![0.0; n_panels * n_blocks * WIDTH],
+            least: vec![0.0; if format.has_least() { n_panels * n_blocks * WIDTH } else { 0 }],
+            codes: vec![0; n_panels * depth * code_bytes],
+            width: format.width(),
+        };
+        let fill = |panel: usize, scales: &mut [f32], least: &mut [f32], codes: &mut [u8]| {
+            for output in panel * WIDTH..outputs.min((panel + 1) * WIDTH) {
+                let (row, lane) = (stored(output), output % WIDTH);
+                for block in 0..n_blocks {
+                    let from = (row * n_blocks + block) * bytes;
+                    let (scale, low, found) = format.read(&blocks[from..from + bytes]);
+                    if let Some(found) = [scale, low].into_iter().find(|number| !number.is_finite()) {
+                        return Err(NotFinite { at: row * depth + block * BLOCK, found });
+                    }
+                    scales[block * WIDTH + lane] = scale;
+                    if let Some(place) = least.get_mut(block * WIDTH + lane) {
+                        *place = low;
+                    }
+                    let places = codes[block * BLOCK * code_bytes..][..BLOCK * code_bytes].chunks_exact_mut(code_bytes);
+                    for (places, code) in places.zip(found) {
+                        if code_bytes == WIDTH {
+                            places[lane] = code.cast_unsigned();
+                        } else {
+                            places[lane % code_bytes] |= code.cast_unsigned() << (lane / code_bytes * 4);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        let least_len = if format.has_least() { n_blocks * WIDTH } else { 0 };
+        let mut least: Vec<&mut [f32]> = match least_len {
+            0 => (0..n_panels).map(|_| Default::default()).collect(),
+            n => all.least.chunks_exact_mut(n).collect(),
+        };
+        let scales = all.scales.par_chunks_mut((n_blocks * WIDTH).max(1));
+        let codes = all.codes.par_chunks_mut((depth * code_bytes).max(1));
+        scales
+            .zip(codes)
+            .zip(least.par_iter_mut())
+            .enumerate()
+            .try_for_each(|(panel, ((scales, codes), least))| fill(panel, scales, least, codes))?;
+        Ok(Self { outputs, depth, store: Arc::new(Store::Codes(all)) })
+    }
+
+    /// O
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// K
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Writes the numbers of one row.
+    pub(crate) fn row(&self, output: usize, out: &mut [f32]) {
+        let (panel, lane) = (output / WIDTH, output % WIDTH);
+        match &*self.store {
+            Store::Numbers(numbers) => {
+                let columns = numbers[panel * self.depth * WIDTH..].chunks_exact(WIDTH);
+                out.iter_mut().zip(columns).for_each(|(out, columns)| *out = columns[lane]);
+            }
+            Store::Codes(codes) => {
+                let mut numbers = [0.0; BLOCK * WIDTH];
+                for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+                    codes.unpack(panel * (self.depth / BLOCK) + block, &mut numbers);
+                    out.iter_mut().zip(numbers.chunks_exact(WIDTH)).for_each(|(out, columns)| *out = columns[lane]);
+                }
+            }
+        }
+    }
+
+    /// All numbers, row by row: (O, K).
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let mut numbers = vec![0.0; self.outputs * self.depth];
+        numbers
+            .par_chunks_mut(self.depth.max(1))
+            .enumerate()
+            .for_each(|(output, out)| self.row(output, out));
+        numbers
+    }
+
+    /// x · Wᵀ. Shapes: `rows` (N, K) → (N, O). Every element has the same bits whatever N is.
+    pub(crate) fn product(&self, rows: &[f32]) -> Vec<f32> {
+        let n = rows.len() / self.depth.max(1);
+        let mut out = vec![0.0; n * self.outputs];
+        let (packed, target) = (pack(rows, n, self.depth), Target(out.as_mut_ptr()));
+        let n_panels = self.outputs.div_ceil(WIDTH);
+        let chunk = (CHUNK / self.depth.max(1) / TILE).max(1) * TILE;
+        let n_chunks = n.div_ceil(chunk);
+        let work = chunk.min(n) * self.depth * WIDTH;
+        (0..n_chunks * n_panels).into_par_iter().with_min_len(PIECE.div_ceil(work.max(1))).for_each_init(
+            Vec::new,
+            |numbers, task| {
+                let (first, panel) = (task / n_panels * chunk, task % n_panels);
+                self.product_panel(&packed, first..n.min(first + chunk), panel, numbers, &target);
+            },
+        );
+        out
+    }
+
+    /// One panel's columns of the product, for some of the rows.
+    fn product_panel(
+        &self,
+        packed: &[f32],
+        rows: std::ops::Range<usize>,
+        panel: usize,
+        numbers: &mut Vec<f32>,
+        out: &Target,
+    ) {
+        let (found, size) = (vectors(), self.depth * WIDTH);
+        let whole: &[f32] = match &*self.store {
+            Store::Numbers(all) => &all[panel * size..][..size],
+            // Few rows: block by block, while a block is at hand.
+            Store::Codes(codes) if rows.len() <= TILE => {
+                let mut sums: Sums = [[0.0; WIDTH]; TILE];
+                codes.multiply(found, panel, self.depth, &packed[rows.start * self.depth..], rows.len(), &mut sums);
+                out.write(&sums, rows, panel * WIDTH, self.outputs);
+                return;
+            }
+            Store::Codes(codes) => {
+                numbers.resize(size, 0.0);
+                for (block, out) in numbers.chunks_exact_mut(BLOCK * WIDTH).enumerate() {
+                    codes.unpack(panel * (self.depth / BLOCK) + block, out);
+                }
+                numbers
+            }
+        };
+        for first in rows.clone().step_by(TILE) {
+            let n_rows = TILE.min(rows.end - first);
+            let mut sums: Sums = [[0.0; WIDTH]; TILE];
+            multiply(found, n_rows, self.depth, &packed[first * self.depth..], whole, WIDTH, &mut sums);
+            out.write(&sums, first..first + n_rows, panel * WIDTH, self.outputs);
+        }
+    }
+}
+
+impl Codes {
+    /// The numbers of one block of one panel: (BLOCK, W).
+    fn unpack(&self, block: usize, out: &mut [f32]) {
+        let of = |numbers: &'_ [f32]| -> Option<[f32; WIDTH]> {
+            numbers.get(block * WIDTH..).and_then(|numbers| numbers.first_chunk::<WIDTH>()).copied()
+        };
+        let (scales, least) = (of(&self.scales).unwrap_or([0.0; WIDTH]), of(&self.least));
+        match self.width {
+            Width::Byte => {
+                unpack_bytes(&self.codes[block * BLOCK * WIDTH..][..BLOCK * WIDTH], &scales, least.as_ref(), out);
+            }
+            Width::Half(offset) => {
+                let n = BLOCK * WIDTH / 2;
+                unpack_halves(&self.codes[block * n..][..n], offset, &scales, least.as_ref(), out);
+            }
+        }
+    }
+
+    fn multiply(&self, found: Vectors, panel: usize, depth: usize, rows: &[f32], n_rows: usize, sums: &mut Sums) {
+        let mut numbers = [0.0; BLOCK * WIDTH];
+        for block in 0..depth / BLOCK {
+            self.unpack(panel * (depth / BLOCK) + block, &mut numbers);
+            multiply(found, n_rows, BLOCK, &rows[block * BLOCK * n_rows..], &numbers, WIDTH, sums);
+        }
+    }
+}
+
+/// Tiles one behind another, each (K, R).
+fn pack(rows: &[f32], n: usize, depth: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; n * depth];
+    packed.par_chunks_mut((TILE * depth).max(1)).zip(rows.par_chunks((TILE * depth).max(1))).for_each(|(out, rows)| {
+        let n_rows = rows.len() / depth;
+        for (at, row) in rows.chunks_exact(depth).enumerate() {
+            out.chunks_exact_mut(n_rows).zip(row).for_each(|(out, x)| out[at] = *x);
+        }
+    });
+    packed
+}
+
+/// The product, whose columns several threads write.
+struct Target(*mut f32);
+
+#[expect(unsafe_code, reason = "columns of one matrix are written by several threads")]
+// SAFETY: `product` hands every pair of rows and panel to one task, and `write` writes within these alone.
+unsafe impl Sync for Target {}
+
+impl Target {
+    #[expect(unsafe_code, reason = "columns of one matrix are written by several threads")]
+    fn write(&self, sums: &Sums, rows: std::ops::Range<usize>, column: usize, outputs: usize) {
+        let n = WIDTH.min(outputs - column);
+        for (row, sums) in rows.zip(sums) {
+            // SAFETY: row and columns lie within the (N, O) numbers that `product` holds while its tasks run.
+            let out = unsafe { std::slice::from_raw_parts_mut(self.0.add(row * outputs + column), n) };
+            out.copy_from_slice(&sums[..n]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Format, Panels};
+    use crate::gguf::parse;
+    use candle_core::quantized::GgmlDType;
+
+    fn numbers(seed: usize, n: usize) -> Vec<f32> {
+        (0..n).map(|at| ((seed * 131 + at * 7919) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// Against sums in f64; tolerance 1e-5 for sums of up to 333 products below 1 in f32.
+    #[test]
+    fn a_product_is_the_product() {
+        for (n, depth, outputs) in [(1, 5, 1), (3, 64, 33), (12, 333, 70), (29, 40, 31), (200, 64, 32)] {
+            let (rows, weights) = (numbers(1, n * depth), numbers(2, outputs * depth));
+            let panels = Panels::of_numbers(outputs, depth, &weights);
+            assert_eq!(panels.numbers(), weights);
+            let found = panels.product(&rows);
+            for (at, found) in found.iter().enumerate() {
+                let (row, output) = (&rows[at / outputs * depth..][..depth], &weights[at % outputs * depth..][..depth]);
+                let expected: f64 = row.iter().zip(output).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                assert!((f64::from(*found) - expected).abs() < 1e-5, "{n} x {depth} x {outputs}: {expected}, {found}");
+            }
+        }
+    }
+
+    /// Codes give the bits of the numbers they stand for, for few rows and for many; rows in another order as well.
+    #[test]
+    fn codes_multiply_as_the_numbers_they_stand_for() {
+        let formats = [
+            (Format::Q4_0, GgmlDType::Q4_0),
+            (Format::Q4_1, GgmlDType::Q4_1),
+            (Format::Q5_0, GgmlDType::Q5_0),
+            (Format::Q5_1, GgmlDType::Q5_1),
+            (Format::Q8_0, GgmlDType::Q8_0),
+        ];
+        let (outputs, depth) = (70, 96);
+        for (format, kind) in formats {
+            let n_bytes = outputs * depth / 32 * format.block_bytes();
+            // Scales of about 1, so that no half is infinite.
+            let mut blocks: Vec<u8> = (0..n_bytes).map(|at| ((at * 7919 + 13) % 251) as u8).collect();
+            for block in blocks.chunks_exact_mut(format.block_bytes()) {
+                (block[1], block[3]) = (0x3b, if format.has_least() { 0xbc } else { block[3] });
+            }
+            let all = parse::numbers(kind, &blocks).unwrap();
+            let turned = |output: usize| (output * 3 + 1) % outputs;
+            let expected: Vec<f32> = (0..outputs).flat_map(|row| all[turned(row) * depth..][..depth].to_vec()).collect();
+            let found = Panels::of_blocks(outputs, depth, format, &blocks, turned).unwrap();
+            assert_eq!(found.numbers(), expected, "{format:?}");
+            let plain = Panels::of_numbers(outputs, depth, &expected);
+            for n in [1, 12, 13, 40] {
+                let rows = numbers(n, n * depth);
+                let bits = |panels: &Panels| panels.product(&rows).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                assert!(bits(&found) == bits(&plain), "{format:?}, {n} rows");
+            }
+            // A scale of infinity, in the block of row 1, numbers 64 to 95.
+            let at = 5 * format.block_bytes();
+            (blocks[at], blocks[at + 1]) = (0, 0x7c);
+            let wrong = Panels::of_blocks(outputs, depth, format, &blocks, |output| output).err().unwrap();
+            assert_eq!((wrong.at, wrong.found), (depth + 64, f32::INFINITY), "{format:?}");
+        }
+    }
+}
