@@ -13,6 +13,7 @@ mod readme;
 mod rerun;
 mod scenario;
 mod tamper;
+mod training;
 
 use evidence::Digest;
 use serde_json::Value;

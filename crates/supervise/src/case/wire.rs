@@ -190,6 +190,7 @@ pub(super) struct OnTrouble {
     pub(super) loader: Option<Spanned<String>>,
     pub(super) percent: Option<Spanned<u32>>,
     pub(super) skip: Option<u64>,
+    #[serde(rename = "at_most")]
     pub(super) at_most: Option<u64>,
 }
 
