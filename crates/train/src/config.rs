@@ -38,6 +38,7 @@ pub struct Config {
     pub steps: u64,
     pub batch: usize,
     pub context: usize,
+    pub order: Order,
     pub optimizer: Optimizer,
     pub learning_rate: f64,
     pub schedule: Schedule,
@@ -52,6 +53,15 @@ pub struct Config {
     pub snapshot_every: u64,
     pub keep_snapshots: usize,
     pub watch: Watch,
+}
+
+/// The order of windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Anew in each epoch.
+    Shuffled,
+    /// As the corpus has them, in every epoch: a curriculum. Source: Bengio et al. 2009.
+    AsGiven,
 }
 
 /// Ends a run whose loss on held-out text no longer falls, with the weights of the best.
@@ -84,6 +94,7 @@ impl Config {
             steps,
             batch,
             context,
+            order: Order::Shuffled,
             optimizer: Optimizer::ADAM_W,
             learning_rate: 3e-4,
             schedule: Schedule { warmup_steps: steps / 20, ..Schedule::default() },
@@ -153,6 +164,7 @@ impl Config {
             ("dropout", share("dropout", self.dropout)?),
             ("labelSmoothing", share("label_smoothing", self.label_smoothing)?),
             ("earlyStop", early_stop),
+            ("order", (self.order == Order::AsGiven).then(|| "as-given".into())),
         ]))
     }
 

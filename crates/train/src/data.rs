@@ -2,7 +2,10 @@
 //!
 //! Legend: B batch (windows), T positions (context).
 
-use crate::shuffle::{Purpose, permutation};
+use crate::{
+    config::Order,
+    shuffle::{Purpose, permutation},
+};
 use candle_core::{Device, Tensor};
 use evidence::Digest;
 
@@ -184,6 +187,7 @@ pub struct Batches<'a> {
     batch: usize,
     seed: u64,
     n_windows: usize,
+    order: Order,
     /// The last epoch looked at: only a saving, never a state.
     epoch: (u64, Vec<usize>),
 }
@@ -203,7 +207,14 @@ impl<'a> Batches<'a> {
             return Err(DataError::TooShort { needed: context + 1, context, found: corpus.tokens.len() });
         }
         let epoch = (0, permutation(Purpose::Windows, seed, 0, n_windows));
-        Ok(Self { corpus, context, batch, seed, n_windows, epoch })
+        Ok(Self { corpus, context, batch, seed, n_windows, order: Order::Shuffled, epoch })
+    }
+
+    /// The same batches in another order.
+    #[must_use]
+    pub const fn in_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     /// The windows of `step` (1, 2, …), in order.
@@ -214,6 +225,9 @@ impl<'a> Batches<'a> {
 
     fn window_at(&mut self, place: u64) -> usize {
         let (epoch, offset) = (place / self.n_windows as u64, place % self.n_windows as u64);
+        if self.order == Order::AsGiven {
+            return offset as usize;
+        }
         if self.epoch.0 != epoch {
             self.epoch = (epoch, permutation(Purpose::Windows, self.seed, epoch, self.n_windows));
         }
@@ -315,6 +329,13 @@ mod tests {
                 proptest::prop_assert_eq!(walked.windows(step), fresh);
             }
         }
+    }
+
+    #[test]
+    fn a_curriculum_is_walked_as_given() {
+        let corpus = counting(21);
+        let mut batches = Batches::new(&corpus, 5, 3, 1).unwrap().in_order(Order::AsGiven);
+        assert_eq!((batches.windows(1), batches.windows(2)), (vec![0, 1, 2], vec![3, 0, 1]));
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl<'a> Job<'a> {
             dir,
             sources,
             identity: identity(config, &model, sources.corpus)?,
-            batches: Batches::new(sources.corpus, config.context, config.batch, config.seed)?,
+            batches: Batches::new(sources.corpus, config.context, config.batch, config.seed)?.in_order(config.order),
             gradient: Gradient::zeros(model.parameters()),
             state: State::new(config.optimizer, model.parameters()),
             model,

@@ -34,6 +34,7 @@ mod gradient;
 mod groups;
 mod job;
 mod loader;
+pub mod mixture;
 mod nested;
 mod objective;
 mod optimizer;
@@ -45,7 +46,7 @@ mod slope;
 mod snapshot;
 mod trouble;
 
-pub use config::{Config, ConfigError, EarlyStop, identity, parameters_digest};
+pub use config::{Config, ConfigError, EarlyStop, Order, identity, parameters_digest};
 pub use data::{Batch, Batches, Corpus, DataError, Example};
 pub use folds::{Fold, FoldError, deal};
 pub use gradient::{Gradient, GradientError, clip_factor};

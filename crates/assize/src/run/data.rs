@@ -50,6 +50,11 @@ impl Tokens {
         Ok(train::Corpus::packed(&indices.iter().map(example).collect::<Vec<_>>(), context)?)
     }
 
+    /// The documents that are trained on, each once.
+    pub(crate) fn distinct(&self) -> Vec<usize> {
+        self.train.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     /// The tokenizer that was trained here.
     pub(crate) fn own(&self) -> anyhow::Result<&Tokenizer> {
         match &self.tokenizer {
@@ -93,6 +98,41 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
     Ok(Data { corpus, split })
 }
 
+/// The training documents as a mixture draws them, or short before long, where the case says so: some may stand there more than
+/// once. What is held out is never drawn from.
+fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> {
+    let plan = case.train.as_ref().context("the case has no `[train]`; there is nothing to run")?;
+    let mut tokens = tokens;
+    if plan.temperature.is_some() || case.data.iter().any(|source| source.weight.is_some()) {
+        let part = |source: &supervise::case::DataSource| train::mixture::Part {
+            weight: source.weight.unwrap_or(1.0),
+            documents: documents_of(source, data, &tokens).collect(),
+        };
+        let parts: Vec<train::mixture::Part> = case.data.iter().map(part).collect();
+        let n_tokens = usize::try_from(plan.tokens).unwrap_or(usize::MAX);
+        tokens.train = train::mixture::draw(&parts, plan.temperature.unwrap_or(1.0), n_tokens, plan.seed)
+            .context("the sources cannot be mixed")?;
+    }
+    if plan.order == supervise::case::Order::ShortFirst {
+        let lengths: Vec<usize> = tokens.documents.iter().map(Vec::len).collect();
+        tokens.train.sort_by_key(|&document| lengths[document]);
+    }
+    Ok(tokens)
+}
+
+/// Training documents of one source with their tokens, a separator counted with each.
+fn documents_of<'a>(
+    source: &supervise::case::DataSource,
+    data: &'a Data,
+    tokens: &'a Tokens,
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let places = [source.path.to_string_lossy().replace('\\', "/"), source.name.clone()];
+    data.split.train.iter().filter(move |&&document| {
+        let path = &data.corpus.files[data.corpus.documents[document].file].path;
+        places.iter().any(|place| path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }).map(|&document| (document, tokens.documents[document].len() + 1))
+}
+
 impl Session<'_> {
     /// Trains the tokenizer, and records the audit unless it stands.
     pub(crate) fn audit(&mut self, data: &Data) -> anyhow::Result<Tokens> {
@@ -132,7 +172,7 @@ impl Session<'_> {
 /// Trains the tokenizer on the training part, saves it, and encodes every document alone.
 pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<Tokens> {
     if let Some(base) = &case.base {
-        return super::finetune::tokenize(case, base, data, path);
+        return arranged(case, data, super::finetune::tokenize(case, base, data, path)?);
     }
     let model = case.model.as_ref().context("the case has no `[model]`; there is nothing to train")?;
     let texts: Vec<&str> = data.split.train.iter().map(|&i| data.corpus.documents[i].text.as_str()).collect();
@@ -143,7 +183,8 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     let digest = tokenizer.save(path)?;
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
-    Ok(Tokens { tokenizer: Words::Own(tokenizer), base: None, weights: None, digest, documents, train, held_out })
+    let tokenizer = Words::Own(tokenizer);
+    arranged(case, data, Tokens { tokenizer, base: None, weights: None, digest, documents, train, held_out })
 }
 
 fn file(file: &dataset::File) -> Json {

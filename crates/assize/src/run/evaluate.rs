@@ -131,10 +131,11 @@ impl Session<'_> {
         guard: &mut Guard,
     ) -> anyhow::Result<bool> {
         let shape = shape::of_folds(self.case, folds, tokens)?;
-        let held_out = dataset::folds(&data.corpus, &tokens.train, folds.folds, shape.train.seed)?;
+        let documents = tokens.distinct();
+        let held_out = dataset::folds(&data.corpus, &documents, folds.folds, shape.train.seed)?;
         let (mut scored, mut flop) = (Vec::new(), 0_u128);
         for (index, part) in held_out.iter().enumerate() {
-            let rest: Vec<usize> = tokens.train.iter().copied().filter(|document| !part.contains(document)).collect();
+            let rest: Vec<usize> = documents.iter().copied().filter(|document| !part.contains(document)).collect();
             flop += plan::training_flop(&shape, tokens, &rest)?;
             let Some(fold) = self.fold(index, &shape, tokens, (&rest, part), guard, &mut flop)? else {
                 return Ok(false);

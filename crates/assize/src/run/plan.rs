@@ -115,8 +115,9 @@ pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
     let mut whole = training + scoring_flop(&shape, &lengths) * u128::from(scorings);
     if let Some(folds) = &case.folds {
         let small = shape::of_folds(case, folds, tokens)?;
-        let all: Vec<usize> = tokens.train.iter().map(|&index| tokens.documents[index].len()).collect();
-        whole += training_flop(&small, tokens, &tokens.train)? * folds.folds as u128 + scoring_flop(&small, &all);
+        let documents = tokens.distinct();
+        let all: Vec<usize> = documents.iter().map(|&index| tokens.documents[index].len()).collect();
+        whole += training_flop(&small, tokens, &documents)? * folds.folds as u128 + scoring_flop(&small, &all);
     }
     Ok(Work { shape, training, whole })
 }

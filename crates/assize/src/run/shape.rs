@@ -82,6 +82,10 @@ fn training(plan: &TrainPlan, context: usize) -> anyhow::Result<train::Config> {
         accumulate: plan.accumulate,
         clip_value: plan.clip_value,
         clip_norm: plan.clip_norm,
+        order: match plan.order {
+            case::Order::Shuffled => train::Order::Shuffled,
+            case::Order::AsGiven | case::Order::ShortFirst => train::Order::AsGiven,
+        },
         penalty: train::Penalty { l1, l2, heads, channels },
         dropout: plan.dropout,
         label_smoothing: plan.label_smoothing,

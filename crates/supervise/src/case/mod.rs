@@ -12,7 +12,7 @@ mod wire;
 pub use excerpt::CaseError;
 pub use models::{Adapters, Base};
 pub use place::Position;
-pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Penalty, Schedule, TrainPlan};
+pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
@@ -76,6 +76,8 @@ pub struct DataSource {
     pub source: Option<String>,
     /// Documents are blank-line separated sections rather than whole files.
     pub by_section: bool,
+    /// How much it counts in a mixture, beside its size.
+    pub weight: Option<f64>,
 }
 
 /// Sizes of a decoder to be trained.

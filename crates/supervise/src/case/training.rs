@@ -25,6 +25,19 @@ pub struct TrainPlan {
     pub keep_snapshots: usize,
     pub on_trouble: OnTrouble,
     pub chat: Option<Chat>,
+    /// Of a mixture; without it, and without weights, each document is taken once an epoch.
+    pub temperature: Option<f64>,
+    pub order: Order,
+}
+
+/// The order in which text is trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Shuffled,
+    /// As the sources and their files stand.
+    AsGiven,
+    /// Short documents before long ones.
+    ShortFirst,
 }
 
 /// How a document is read as a conversation: what its turns begin with, at the beginning of a line. Answers alone are learned.
@@ -151,6 +164,18 @@ impl Reader<'_> {
             snapshot_every: train.snapshot_every.unwrap_or(100).max(1),
             keep_snapshots: self.at_least_one("snapshots to keep", train.keep_snapshots.as_ref(), 2)?,
             on_trouble: self.on_trouble(train.on_trouble)?,
+            temperature: train
+                .temperature
+                .map(|temperature| self.within("a temperature", &temperature, 0.0, f64::INFINITY))
+                .transpose()?,
+            order: match train.order {
+                None => Order::Shuffled,
+                Some(order) => match self.known("order", &order, &["shuffled", "as-given", "short-first"])?.as_str() {
+                    "shuffled" => Order::Shuffled,
+                    "as-given" => Order::AsGiven,
+                    _ => Order::ShortFirst,
+                },
+            },
             chat: train.chat.map(|chat| self.chat(chat, is_scratch)).transpose()?,
         })
     }

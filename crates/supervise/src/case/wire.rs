@@ -97,6 +97,7 @@ pub(super) struct Data {
     pub(super) licence: Option<String>,
     pub(super) source: Option<String>,
     pub(super) split: Option<Split>,
+    pub(super) weight: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -172,6 +173,8 @@ pub(super) struct Train {
     pub(super) keep_snapshots: Option<Spanned<usize>>,
     pub(super) on_trouble: Option<OnTrouble>,
     pub(super) chat: Option<Spanned<Chat>>,
+    pub(super) temperature: Option<Spanned<f64>>,
+    pub(super) order: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
