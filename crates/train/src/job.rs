@@ -94,7 +94,7 @@ impl<'a> Job<'a> {
     pub(crate) fn is_done(&self) -> bool {
         let is_patient = |patience: u64| {
             let best = self.best_look().unwrap_or(0);
-            (self.looks.len() - best) as u64 <= patience
+            ((self.looks.len() - best) as u64) < patience
         };
         self.step >= self.config.steps || self.config.early_stop.is_some_and(|stop| !is_patient(stop.patience))
     }

@@ -70,59 +70,59 @@ fn a_loader_of_the_same_batches_changes_nothing() {
 
 #[test]
 fn after_a_spike_the_run_goes_on_lower_back_or_stops_as_it_is_told() {
-    let config = Config { learning_rate: 1e-3, ..watchful(20) };
+    let config = watchful(40);
     let dir = || tempfile::tempdir().unwrap();
 
-    let (outcome, seen) = answered(&config, None, Some(&poisoned(11)), |_| Control::Continue);
-    assert_eq!((finished(outcome).curve.len(), told(&seen)), (20, vec!["trouble 11 spike"]));
+    let (outcome, seen) = answered(&config, None, Some(&poisoned(31)), |_| Control::Continue);
+    assert_eq!((finished(outcome).curve.len(), told(&seen)), (40, vec!["trouble 31 spike"]));
 
-    let (outcome, seen) = answered(&config, None, Some(&poisoned(11)), |_| Control::LowerRate { percent: 25 });
+    let (outcome, seen) = answered(&config, None, Some(&poisoned(31)), |_| Control::LowerRate { percent: 25 });
     let lowered = finished(outcome);
-    assert_eq!(told(&seen), ["trouble 11 spike", "adjusted 10 25 0"]);
-    let rate = |step: u64, share: f64| share * config.schedule.learning_rate(1e-3, step, 20);
-    for (step, share) in [(10, 1.0), (11, 0.25), (20, 0.25)] {
+    assert_eq!(told(&seen), ["trouble 31 spike", "adjusted 30 25 0"]);
+    let rate = |step: u64, share: f64| share * config.schedule.learning_rate(config.learning_rate, step, 40);
+    for (step, share) in [(30, 1.0), (31, 0.25), (40, 0.25)] {
         let found = lowered.curve[step as usize - 1].learning_rate.to_f64();
         assert!((found / rate(step, share) - 1.0).abs() < 1e-8, "{step}");
     }
 
     let folder = dir();
     let back = |_| Control::RollBack { percent: 50, skip: 3 };
-    let (outcome, seen) = answered(&config, Some(folder.path()), Some(&poisoned(11)), back);
+    let (outcome, seen) = answered(&config, Some(folder.path()), Some(&poisoned(31)), back);
     let back = finished(outcome);
-    assert_eq!(told(&seen), ["trouble 11 spike", "adjusted 8 50 3"], "batches 9 to 11 are left out");
-    assert_eq!((back.curve.len(), back.adjustments.len()), (20, 1));
-    assert!((back.curve[8].learning_rate.to_f64() / rate(9, 0.5) - 1.0).abs() < 1e-8);
+    assert_eq!(told(&seen), ["trouble 31 spike", "adjusted 28 50 3"], "batches 29 to 31 are left out");
+    assert_eq!((back.curve.len(), back.adjustments.len()), (40, 1));
+    assert!((back.curve[28].learning_rate.to_f64() / rate(29, 0.5) - 1.0).abs() < 1e-8);
 
     let folder = dir();
     let stop = |_| Control::Stop("paused".to_owned());
-    let (outcome, _) = answered(&config, Some(folder.path()), Some(&poisoned(11)), stop);
-    let Outcome::Stopped { step: 10, reason, snapshot: Some(_), .. } = outcome.unwrap() else { panic!("not stopped") };
+    let (outcome, _) = answered(&config, Some(folder.path()), Some(&poisoned(31)), stop);
+    let Outcome::Stopped { step: 30, reason, snapshot: Some(_), .. } = outcome.unwrap() else { panic!("not stopped") };
     assert_eq!(reason, "paused");
 }
 
 #[test]
 fn a_run_that_went_back_and_was_killed_ends_as_one_that_was_not() {
-    let config = Config { learning_rate: 1e-3, ..watchful(20) };
+    let config = watchful(40);
     let back = |_| Control::RollBack { percent: 50, skip: 3 };
     let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (outcome, _) = answered(&config, Some(whole.path()), Some(&poisoned(11)), back);
+    let (outcome, _) = answered(&config, Some(whole.path()), Some(&poisoned(31)), back);
     let straight = finished(outcome);
     // Stopped after it went back, then taken up: the adjustment is in the snapshot, and no trouble is met again.
     let mut seen = Seen::default();
-    let loader = poisoned(11);
+    let loader = poisoned(31);
     let corpus = corpus();
     let sources = Sources { corpus: &corpus, held_out: None, loader: Some(&loader) };
     let mut observe = |event: &Event<'_>| {
         seen.take(event);
         match event {
             Event::Trouble { .. } => Control::RollBack { percent: 50, skip: 3 },
-            Event::Done { step: 13, .. } => Control::Stop("enough".to_owned()),
+            Event::Done { step: 33, .. } => Control::Stop("enough".to_owned()),
             _ => Control::Continue,
         }
     };
     train::run_with(&config, first(), &sources, Some(broken.path()), &mut observe).unwrap();
-    let (outcome, seen) = answered(&config, Some(broken.path()), Some(&poisoned(11)), |_| Control::Continue);
-    assert_eq!((seen.lines[0].as_str(), told(&seen)), ("resumed 13", vec![]));
+    let (outcome, seen) = answered(&config, Some(broken.path()), Some(&poisoned(31)), |_| Control::Continue);
+    assert_eq!((seen.lines[0].as_str(), told(&seen)), ("resumed 33", vec![]));
     let resumed = finished(outcome);
     assert_eq!(digest(&resumed), digest(&straight));
     assert_eq!((resumed.curve, resumed.adjustments), (straight.curve, straight.adjustments));
@@ -130,12 +130,12 @@ fn a_run_that_went_back_and_was_killed_ends_as_one_that_was_not() {
 
 #[test]
 fn nothing_to_go_back_to_is_an_error() {
-    let config = Config { learning_rate: 1e-3, snapshot_every: 0, ..watchful(20) };
+    let config = Config { snapshot_every: 0, ..watchful(40) };
     let back = |_| Control::RollBack { percent: 50, skip: 0 };
-    let (outcome, _) = answered(&config, None, Some(&poisoned(11)), back);
+    let (outcome, _) = answered(&config, None, Some(&poisoned(31)), back);
     assert_eq!(
         outcome.unwrap_err().to_string(),
-        "cannot roll back at step 11: no snapshot of this run stands; give a folder and a smaller `snapshot_every`"
+        "cannot roll back at step 31: no snapshot of this run stands; give a folder and a smaller `snapshot_every`"
     );
 }
 
@@ -185,10 +185,12 @@ fn a_dead_loader_is_told_of_asked_again_and_given_up_on() {
         })
     };
     let (plain, _) = undisturbed(&config(5), None);
+    let fails: fn() = || ();
+    let dies: fn() = || panic!("on purpose");
     let hangs: fn() = || std::thread::sleep(Duration::from_secs(1));
     for (name, how, reason) in [
-        ("fails", (|| ()) as fn(), "expected a context and a batch of at least 1, found 0 and 0"),
-        ("dies", || panic!("on purpose"), "the loader died"),
+        ("fails", fails, "expected a context and a batch of at least 1, found 0 and 0"),
+        ("dies", dies, "the loader died"),
         ("hangs", hangs, "no batch in 0.3 s"),
     ] {
         let (outcome, seen) = answered(&config(5), None, Some(&failing(2, how)), |_| Control::Continue);
