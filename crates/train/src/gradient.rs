@@ -3,7 +3,7 @@
 use crate::{
     groups,
     objective::Penalty,
-    slices::{update_entries, with_entries},
+    slices::with_entries,
 };
 use candle_core::{Var, backprop::GradStore};
 use rayon::prelude::*;
@@ -49,7 +49,7 @@ impl Gradient {
     }
 
     pub fn clear(&mut self) {
-        self.by_name.values_mut().for_each(|sum| sum.fill(0.0));
+        self.by_name.par_iter_mut().for_each(|(_, sum)| sum.fill(0.0));
     }
 
     /// Adds what backward passes found, entry by entry, in f32, one pass after the other in the order given.
@@ -95,7 +95,8 @@ impl Gradient {
     /// The Euclidean norm of all entries, in f64. Deterministic: names in order, eight interleaved lanes a name.
     #[must_use]
     pub fn norm(&self) -> f64 {
-        self.by_name.values().map(|slopes| sum_of_squares(slopes)).sum::<f64>().sqrt()
+        let of_each: Vec<f64> = self.by_name.par_iter().map(|(_, slopes)| sum_of_squares(slopes)).collect();
+        of_each.iter().sum::<f64>().sqrt()
     }
 }
 
@@ -123,21 +124,6 @@ fn sum_of_squares(slopes: &[f32]) -> f64 {
         lanes.iter_mut().zip(chunk).for_each(|(lane, &slope)| *lane += f64::from(slope) * f64::from(slope));
     }
     lanes.iter().sum::<f64>() + rest.iter().map(|&slope| f64::from(slope) * f64::from(slope)).sum::<f64>()
-}
-
-/// Calls `update` with (name, shape, weights, slopes) for every parameter, in the order of the names.
-pub(crate) fn for_each_parameter(
-    parameters: &BTreeMap<String, Var>,
-    gradient: &Gradient,
-    mut update: impl FnMut(&str, &[usize], &mut [f32], &[f32]) -> Result<(), GradientError>,
-) -> Result<(), GradientError> {
-    for (name, var) in parameters {
-        let slopes = gradient.by_name.get(name).ok_or_else(|| GradientError::Unused(name.clone()))?;
-        let mut updated = Ok(());
-        update_entries(var, |weights| updated = update(name, var.dims(), weights, slopes))?;
-        updated?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

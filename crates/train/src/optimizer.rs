@@ -8,12 +8,16 @@ mod descent;
 mod lion;
 mod muon;
 
-use crate::gradient::{Gradient, GradientError, for_each_parameter};
+use crate::{
+    gradient::{Gradient, GradientError},
+    slices::update_entries,
+};
 use adafactor::Adafactor;
 use candle_core::{Device, Tensor, Var};
 use descent::Sgd;
 use lion::Lion;
 use muon::Muon;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// A rule of update and its hyperparameters, which its file explains.
@@ -317,7 +321,7 @@ impl State {
 
     /// Takes step `step` (1, 2, …) along `scale` · `gradient`, changing the parameters in place.
     ///
-    /// f32 entries, one order, no dependence on threads; scalars are formed in f64 and rounded once.
+    /// f32 entries; parameters are spread over threads, the sums of one never are; scalars are formed in f64 and rounded once.
     ///
     /// # Errors
     /// `Unused` when a parameter has no gradient, `Engine` when a parameter is not f32 on the CPU.
@@ -329,11 +333,15 @@ impl State {
         scale: f64,
         step: u64,
     ) -> Result<(), GradientError> {
-        let (optimizer, buffers) = (self.optimizer, &mut self.buffers);
-        for_each_parameter(parameters, gradient, |name, dims, weights, slopes| {
-            let buffers = buffers.get_mut(name).ok_or_else(|| GradientError::Unused(name.to_owned()))?;
+        let (optimizer, slopes) = (self.optimizer, gradient.by_name());
+        self.buffers.par_iter_mut().try_for_each(|(name, buffers)| {
+            let unused = || GradientError::Unused(name.clone());
+            let (var, slopes) = (parameters.get(name).ok_or_else(unused)?, slopes.get(name).ok_or_else(unused)?);
             let mut moments: Vec<&mut [f32]> = buffers.iter_mut().map(|buffer| buffer.entries.as_mut_slice()).collect();
-            move_along(optimizer, (name, dims), weights, &mut moments, slopes, (learning_rate, scale as f32, step))
+            let (place, rates) = ((name.as_str(), var.dims()), (learning_rate, scale as f32, step));
+            let mut moved = Ok(());
+            update_entries(var, |weights| moved = move_along(optimizer, place, weights, &mut moments, slopes, rates))?;
+            moved
         })
     }
 }

@@ -130,7 +130,7 @@ fn documents_of<'a>(
     data.split.train.iter().filter(move |&&document| {
         let path = &data.corpus.files[data.corpus.documents[document].file].path;
         places.iter().any(|place| path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-    }).map(|&document| (document, tokens.documents[document].len() + 1))
+    }).map(move |&document| (document, tokens.documents[document].len() + 1))
 }
 
 impl Session<'_> {
