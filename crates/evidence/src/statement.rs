@@ -32,12 +32,14 @@ pub enum Predicate {
     Stop,
     /// Work taken up again: after a stop, a crash, or with a changed budget.
     Resume,
+    /// Trouble during work, and what was done about it.
+    Intervention,
     /// The manifest of a finished dossier.
     Seal,
 }
 
 impl Predicate {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Policy,
         Self::Plan,
         Self::DatasetAudit,
@@ -49,6 +51,7 @@ impl Predicate {
         Self::Decision,
         Self::Stop,
         Self::Resume,
+        Self::Intervention,
         Self::Seal,
     ];
 
@@ -66,6 +69,7 @@ impl Predicate {
             Self::Decision => "urn:assize:decision:v0.1",
             Self::Stop => "urn:assize:stop:v0.1",
             Self::Resume => "urn:assize:resume:v0.1",
+            Self::Intervention => "urn:assize:intervention:v0.1",
             Self::Seal => "urn:assize:seal:v0.1",
         }
     }

@@ -25,7 +25,7 @@ pub(crate) use norm::Norm;
 pub(crate) use kernel::{BLOCK, exercise};
 pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
-pub(crate) use rows::Linear;
+pub(crate) use rows::{Linear, exp, lanes};
 pub use score::{Scored, Target};
 pub use walk::{Observe, Site, site};
 

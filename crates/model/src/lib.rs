@@ -41,10 +41,9 @@
 //!
 //! It does not train, read corpora or know what a policy is. Files from strangers are bounded and never run.
 
-// Named only to turn on candle's AVX-512 matrix kernels, which are chosen at run time.
-use gemm as _;
-
+mod adapters;
 pub mod card;
+pub mod chat;
 mod config;
 mod decoder;
 mod family;
@@ -56,19 +55,21 @@ mod llama;
 mod mapped;
 mod open;
 mod parts;
+pub mod pass;
 pub mod profile;
 mod random;
 mod tokenizer;
 pub mod weights;
 mod write;
 
+pub use adapters::{AdapterError, Adapters};
 pub use config::{Config, ConfigError, END_OF_TEXT_ID, Product};
 pub use decoder::{Cache, Decoder, DecoderError, Observe, Row, Scored, Site, Target, site};
 pub use family::Family;
 pub use file_tokenizer::{FileTokenizer, FileTokenizerError, Specials};
 pub use hub::{HubConfig, TensorError};
 pub use llama::{Llama, LlamaError};
-pub use open::{Layout, Model, OpenError, OpenOptions, decoder, gguf_tokenizer, open, open_with};
+pub use open::{Layout, Model, OpenError, OpenOptions, Trainable, decoder, gguf_tokenizer, open, open_with, trainable};
 pub use parts::{ModelParts, NamedTensors, take_apart};
 pub use tokenizer::{END_OF_TEXT, Tokenizer, TokenizerError};
 pub use write::{Stored, WriteFolderError, write_changed, write_folder};

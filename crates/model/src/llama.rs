@@ -3,7 +3,7 @@
 //! Legend: B batch, T positions, C channels (`width`), H heads, K key-value heads, D channels a head, F hidden channels,
 //! V vocabulary, L layers.
 
-use crate::{Config, ConfigError, random::Normal};
+use crate::{Config, ConfigError, adapters::Adapters, random::Normal};
 use candle_core::{D, DType, Device, Tensor, Var};
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,11 @@ const INIT_STD: f64 = 0.02;
 /// A decoder with its parameters, in f32 on the processor.
 pub struct Llama {
     config: Config,
+    /// What is trained: all weights, or adapters alone.
     parameters: BTreeMap<String, Var>,
+    /// What is held, beside adapters.
+    frozen: BTreeMap<String, Tensor>,
+    adapters: Option<Adapters>,
     /// (context, D/2) each.
     cosines: Tensor,
     sines: Tensor,
@@ -111,7 +115,41 @@ impl Llama {
             return Err(LlamaError::Unknown { name, found: tensor.dims().to_vec() });
         }
         let (cosines, sines) = rotary_tables(&config)?;
-        Ok(Self { config, parameters, cosines, sines, mask: Mutex::new(None) })
+        let (frozen, adapters) = (BTreeMap::new(), None);
+        Ok(Self { config, parameters, frozen, adapters, cosines, sines, mask: Mutex::new(None) })
+    }
+
+    /// The same model with other values of what is trained; what is held is shared.
+    ///
+    /// # Errors
+    /// `Missing`, `Unknown`, `Shape` or `Type` naming the tensor.
+    pub fn restored(&self, mut tensors: BTreeMap<String, Tensor>) -> Result<Self, LlamaError> {
+        let mut parameters = BTreeMap::new();
+        for (name, held) in &self.parameters {
+            let (name, expected) = (name.clone(), held.dims().to_vec());
+            let Some(tensor) = tensors.remove(&name) else { return Err(LlamaError::Missing { name, expected }) };
+            if tensor.dims() != expected {
+                return Err(LlamaError::Shape { name, expected, found: tensor.dims().to_vec() });
+            }
+            if tensor.dtype() != DType::F32 {
+                return Err(LlamaError::Type { name, found: tensor.dtype().as_str().to_owned() });
+            }
+            parameters.insert(name, Var::from_tensor(&tensor.contiguous()?)?);
+        }
+        if let Some((name, tensor)) = tensors.pop_first() {
+            return Err(LlamaError::Unknown { name, found: tensor.dims().to_vec() });
+        }
+        Ok(self.with_parts(parameters, self.frozen.clone(), self.adapters.clone()))
+    }
+
+    pub(crate) fn with_parts(
+        &self,
+        parameters: BTreeMap<String, Var>,
+        frozen: BTreeMap<String, Tensor>,
+        adapters: Option<Adapters>,
+    ) -> Self {
+        let (cosines, sines) = (self.cosines.clone(), self.sines.clone());
+        Self { config: self.config.clone(), parameters, frozen, adapters, cosines, sines, mask: Mutex::new(None) }
     }
 
     #[must_use]
@@ -119,7 +157,29 @@ impl Llama {
         &self.config
     }
 
-    /// The parameters by their hub names; an optimiser sets them in place.
+    /// What is held while adapters are trained, by hub names; empty where all is trained.
+    #[must_use]
+    pub const fn frozen(&self) -> &BTreeMap<String, Tensor> {
+        &self.frozen
+    }
+
+    /// What stands beside the weights, when adapters are trained.
+    #[must_use]
+    pub const fn adapters(&self) -> Option<&Adapters> {
+        self.adapters.as_ref()
+    }
+
+    /// A weight without a gradient, trained or held.
+    pub(crate) fn held(&self, name: &str) -> Tensor {
+        // INVARIANT: every name of `Config::shapes` is in one of the two; `from_tensors` checked it.
+        self.parameters.get(name).map_or_else(|| self.frozen[name].clone(), Var::as_detached_tensor)
+    }
+
+    pub(crate) const fn rotary(&self) -> (&Tensor, &Tensor) {
+        (&self.cosines, &self.sines)
+    }
+
+    /// What is trained, by hub names; an optimiser sets it in place.
     #[must_use]
     pub const fn parameters(&self) -> &BTreeMap<String, Var> {
         &self.parameters
@@ -162,16 +222,16 @@ impl Llama {
     fn forward(&self, tokens: &Tensor, graph: Graph) -> Result<Tensor, LlamaError> {
         let (batch, positions) = self.check(tokens)?;
         let mask = self.mask(positions)?;
-        let embedding = self.weight("model.embed_tokens.weight", graph);
+        let embedding = self.weight("model.embed_tokens.weight", graph)?;
         let mut stream = embedding.index_select(&tokens.flatten_all()?, 0)?;
         for layer in 0..self.config.layers {
             let weight = |part: &str| self.weight(&format!("model.layers.{layer}.{part}.weight"), graph);
-            let normed = self.norm(&stream, &weight("input_layernorm"))?;
+            let normed = self.norm(&stream, &weight("input_layernorm")?)?;
             stream = (stream + self.attention(&normed, weight, &mask, batch)?)?;
-            let normed = self.norm(&stream, &weight("post_attention_layernorm"))?;
+            let normed = self.norm(&stream, &weight("post_attention_layernorm")?)?;
             stream = (stream + feed_forward(&normed, weight)?)?;
         }
-        let stream = self.norm(&stream, &self.weight("model.norm.weight", graph))?;
+        let stream = self.norm(&stream, &self.weight("model.norm.weight", graph)?)?;
         Ok(project(&stream, &embedding)?.reshape((batch, positions, self.config.vocab))?)
     }
 
@@ -193,12 +253,15 @@ impl Llama {
         Ok((batch, positions))
     }
 
-    fn weight(&self, name: &str, graph: Graph) -> Tensor {
-        // INVARIANT: every name of `Config::shapes` is there; `from_tensors` checked it.
-        let parameter = &self.parameters[name];
-        match graph {
-            Graph::Kept => parameter.as_tensor().clone(),
-            Graph::Dropped => parameter.as_detached_tensor(),
+    /// A weight, with its adapter merged into it.
+    fn weight(&self, name: &str, graph: Graph) -> candle_core::Result<Tensor> {
+        let of = |name: &str| match (self.parameters.get(name), graph) {
+            (Some(parameter), Graph::Kept) => parameter.as_tensor().clone(),
+            _ => self.held(name),
+        };
+        match name.strip_suffix(".weight").and_then(|part| self.adapter_names(part)) {
+            Some(([down, up], scale)) => of(name) + (of(&up).matmul(&of(&down))? * f64::from(scale))?,
+            None => Ok(of(name)),
         }
     }
 
@@ -218,14 +281,14 @@ impl Llama {
     fn attention(
         &self,
         normed: &Tensor,
-        weight: impl Fn(&str) -> Tensor,
+        weight: impl Fn(&str) -> candle_core::Result<Tensor>,
         mask: &Tensor,
         batch: usize,
     ) -> candle_core::Result<Tensor> {
         let (heads, kv_heads, head_width) = (self.config.heads, self.config.kv_heads, self.config.head_width());
         let positions = mask.dim(0)?;
         let split = |part: &str, heads: usize| {
-            project(normed, &weight(part))?
+            project(normed, &weight(part)?)?
                 .reshape((batch, positions, heads, head_width))?
                 .transpose(1, 2)?
                 .contiguous()
@@ -244,7 +307,7 @@ impl Llama {
         let shares = softmax(&scores.broadcast_add(mask)?)?.reshape((groups, rows, positions))?;
         let mixed = shares.matmul(&value)?.reshape((batch, heads, positions, head_width))?;
         let mixed = mixed.transpose(1, 2)?.reshape((batch * positions, heads * head_width))?;
-        project(&mixed, &weight("self_attn.o_proj"))
+        project(&mixed, &weight("self_attn.o_proj")?)
     }
 
     /// Turns channel i of each head against channel i + D/2 by position · θ^(−2i/D). Shapes: (B, heads, T, D) → same.
@@ -281,10 +344,13 @@ fn project(stream: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// down(silu(gate(x)) · up(x)). Shapes: (N, C) → (N, C). Source: Shazeer 2020 (SwiGLU).
-fn feed_forward(normed: &Tensor, weight: impl Fn(&str) -> Tensor) -> candle_core::Result<Tensor> {
-    let gate = project(normed, &weight("mlp.gate_proj"))?.silu()?;
-    let up = project(normed, &weight("mlp.up_proj"))?;
-    project(&(gate * up)?, &weight("mlp.down_proj"))
+fn feed_forward(
+    normed: &Tensor,
+    weight: impl Fn(&str) -> candle_core::Result<Tensor>,
+) -> candle_core::Result<Tensor> {
+    let gate = project(normed, &weight("mlp.gate_proj")?)?.silu()?;
+    let up = project(normed, &weight("mlp.up_proj")?)?;
+    project(&(gate * up)?, &weight("mlp.down_proj")?)
 }
 
 /// Over the last dimension. The largest score is taken off first, as a constant: it cancels in value and in gradient.

@@ -61,6 +61,8 @@ pub enum OpenError {
     TooLarge { path: PathBuf, found: u64 },
     #[error("`{}`: the configuration cannot be computed", path.display())]
     Config { path: PathBuf, source: ConfigError },
+    #[error("`{}`: the weights are not those of the configuration", path.display())]
+    Llama { path: PathBuf, source: Box<crate::LlamaError> },
     #[error(transparent)]
     Gguf(#[from] GgufError),
     #[error(transparent)]
@@ -95,6 +97,43 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Model, OpenError>
         return Err(OpenError::Vocab { path: tokenizer.path().to_owned(), vocab, found });
     }
     Ok(Model { path: path.to_owned(), layout, family, config, decoder, tokenizer, card, files })
+}
+
+/// A model of others that can be trained further.
+#[derive(Debug)]
+pub struct Trainable {
+    pub model: crate::Llama,
+    pub config: HubConfig,
+    pub tokenizer: FileTokenizer,
+    files: Vec<PathBuf>,
+}
+
+impl Trainable {
+    /// Name, bytes and sha256 of each file it was read from or that stands beside it; reads them whole.
+    ///
+    /// # Errors
+    /// `Read` naming the file.
+    pub fn manifest(&self) -> Result<Vec<(String, u64, Digest)>, OpenError> {
+        manifest(&self.files)
+    }
+}
+
+/// Opens a Llama-style model with tied embedding for training: weights in f32, to be changed in place.
+///
+/// # Errors
+/// Those of `open`; `Config` when it is of a family that is computed here and not trained.
+pub fn trainable(path: &Path) -> Result<Trainable, OpenError> {
+    let Parts { config, mut tensors, tokenizer, config_path, files, .. } = parts(path, &OpenOptions::default())?;
+    let refused = |source| OpenError::Config { path: config_path.clone(), source };
+    let shape = crate::Config::from_json(&config.to_json()).map_err(refused)?;
+    let mut weights = BTreeMap::new();
+    for (name, dims) in shape.shapes() {
+        let tensor = tensors.take(&name, &dims)?;
+        weights.insert(name, tensor);
+    }
+    let model = crate::Llama::from_tensors(shape, weights)
+        .map_err(|source| OpenError::Llama { path: path.to_owned(), source: Box::new(source) })?;
+    Ok(Trainable { model, config, tokenizer, files })
 }
 
 /// A decoder alone: a configuration, and one file of safetensors.
@@ -204,15 +243,19 @@ impl Model {
     /// # Errors
     /// `Read` naming the file.
     pub fn manifest(&self) -> Result<Vec<(String, u64, Digest)>, OpenError> {
-        let entry = |path: &PathBuf| {
-            let read = |source| OpenError::Read { path: path.clone(), source };
-            let bytes = fs::metadata(path).map_err(read)?.len();
-            let digest = File::open(path).and_then(Digest::of_reader).map_err(read)?;
-            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            Ok((name, bytes, digest))
-        };
-        self.files.iter().map(entry).collect()
+        manifest(&self.files)
     }
+}
+
+fn manifest(files: &[PathBuf]) -> Result<Vec<(String, u64, Digest)>, OpenError> {
+    let entry = |path: &PathBuf| {
+        let read = |source| OpenError::Read { path: path.clone(), source };
+        let bytes = fs::metadata(path).map_err(read)?.len();
+        let digest = File::open(path).and_then(Digest::of_reader).map_err(read)?;
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok((name, bytes, digest))
+    };
+    files.iter().map(entry).collect()
 }
 
 /// The tokenizer of a GGUF file, which may hold nothing else.

@@ -255,6 +255,7 @@ fn detail(record: &Record) -> Option<&str> {
         Predicate::Evaluation => run::text(predicate, &["suite"]),
         Predicate::Decision => run::stage(record),
         Predicate::Stop | Predicate::Resume => run::text(predicate, &["reason"]),
+        Predicate::Intervention => run::text(predicate, &["trouble"]),
         _ => None,
     }
 }
@@ -272,6 +273,7 @@ const fn predicate_word(predicate: Predicate) -> &'static str {
         Predicate::Decision => "Decision",
         Predicate::Stop => "Stop",
         Predicate::Resume => "Resumption",
+        Predicate::Intervention => "Intervention",
         Predicate::Seal => "Seal",
     }
 }

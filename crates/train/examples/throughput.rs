@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (batch, steps) = (count("batch", 16)?, count("steps", 20)? as u64);
     let export = settings.remove("export");
     let optimizer = settings.remove("optimizer").unwrap_or_else(|| "adamw".to_owned());
-    let optimizer = Optimizer::from_name(&optimizer).ok_or("expected gradient-descent, sgd or adamw")?;
+    let optimizer = Optimizer::from_name(&optimizer).ok_or("expected an optimiser of docs/case.md")?;
     if let Some(name) = settings.keys().next() {
         return Err(format!("no setting `{name}`").into());
     }

@@ -3,11 +3,12 @@
 use crate::{
     data::{Batches, Corpus, DataError},
     objective::Penalty,
-    optimizer::Optimizer,
-    schedule::Schedule,
+    optimizer::{Optimizer, Range},
+    schedule::{Decay, Schedule},
     slices::with_entries,
+    trouble::Watch,
 };
-use candle_core::Var;
+use candle_core::{Tensor, Var};
 use evidence::{Decimal, Digest, Json, Round};
 use model::Llama;
 use std::collections::BTreeMap;
@@ -20,9 +21,16 @@ use std::collections::BTreeMap;
 /// | `batch` | windows; the chunk in which a full batch is gone through | 1 or more | |
 /// | `context` | positions | 1 to the model's | |
 /// | `learning_rate` | at the end of the warm-up | over 0 | 3e-4 (Touvron et al. 2023, table 2) |
+/// | `accumulate` | batches whose gradients make one step | 1 or more | 1 |
+/// | `clip_value` | each entry of the gradient | over 0, or none | none |
 /// | `clip_norm` | Euclidean norm | over 0, or none | 1 (Touvron et al. 2023, section 2.3) |
 /// | `snapshot_every` | steps; 0: only at the end and at a stop | 0 or more | 100 |
-/// | `keep_snapshots` | snapshots | 1 or more | 2 |
+/// | `keep_snapshots` | snapshots; the best on held-out text is kept beside them | 1 or more | 2 |
+/// | `dropout` | share of what a half layer gives | 0 to below 1 | 0 |
+/// | `label_smoothing` | share of the target's weight spread over the vocabulary | 0 to below 1 | 0 |
+/// | `early_stop` | see there | | none |
+/// | `checkpoints` | compute layers again on the way back, for memory | | no |
+/// | `watch` | when the observer is told of trouble | | see there |
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Of the order of the windows; the model's own seed is the caller's.
@@ -30,13 +38,41 @@ pub struct Config {
     pub steps: u64,
     pub batch: usize,
     pub context: usize,
+    pub order: Order,
     pub optimizer: Optimizer,
     pub learning_rate: f64,
     pub schedule: Schedule,
+    pub accumulate: usize,
+    pub clip_value: Option<f64>,
     pub clip_norm: Option<f64>,
     pub penalty: Penalty,
+    pub dropout: f64,
+    pub label_smoothing: f64,
+    pub early_stop: Option<EarlyStop>,
+    pub checkpoints: bool,
     pub snapshot_every: u64,
     pub keep_snapshots: usize,
+    pub watch: Watch,
+}
+
+/// The order of windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Anew in each epoch.
+    Shuffled,
+    /// As the corpus has them, in every epoch: a curriculum. Source: Bengio et al. 2009.
+    AsGiven,
+}
+
+/// Ends a run whose loss on held-out text no longer falls, with the weights of the best.
+///
+/// Source: Prechelt 1998, "Early stopping, but when?", criterion UP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlyStop {
+    /// Steps between two looks, 1 or more.
+    pub every: u64,
+    /// Looks without a new best after which the run ends, 1 or more.
+    pub patience: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +94,21 @@ impl Config {
             steps,
             batch,
             context,
+            order: Order::Shuffled,
             optimizer: Optimizer::ADAM_W,
             learning_rate: 3e-4,
             schedule: Schedule { warmup_steps: steps / 20, ..Schedule::default() },
+            accumulate: 1,
+            clip_value: None,
             clip_norm: Some(1.0),
             penalty: Penalty::default(),
+            dropout: 0.0,
+            label_smoothing: 0.0,
+            early_stop: None,
+            checkpoints: false,
             snapshot_every: 100,
             keep_snapshots: 2,
+            watch: Watch::default(),
         }
     }
 
@@ -73,7 +117,8 @@ impl Config {
     /// # Errors
     /// `Data` when the corpus has no whole window.
     pub fn tokens_per_step(&self, corpus: &Corpus) -> Result<u64, ConfigError> {
-        Ok(Batches::new(corpus, self.context, self.batch, self.seed)?.n_tokens(self.optimizer.takes_full_batch()))
+        let n_tokens = Batches::new(corpus, self.context, self.batch, self.seed)?.n_tokens(self.optimizer.takes_full_batch());
+        Ok(if self.optimizer.takes_full_batch() { n_tokens } else { n_tokens * self.accumulate as u64 })
     }
 
     /// What shapes the weights, and nothing else: how often snapshots are taken is left out.
@@ -81,21 +126,25 @@ impl Config {
     /// # Errors
     /// `Setting` for a number that is not finite.
     pub fn to_json(&self) -> Result<Json, ConfigError> {
-        let optimizer = match self.optimizer {
-            Optimizer::GradientDescent => Json::map([]),
-            Optimizer::Sgd { momentum } => Json::map([("momentum", Some(decimal("momentum", momentum)?))]),
-            Optimizer::AdamW { beta1, beta2, eps, weight_decay } => Json::map([
-                ("beta1", Some(decimal("beta1", beta1)?)),
-                ("beta2", Some(decimal("beta2", beta2)?)),
-                ("eps", Some(decimal("eps", eps)?)),
-                ("weightDecay", Some(decimal("weight_decay", weight_decay)?)),
-            ]),
-        };
+        let mut settings = Vec::new();
+        for (name, member, value, _) in self.optimizer.settings() {
+            settings.push((member.to_owned(), decimal(name, value)?));
+        }
+        if let Optimizer::Sgd { nesterov: true, .. } = self.optimizer {
+            settings.push(("nesterov".to_owned(), true.into()));
+        }
+        let optimizer = Json::Map(settings.into_iter().collect());
         let schedule = Json::map([
             ("decay", Some(self.schedule.decay.name().into())),
             ("warmupSteps", Some(self.schedule.warmup_steps.into())),
             ("minRatio", Some(decimal("min_ratio", self.schedule.min_ratio)?)),
+            ("decaySteps", (self.schedule.decay == Decay::StableDecay).then(|| self.schedule.decay_steps.into())),
         ]);
+        // What is as it is by default is left out, so that a record says what was asked for.
+        let share = |name, value: f64| (value != 0.0).then(|| decimal(name, value)).transpose();
+        let early_stop = self.early_stop.map(|stop| {
+            Json::map([("every", Some(stop.every.into())), ("patience", Some(stop.patience.into()))])
+        });
         Ok(Json::map([
             ("seed", Some(self.seed.into())),
             ("steps", Some(self.steps.into())),
@@ -108,6 +157,14 @@ impl Config {
             ("clipNorm", self.clip_norm.map(|limit| decimal("clip_norm", limit)).transpose()?),
             ("l1", Some(decimal("l1", self.penalty.l1)?)),
             ("l2", Some(decimal("l2", self.penalty.l2)?)),
+            ("accumulate", (self.accumulate != 1).then(|| self.accumulate.into())),
+            ("clipValue", self.clip_value.map(|limit| decimal("clip_value", limit)).transpose()?),
+            ("groupHeads", share("heads", self.penalty.heads)?),
+            ("groupChannels", share("channels", self.penalty.channels)?),
+            ("dropout", share("dropout", self.dropout)?),
+            ("labelSmoothing", share("label_smoothing", self.label_smoothing)?),
+            ("earlyStop", early_stop),
+            ("order", (self.order == Order::AsGiven).then(|| "as-given".into())),
         ]))
     }
 
@@ -125,8 +182,16 @@ impl Config {
         if self.context > context_max {
             return Err(setting("context", &format!("at most the model's {context_max}"), self.context.to_string()));
         }
-        if self.keep_snapshots == 0 {
-            return Err(setting("keep_snapshots", "at least 1", "0".to_owned()));
+        let early_stop = self.early_stop.unwrap_or(EarlyStop { every: 1, patience: 1 });
+        for (name, count) in [
+            ("keep_snapshots", self.keep_snapshots as u64),
+            ("accumulate", self.accumulate as u64),
+            ("early_stop.every", early_stop.every),
+            ("early_stop.patience", early_stop.patience),
+        ] {
+            if count == 0 {
+                return Err(setting(name, "at least 1", "0".to_owned()));
+            }
         }
         for (name, value, expected, holds) in self.ranges() {
             if !holds {
@@ -145,19 +210,19 @@ impl Config {
             positive("learning_rate", self.learning_rate),
             weight("l1", self.penalty.l1),
             weight("l2", self.penalty.l2),
+            weight("heads", self.penalty.heads),
+            weight("channels", self.penalty.channels),
+            share("dropout", self.dropout),
+            share("label_smoothing", self.label_smoothing),
             ("min_ratio", self.schedule.min_ratio, "from 0 to 1", (0.0..=1.0).contains(&self.schedule.min_ratio)),
         ];
         ranges.extend(self.clip_norm.map(|limit| positive("clip_norm", limit)));
-        match self.optimizer {
-            Optimizer::GradientDescent => {}
-            Optimizer::Sgd { momentum } => ranges.push(share("momentum", momentum)),
-            Optimizer::AdamW { beta1, beta2, eps, weight_decay } => ranges.extend([
-                share("beta1", beta1),
-                share("beta2", beta2),
-                positive("eps", eps),
-                weight("weight_decay", weight_decay),
-            ]),
-        }
+        ranges.extend(self.clip_value.map(|limit| positive("clip_value", limit)));
+        ranges.extend(self.optimizer.settings().into_iter().map(|(name, _, value, range)| match range {
+            Range::Share => share(name, value),
+            Range::Positive => positive(name, value),
+            Range::Weight => weight(name, value),
+        }));
         ranges
     }
 }
@@ -175,12 +240,16 @@ fn decimal(setting: &'static str, value: f64) -> Result<Json, ConfigError> {
 /// # Errors
 /// `Setting` for a number that is not finite, `Engine` when a parameter cannot be read.
 pub fn identity(config: &Config, model: &Llama, corpus: &Corpus) -> Result<Digest, ConfigError> {
+    // Weights that are held shape the others as much as the first of those do.
+    let base = (!model.frozen().is_empty()).then(|| tensors_digest(model.frozen().iter())).transpose()?;
     let identity = Json::map([
         ("trainer", Some(concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into())),
         ("config", Some(config.to_json()?)),
         ("model", Some(model.config().to_json().into())),
         ("firstWeights", Some(parameters_digest(model.parameters())?.into())),
         ("corpus", Some(corpus.digest().into())),
+        ("base", base.map(Json::from)),
+        ("adapters", model.adapters().map(|adapters| format!("{adapters:?}").into())),
     ]);
     Ok(Digest::of(identity.canonical().as_bytes()))
 }
@@ -191,10 +260,14 @@ pub fn identity(config: &Config, model: &Llama, corpus: &Corpus) -> Result<Diges
 /// # Errors
 /// Those of the tensor engine.
 pub fn parameters_digest(parameters: &BTreeMap<String, Var>) -> candle_core::Result<Digest> {
+    tensors_digest(parameters.iter().map(|(name, var)| (name, var.as_tensor())))
+}
+
+fn tensors_digest<'a>(tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) -> candle_core::Result<Digest> {
     let mut all = Vec::new();
-    for (name, var) in parameters {
+    for (name, tensor) in tensors {
         let entries =
-            with_entries(var, |entries| entries.iter().flat_map(|entry| entry.to_le_bytes()).collect::<Vec<u8>>())?;
+            with_entries(tensor, |entries| entries.iter().flat_map(|entry| entry.to_le_bytes()).collect::<Vec<u8>>())?;
         all.extend_from_slice(Digest::of(name.as_bytes()).as_bytes());
         all.extend_from_slice(Digest::of(&entries).as_bytes());
     }

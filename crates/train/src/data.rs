@@ -2,15 +2,39 @@
 //!
 //! Legend: B batch (windows), T positions (context).
 
-use crate::shuffle::{Purpose, permutation};
+use crate::{
+    config::Order,
+    shuffle::{Purpose, permutation},
+};
 use candle_core::{Device, Tensor};
 use evidence::Digest;
 
-/// Documents joined into one stream of token ids, a separator between each two.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is trained on: documents joined into one stream of token ids with a separator between each two, or documents packed into
+/// windows in which none sees another.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Corpus {
+    /// The stream; of packed documents their tokens, one behind another.
     tokens: Vec<u32>,
     n_documents: usize,
+    packed: Option<Packed>,
+}
+
+/// A document of which not every token is learned: an answer, and the question before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    pub tokens: Vec<u32>,
+    /// How much it counts that each token is predicted; 0 for a question. The first is never predicted.
+    pub weights: Vec<f32>,
+}
+
+/// Windows of T rows each: what is read, what must be said, how much that counts, and the first row that may be looked at.
+#[derive(Debug, Clone, PartialEq)]
+struct Packed {
+    context: usize,
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+    starts: Vec<u32>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +49,12 @@ pub enum DataError {
         "token {id} at position {position} is outside the vocabulary of {vocab}; was the corpus encoded with this model's tokenizer?"
     )]
     Vocabulary { id: u32, position: usize, vocab: usize },
+    #[error("expected a weight for each token of an example, found {weights} for {tokens} in example {example}")]
+    Weights { tokens: usize, weights: usize, example: usize },
+    #[error("of {n_examples} examples none has a token to learn within {context} positions; raise the context")]
+    NothingToLearn { n_examples: usize, context: usize },
+    #[error("expected the context {expected} that the examples were packed for, found {found}")]
+    Packed { expected: usize, found: usize },
     #[error("the tensor engine could not hold a batch")]
     Engine(#[from] candle_core::Error),
 }
@@ -33,7 +63,45 @@ impl Corpus {
     /// Joins `documents` with `separator` between each two; none before the first or after the last.
     #[must_use]
     pub fn new(documents: &[Vec<u32>], separator: u32) -> Self {
-        Self { tokens: documents.join(&separator), n_documents: documents.len() }
+        Self { tokens: documents.join(&separator), n_documents: documents.len(), packed: None }
+    }
+
+    /// Packs examples into windows of `context` rows, each whole, in the order given: an example goes into the window being filled
+    /// when it fits, else a new one is begun. One that is longer than a window is cut at its end. Attention never crosses from one
+    /// to another; what is left of a window counts for nothing.
+    ///
+    /// # Errors
+    /// `Weights` for an example whose weights are not as many as its tokens; `NothingToLearn`.
+    pub fn packed(examples: &[Example], context: usize) -> Result<Self, DataError> {
+        let (mut inputs, mut targets, mut weights, mut starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (example, Example { tokens, weights: of_tokens }) in examples.iter().enumerate() {
+            if tokens.len() != of_tokens.len() {
+                return Err(DataError::Weights { tokens: tokens.len(), weights: of_tokens.len(), example });
+            }
+            let n = tokens.len().saturating_sub(1).min(context);
+            if of_tokens.iter().skip(1).take(n).all(|&weight| weight == 0.0) {
+                continue;
+            }
+            let mut place = inputs.len() % context;
+            if place + n > context {
+                pad(context - place, place, (&mut inputs, &mut targets, &mut weights, &mut starts));
+                place = 0;
+            }
+            inputs.extend(&tokens[..n]);
+            targets.extend(&tokens[1..=n]);
+            weights.extend(&of_tokens[1..=n]);
+            starts.extend(std::iter::repeat_n(place as u32, n));
+        }
+        if inputs.is_empty() {
+            return Err(DataError::NothingToLearn { n_examples: examples.len(), context });
+        }
+        let place = inputs.len() % context;
+        if place > 0 {
+            pad(context - place, place, (&mut inputs, &mut targets, &mut weights, &mut starts));
+        }
+        let tokens = examples.iter().flat_map(|example| &example.tokens).copied().collect();
+        let packed = Some(Packed { context, inputs, targets, weights, starts });
+        Ok(Self { tokens, n_documents: examples.len(), packed })
     }
 
     #[must_use]
@@ -50,13 +118,21 @@ impl Corpus {
     /// token but the first is predicted once, and fewer than `context` tokens at the end are left out.
     #[must_use]
     pub fn n_windows(&self, context: usize) -> usize {
+        if let Some(packed) = &self.packed {
+            return if context == packed.context { packed.inputs.len() / context } else { 0 };
+        }
         self.tokens.len().saturating_sub(1).checked_div(context).unwrap_or(0)
     }
 
-    /// The digest of the stream: each id as four bytes, little-endian.
+    /// The digest of the stream: each id as four bytes, little-endian; of packed windows, of what is read, said, counted and seen.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let bytes: Vec<u8> = self.tokens.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = self.tokens.iter().flat_map(|id| id.to_le_bytes()).collect();
+        if let Some(Packed { context, inputs, targets, weights, starts }) = &self.packed {
+            bytes.extend((*context as u64).to_le_bytes());
+            bytes.extend([inputs, targets, starts].into_iter().flatten().flat_map(|id| id.to_le_bytes()));
+            bytes.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
+        }
         Digest::of(&bytes)
     }
 
@@ -72,6 +148,15 @@ impl Corpus {
     }
 }
 
+/// Rows that are read by nobody and count for nothing.
+fn pad(n: usize, place: usize, sides: (&mut Vec<u32>, &mut Vec<u32>, &mut Vec<f32>, &mut Vec<u32>)) {
+    let (inputs, targets, weights, starts) = sides;
+    inputs.extend(std::iter::repeat_n(0, n));
+    targets.extend(std::iter::repeat_n(0, n));
+    weights.extend(std::iter::repeat_n(0.0, n));
+    starts.extend((place..place + n).map(|at| at as u32));
+}
+
 /// One batch: what the model reads and what it must say, both (B, T), u32.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -79,26 +164,16 @@ pub struct Batch {
     pub targets: Tensor,
     /// Predicted positions, B · T.
     pub n_tokens: u64,
+    /// (B · T,), of packed examples: how much each position counts, and the first of its window that it may look at.
+    pub weights: Option<Vec<f32>>,
+    pub starts: Option<Vec<u32>>,
 }
 
 impl Batch {
-    /// The batch cut into at most `n` runs of windows, in order, their sizes equal to within one.
-    ///
-    /// # Errors
-    /// Those of the tensor engine.
-    pub fn shards(&self, n: usize) -> Result<Vec<Self>, DataError> {
-        let (windows, context) = self.inputs.dims2()?;
-        let n = n.clamp(1, windows.max(1));
-        let shard = |place: usize| {
-            let (begin, end) = (place * windows / n, (place + 1) * windows / n);
-            let rows = |side: &Tensor| side.narrow(0, begin, end - begin);
-            Ok(Self {
-                inputs: rows(&self.inputs)?,
-                targets: rows(&self.targets)?,
-                n_tokens: ((end - begin) * context) as u64,
-            })
-        };
-        (0..n).map(shard).collect()
+    /// Σ of the weights; without weights each position counts 1.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        self.weights.as_ref().map_or(self.n_tokens as f64, |all| all.iter().map(|&weight| f64::from(weight)).sum())
     }
 }
 
@@ -112,6 +187,7 @@ pub struct Batches<'a> {
     batch: usize,
     seed: u64,
     n_windows: usize,
+    order: Order,
     /// The last epoch looked at: only a saving, never a state.
     epoch: (u64, Vec<usize>),
 }
@@ -123,12 +199,22 @@ impl<'a> Batches<'a> {
         if context == 0 || batch == 0 {
             return Err(DataError::Empty { context, batch });
         }
+        if let Some(packed) = corpus.packed.as_ref().filter(|packed| packed.context != context) {
+            return Err(DataError::Packed { expected: packed.context, found: context });
+        }
         let n_windows = corpus.n_windows(context);
         if n_windows == 0 {
             return Err(DataError::TooShort { needed: context + 1, context, found: corpus.tokens.len() });
         }
         let epoch = (0, permutation(Purpose::Windows, seed, 0, n_windows));
-        Ok(Self { corpus, context, batch, seed, n_windows, epoch })
+        Ok(Self { corpus, context, batch, seed, n_windows, order: Order::Shuffled, epoch })
+    }
+
+    /// The same batches in another order.
+    #[must_use]
+    pub const fn in_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
     }
 
     /// The windows of `step` (1, 2, …), in order.
@@ -139,6 +225,9 @@ impl<'a> Batches<'a> {
 
     fn window_at(&mut self, place: u64) -> usize {
         let (epoch, offset) = (place / self.n_windows as u64, place % self.n_windows as u64);
+        if self.order == Order::AsGiven {
+            return offset as usize;
+        }
         if self.epoch.0 != epoch {
             self.epoch = (epoch, permutation(Purpose::Windows, self.seed, epoch, self.n_windows));
         }
@@ -168,15 +257,25 @@ impl<'a> Batches<'a> {
     }
 
     fn gather(&self, windows: &[usize]) -> Result<Batch, DataError> {
-        let shape = (windows.len(), self.context);
+        let (t, shape) = (self.context, (windows.len(), self.context));
+        let n_tokens = (windows.len() * t) as u64;
+        let ids = |ids: Vec<u32>| Tensor::from_vec(ids, shape, &Device::Cpu);
+        if let Some(packed) = &self.corpus.packed {
+            let (inputs, targets) = (ids(picked(&packed.inputs, windows, t))?, ids(picked(&packed.targets, windows, t))?);
+            let (weights, starts) = (picked(&packed.weights, windows, t), picked(&packed.starts, windows, t));
+            return Ok(Batch { inputs, targets, n_tokens, weights: Some(weights), starts: Some(starts) });
+        }
         let side = |offset: usize| {
-            let ids = windows.iter().flat_map(|&window| {
-                self.corpus.window(window, self.context)[offset..offset + self.context].iter().copied()
-            });
-            Tensor::from_vec(ids.collect::<Vec<u32>>(), shape, &Device::Cpu)
+            let of = |&window: &usize| self.corpus.window(window, t)[offset..offset + t].iter().copied();
+            ids(windows.iter().flat_map(of).collect())
         };
-        Ok(Batch { inputs: side(0)?, targets: side(1)?, n_tokens: (windows.len() * self.context) as u64 })
+        Ok(Batch { inputs: side(0)?, targets: side(1)?, n_tokens, weights: None, starts: None })
     }
+}
+
+/// The rows of these windows, one behind another.
+fn picked<T: Copy>(rows: &[T], windows: &[usize], context: usize) -> Vec<T> {
+    windows.iter().flat_map(|&window| &rows[window * context..(window + 1) * context]).copied().collect()
 }
 
 #[cfg(test)]
@@ -233,6 +332,13 @@ mod tests {
     }
 
     #[test]
+    fn a_curriculum_is_walked_as_given() {
+        let corpus = counting(21);
+        let mut batches = Batches::new(&corpus, 5, 3, 1).unwrap().in_order(Order::AsGiven);
+        assert_eq!((batches.windows(1), batches.windows(2)), (vec![0, 1, 2], vec![3, 0, 1]));
+    }
+
+    #[test]
     fn the_full_batch_holds_every_window_once_in_order() {
         let corpus = counting(48);
         let batches = Batches::new(&corpus, 5, 4, 1).unwrap();
@@ -244,17 +350,34 @@ mod tests {
         assert_eq!((batches.n_tokens(true), batches.n_tokens(false)), (45, 20));
     }
 
+    /// By hand: rows of 2 and 3 fill a window of 5, one of 4 begins the next, one of 9 is cut to a window of its own.
     #[test]
-    fn shards_are_the_batch_in_order() {
-        let corpus = counting(61);
-        let batch = Batches::new(&corpus, 5, 10, 1).unwrap().batch(1).unwrap();
+    fn examples_are_packed_whole_and_see_only_themselves() {
+        let example = |tokens: std::ops::Range<u32>, n_asked: usize| {
+            let weights = tokens.clone().enumerate().map(|(at, _)| if at < n_asked { 0.0 } else { 1.0 }).collect();
+            Example { tokens: tokens.collect(), weights }
+        };
+        let examples = [example(10..13, 1), example(20..24, 3), example(30..33, 3), example(40..45, 2), example(50..60, 4)];
+        let corpus = Corpus::packed(&examples, 5).unwrap();
+        assert_eq!((corpus.n_windows(5), corpus.n_documents()), (3, 5));
+        let batches = Batches::new(&corpus, 5, 3, 1).unwrap();
+        let batch = batches.full().next().unwrap().unwrap();
         let ids = |side: &Tensor| side.flatten_all().unwrap().to_vec1::<u32>().unwrap();
-        for (n, sizes) in [(1, vec![50]), (4, vec![10, 15, 10, 15]), (99, vec![5; 10])] {
-            let shards = batch.shards(n).unwrap();
-            assert_eq!(shards.iter().map(|shard| shard.n_tokens).collect::<Vec<_>>(), sizes);
-            assert_eq!(shards.iter().flat_map(|shard| ids(&shard.inputs)).collect::<Vec<_>>(), ids(&batch.inputs));
-            assert_eq!(shards.iter().flat_map(|shard| ids(&shard.targets)).collect::<Vec<_>>(), ids(&batch.targets));
-        }
+        assert_eq!(ids(&batch.inputs), [10, 11, 20, 21, 22, 40, 41, 42, 43, 0, 50, 51, 52, 53, 54]);
+        assert_eq!(ids(&batch.targets), [11, 12, 21, 22, 23, 41, 42, 43, 44, 0, 51, 52, 53, 54, 55]);
+        let weights = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+        assert_eq!(batch.weights.as_deref(), Some(&weights[..]));
+        assert_eq!(batch.starts.as_deref(), Some(&[0, 0, 2, 2, 2, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0][..]));
+        assert_eq!((batch.n_tokens, batch.weight()), (15, 8.0));
+        assert_eq!(
+            Batches::new(&corpus, 4, 1, 1).unwrap_err().to_string(),
+            "expected the context 5 that the examples were packed for, found 4"
+        );
+        assert_eq!(
+            Corpus::packed(&examples[2..3], 5).unwrap_err().to_string(),
+            "of 1 examples none has a token to learn within 5 positions; raise the context"
+        );
+        assert_ne!(corpus.digest(), Corpus::packed(&examples[..4], 5).unwrap().digest());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The gradient of J, by parameter name: gathered over chunks, penalised, measured and clipped.
 
 use crate::{
+    groups,
     objective::Penalty,
-    slices::{update_entries, with_entries},
+    slices::with_entries,
 };
 use candle_core::{Var, backprop::GradStore};
 use rayon::prelude::*;
@@ -34,8 +35,21 @@ impl Gradient {
         &self.by_name
     }
 
+    /// Where a pass adds what it finds.
+    pub(crate) const fn by_name_mut(&mut self) -> &mut BTreeMap<String, Vec<f32>> {
+        &mut self.by_name
+    }
+
+    /// Brings every entry to within ±`limit`. Source: Mikolov 2012, "Statistical language models based on neural networks",
+    /// section 3.2.2.
+    pub fn clip_values(&mut self, limit: f64) {
+        let limit = limit as f32;
+        // A NaN stays one, and is found in the norm.
+        self.by_name.values_mut().flatten().for_each(|slope| *slope = slope.clamp(-limit, limit));
+    }
+
     pub fn clear(&mut self) {
-        self.by_name.values_mut().for_each(|sum| sum.fill(0.0));
+        self.by_name.par_iter_mut().for_each(|(_, sum)| sum.fill(0.0));
     }
 
     /// Adds what backward passes found, entry by entry, in f32, one pass after the other in the order given.
@@ -55,13 +69,20 @@ impl Gradient {
         })
     }
 
-    /// Adds the slope of J_R for every matrix and gives its value, summed over names in order, in f64.
+    /// Adds the slope of J_R and gives its value, summed over names in order, in f64: of every matrix, and of the groups of a
+    /// model with `heads` query heads a layer.
     ///
     /// # Errors
     /// `Engine` when a parameter cannot be read.
-    pub fn penalise(&mut self, parameters: &BTreeMap<String, Var>, penalty: &Penalty) -> Result<f64, GradientError> {
-        let mut value = 0.0;
-        for (name, var) in parameters.iter().filter(|(_, var)| !penalty.is_none() && is_matrix(var)) {
+    pub fn penalise(
+        &mut self,
+        parameters: &BTreeMap<String, Var>,
+        penalty: &Penalty,
+        heads: usize,
+    ) -> Result<f64, GradientError> {
+        let mut value = groups::penalise(&mut self.by_name, parameters, penalty, heads)?;
+        let is_plain = penalty.l1 == 0.0 && penalty.l2 == 0.0;
+        for (name, var) in parameters.iter().filter(|(_, var)| !is_plain && is_matrix(var)) {
             let slopes = self.by_name.get_mut(name).ok_or_else(|| GradientError::Unused(name.clone()))?;
             value += with_entries(var, |weights| {
                 penalty.add_slope(weights, slopes);
@@ -74,7 +95,8 @@ impl Gradient {
     /// The Euclidean norm of all entries, in f64. Deterministic: names in order, eight interleaved lanes a name.
     #[must_use]
     pub fn norm(&self) -> f64 {
-        self.by_name.values().map(|slopes| sum_of_squares(slopes)).sum::<f64>().sqrt()
+        let of_each: Vec<f64> = self.by_name.par_iter().map(|(_, slopes)| sum_of_squares(slopes)).collect();
+        of_each.iter().sum::<f64>().sqrt()
     }
 }
 
@@ -102,19 +124,6 @@ fn sum_of_squares(slopes: &[f32]) -> f64 {
         lanes.iter_mut().zip(chunk).for_each(|(lane, &slope)| *lane += f64::from(slope) * f64::from(slope));
     }
     lanes.iter().sum::<f64>() + rest.iter().map(|&slope| f64::from(slope) * f64::from(slope)).sum::<f64>()
-}
-
-/// Calls `update` with (name, is it a matrix, weights, slopes) for every parameter, in the order of the names.
-pub(crate) fn for_each_parameter(
-    parameters: &BTreeMap<String, Var>,
-    gradient: &Gradient,
-    mut update: impl FnMut(&str, bool, &mut [f32], &[f32]),
-) -> Result<(), GradientError> {
-    for (name, var) in parameters {
-        let slopes = gradient.by_name.get(name).ok_or_else(|| GradientError::Unused(name.clone()))?;
-        update_entries(var, |weights| update(name, is_matrix(var), weights, slopes))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -151,14 +160,14 @@ mod tests {
     fn penalties_leave_vectors_alone() {
         let parameters = parameters();
         let mut gradient = Gradient::zeros(&parameters);
-        let value = gradient.penalise(&parameters, &Penalty { l1: 0.5, l2: 0.2 }).unwrap();
+        let value = gradient.penalise(&parameters, &Penalty { l1: 0.5, l2: 0.2, ..Penalty::default() }, 1).unwrap();
         assert!((value - 4.675).abs() < 1e-9, "{value}");
         assert_eq!(gradient.by_name()["gain"], [0.0, 0.0]);
         let expected = [0.5 + 0.2 * 3.0, -0.5 - 0.2, 0.5 + 0.2 * 0.5, 0.5 + 0.2 * 2.0];
         for (slope, expected) in gradient.by_name()["matrix"].iter().zip(expected) {
             assert!((slope - expected).abs() < 1e-6, "{slope} {expected}");
         }
-        assert_eq!(Gradient::zeros(&parameters).penalise(&parameters, &Penalty::default()).unwrap(), 0.0);
+        assert_eq!(Gradient::zeros(&parameters).penalise(&parameters, &Penalty::default(), 1).unwrap(), 0.0);
     }
 
     #[test]
@@ -167,6 +176,19 @@ mod tests {
         let found = parameters["gain"].sum_all().unwrap().backward().unwrap();
         let error = Gradient::zeros(&parameters).add(&parameters, &[found]).unwrap_err();
         assert_eq!(error.to_string(), "the objective does not depend on parameter `matrix`");
+    }
+
+    #[test]
+    fn entries_are_clipped_to_the_limit_and_a_nan_is_not_hidden() {
+        let parameters = parameters();
+        let mut gradient = Gradient::zeros(&parameters);
+        gradient.by_name_mut().get_mut("gain").unwrap().copy_from_slice(&[3.0, -0.5]);
+        gradient.by_name_mut().get_mut("matrix").unwrap()[1] = -7.0;
+        gradient.clip_values(1.5);
+        assert_eq!((&gradient.by_name()["gain"][..], gradient.by_name()["matrix"][1]), (&[1.5, -0.5][..], -1.5));
+        gradient.by_name_mut().get_mut("gain").unwrap()[0] = f32::NAN;
+        gradient.clip_values(1.5);
+        assert!(gradient.norm().is_nan());
     }
 
     #[test]

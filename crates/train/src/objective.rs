@@ -146,7 +146,8 @@ fn lane_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(f(x))).sum::<f64>()
 }
 
-/// J_R = l1 · Σ|w| + l2 · ½Σw², over the entries of every matrix (rank 2 or more, the embedding included); vectors, which
+/// J_R = l1 · Σ|w| + l2 · ½Σw² + the group lasso; both of the first together are the elastic net (Zou and Hastie 2005, equation
+/// 3). They are over the entries of every matrix (rank 2 or more, the embedding included); vectors, which
 /// are the gains of normalisation layers, are left free.
 ///
 /// The weight λ of J = J_D + λJ_R is in the two factors. Range: 0 or more; default 0. With plain gradient descent `l2`
@@ -156,12 +157,15 @@ fn lane_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 pub struct Penalty {
     pub l1: f64,
     pub l2: f64,
+    /// λ of the group lasso over attention heads, and over channels of the feed-forward part: see `groups`.
+    pub heads: f64,
+    pub channels: f64,
 }
 
 impl Penalty {
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.l1 == 0.0 && self.l2 == 0.0
+        [self.l1, self.l2, self.heads, self.channels] == [0.0; 4]
     }
 
     /// J_R of one matrix's entries, in f64.
@@ -280,7 +284,8 @@ mod tests {
     #[test]
     fn the_penalty_slope_is_that_of_finite_differences() {
         let weights = [0.5_f32, -1.25, 2.0, -0.125, 3.0];
-        for penalty in [Penalty { l1: 0.3, l2: 0.0 }, Penalty { l1: 0.0, l2: 0.7 }, Penalty { l1: 0.02, l2: 0.01 }] {
+        for (l1, l2) in [(0.3, 0.0), (0.0, 0.7), (0.02, 0.01)] {
+            let penalty = Penalty { l1, l2, ..Penalty::default() };
             let mut slopes = [1_f32; 5];
             penalty.add_slope(&weights, &mut slopes);
             for position in 0..weights.len() {
@@ -295,7 +300,7 @@ mod tests {
             }
         }
         let mut slope = [0_f32];
-        Penalty { l1: 1.0, l2: 1.0 }.add_slope(&[0.0], &mut slope);
+        Penalty { l1: 1.0, l2: 1.0, ..Penalty::default() }.add_slope(&[0.0], &mut slope);
         assert_eq!(slope, [0.0]);
     }
 }

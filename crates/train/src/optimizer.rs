@@ -1,38 +1,96 @@
-//! How weights move along a gradient: gradient descent, stochastic gradient descent, AdamW.
+//! How weights move along a gradient. Each rule has a file of its own with its equation and its source.
 //!
-//! Legend: w weights, g gradient of J, η learning rate of the step, t the step (1, 2, …).
+//! Legend: w weights, g gradient of J, η learning rate of the step, t the step (1, 2, …), λ weight decay.
 
-use crate::gradient::{Gradient, GradientError, for_each_parameter};
+mod adafactor;
+mod adam;
+mod descent;
+mod lion;
+mod muon;
+
+use crate::{
+    gradient::{Gradient, GradientError},
+    slices::update_entries,
+};
+use adafactor::Adafactor;
 use candle_core::{Device, Tensor, Var};
+use descent::Sgd;
+use lion::Lion;
+use muon::Muon;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// A rule of update and its hyperparameters.
+/// A rule of update and its hyperparameters, which its file explains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Optimizer {
-    /// w ← w − η · g, with g over the whole corpus at each step. Source: Cauchy 1847.
+    /// Over the whole corpus at each step.
     GradientDescent,
-    /// u ← μ · u + g; w ← w − η · u, with g over one batch.
-    ///
-    /// μ `momentum`: 0 to 1, default 0.9 (Sutskever et al. 2013, section 3, in the form PyTorch uses, where η multiplies
-    /// the sum). With μ = 0 it is Robbins and Monro 1951.
-    Sgd { momentum: f64 },
-    /// Source: Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
-    ///
-    /// w ← w − η · λ · w (matrices only); m ← β₁ · m + (1 − β₁) · g; v ← β₂ · v + (1 − β₂) · g²;
-    /// w ← w − η / (1 − β₁ᵗ) · m / (√(v / (1 − β₂ᵗ)) + ε).
-    ///
-    /// | symbol | field | range | default | whence |
-    /// |---|---|---|---|---|
-    /// | β₁ | `beta1` | 0 to 1 | 0.9 | Kingma and Ba 2015 |
-    /// | β₂ | `beta2` | 0 to 1 | 0.95 | Touvron et al. 2023, section 2.3 |
-    /// | ε | `eps` | over 0 | 1e-8 | Kingma and Ba 2015 |
-    /// | λ | `weight_decay` | 0 or more | 0.1 | Touvron et al. 2023, section 2.3 |
-    AdamW { beta1: f64, beta2: f64, eps: f64, weight_decay: f64 },
+    Sgd {
+        momentum: f64,
+        nesterov: bool,
+    },
+    Adam {
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+    },
+    AdamW {
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+    },
+    Lion {
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+    },
+    Adafactor {
+        beta2_decay: f64,
+        eps: f64,
+        scale_floor: f64,
+        update_clip: f64,
+        weight_decay: f64,
+    },
+    Muon {
+        momentum: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+    },
 }
 
+/// What numbers a setting may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Range {
+    /// At least 0 and below 1.
+    Share,
+    /// Finite, above 0.
+    Positive,
+    /// Finite, at least 0.
+    Weight,
+}
+
+/// A setting by its name in a case file and in a record.
+pub(crate) type Setting = (&'static str, &'static str, f64, Range);
+
 impl Optimizer {
-    pub const SGD: Self = Self::Sgd { momentum: 0.9 };
+    pub const SGD: Self = Self::Sgd { momentum: 0.9, nesterov: false };
+    pub const ADAM: Self = Self::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
     pub const ADAM_W: Self = Self::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+    pub const LION: Self = Self::Lion { beta1: 0.9, beta2: 0.99, weight_decay: 0.1 };
+    pub const ADAFACTOR: Self = Self::Adafactor {
+        beta2_decay: 0.8,
+        eps: f32::EPSILON as f64,
+        scale_floor: 1e-3,
+        update_clip: 1.0,
+        weight_decay: 0.0,
+    };
+    pub const MUON: Self = Self::Muon { momentum: 0.95, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+    /// Each with its defaults.
+    pub const ALL: [Self; 7] =
+        [Self::GradientDescent, Self::SGD, Self::ADAM, Self::ADAM_W, Self::LION, Self::ADAFACTOR, Self::MUON];
 
     /// The name a case file uses.
     #[must_use]
@@ -40,14 +98,18 @@ impl Optimizer {
         match self {
             Self::GradientDescent => "gradient-descent",
             Self::Sgd { .. } => "sgd",
+            Self::Adam { .. } => "adam",
             Self::AdamW { .. } => "adamw",
+            Self::Lion { .. } => "lion",
+            Self::Adafactor { .. } => "adafactor",
+            Self::Muon { .. } => "muon",
         }
     }
 
     /// The optimiser of that name, with its defaults.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::GradientDescent, Self::SGD, Self::ADAM_W].into_iter().find(|optimizer| optimizer.name() == name)
+        Self::ALL.into_iter().find(|optimizer| optimizer.name() == name)
     }
 
     /// Whether a step takes the whole corpus.
@@ -56,12 +118,123 @@ impl Optimizer {
         matches!(self, Self::GradientDescent)
     }
 
-    /// The moving averages it keeps, by their names in a snapshot.
-    const fn moments(&self) -> &'static [&'static str] {
+    /// Buffers as large as the parameters that it keeps, at most.
+    #[must_use]
+    pub const fn n_states(&self) -> u64 {
         match self {
-            Self::GradientDescent => &[],
-            Self::Sgd { .. } => &["velocity"],
-            Self::AdamW { .. } => &["first", "second"],
+            Self::GradientDescent | Self::Adafactor { .. } => 0,
+            Self::Sgd { .. } | Self::Lion { .. } => 1,
+            Self::Adam { .. } | Self::AdamW { .. } | Self::Muon { .. } => 2,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        use Range::{Positive, Share, Weight};
+        match *self {
+            Self::GradientDescent => Vec::new(),
+            Self::Sgd { momentum, .. } => vec![("momentum", "momentum", momentum, Share)],
+            Self::Adam { beta1, beta2, eps } => vec![
+                ("beta1", "beta1", beta1, Share),
+                ("beta2", "beta2", beta2, Share),
+                ("eps", "eps", eps, Positive),
+            ],
+            Self::AdamW { beta1, beta2, eps, weight_decay } => vec![
+                ("beta1", "beta1", beta1, Share),
+                ("beta2", "beta2", beta2, Share),
+                ("eps", "eps", eps, Positive),
+                ("weight_decay", "weightDecay", weight_decay, Weight),
+            ],
+            Self::Lion { beta1, beta2, weight_decay } => vec![
+                ("beta1", "beta1", beta1, Share),
+                ("beta2", "beta2", beta2, Share),
+                ("weight_decay", "weightDecay", weight_decay, Weight),
+            ],
+            Self::Adafactor { beta2_decay, eps, scale_floor, update_clip, weight_decay } => vec![
+                ("beta2_decay", "beta2Decay", beta2_decay, Share),
+                ("eps", "eps", eps, Positive),
+                ("scale_floor", "scaleFloor", scale_floor, Positive),
+                ("update_clip", "updateClip", update_clip, Positive),
+                ("weight_decay", "weightDecay", weight_decay, Weight),
+            ],
+            Self::Muon { momentum, beta1, beta2, eps, weight_decay } => vec![
+                ("momentum", "momentum", momentum, Share),
+                ("beta1", "beta1", beta1, Share),
+                ("beta2", "beta2", beta2, Share),
+                ("eps", "eps", eps, Positive),
+                ("weight_decay", "weightDecay", weight_decay, Weight),
+            ],
+        }
+    }
+
+    /// Gives a setting another value; whether it has one of that name. `nesterov` is 1 or 0.
+    pub fn set(&mut self, name: &str, to: f64) -> bool {
+        let place = match (self, name) {
+            (Self::Sgd { nesterov, .. }, "nesterov") => {
+                *nesterov = to != 0.0;
+                return true;
+            }
+            (Self::Sgd { momentum, .. } | Self::Muon { momentum, .. }, "momentum") => momentum,
+            (
+                Self::Adam { beta1, .. }
+                | Self::AdamW { beta1, .. }
+                | Self::Lion { beta1, .. }
+                | Self::Muon { beta1, .. },
+                "beta1",
+            ) => beta1,
+            (
+                Self::Adam { beta2, .. }
+                | Self::AdamW { beta2, .. }
+                | Self::Lion { beta2, .. }
+                | Self::Muon { beta2, .. },
+                "beta2",
+            ) => beta2,
+            (
+                Self::Adam { eps, .. }
+                | Self::AdamW { eps, .. }
+                | Self::Adafactor { eps, .. }
+                | Self::Muon { eps, .. },
+                "eps",
+            ) => eps,
+            (
+                Self::AdamW { weight_decay, .. }
+                | Self::Lion { weight_decay, .. }
+                | Self::Adafactor { weight_decay, .. }
+                | Self::Muon { weight_decay, .. },
+                "weight_decay",
+            ) => weight_decay,
+            (Self::Adafactor { beta2_decay, .. }, "beta2_decay") => beta2_decay,
+            (Self::Adafactor { scale_floor, .. }, "scale_floor") => scale_floor,
+            (Self::Adafactor { update_clip, .. }, "update_clip") => update_clip,
+            _ => return false,
+        };
+        *place = to;
+        true
+    }
+
+    /// λ, where it is decoupled.
+    const fn weight_decay(&self) -> f64 {
+        match *self {
+            Self::GradientDescent | Self::Sgd { .. } | Self::Adam { .. } => 0.0,
+            Self::AdamW { weight_decay, .. }
+            | Self::Lion { weight_decay, .. }
+            | Self::Adafactor { weight_decay, .. }
+            | Self::Muon { weight_decay, .. } => weight_decay,
+        }
+    }
+
+    /// The moving averages it keeps of a parameter, by their names in a snapshot, with their shapes.
+    fn moments(&self, name: &str, dims: &[usize]) -> Vec<(&'static str, Vec<usize>)> {
+        let whole = |names: &[&'static str]| names.iter().map(|&moment| (moment, dims.to_vec())).collect();
+        match self {
+            Self::GradientDescent => Vec::new(),
+            Self::Sgd { .. } => whole(&["velocity"]),
+            Self::Lion { .. } => whole(&["first"]),
+            Self::Adafactor { .. } => match dims {
+                &[rows, columns] => vec![("rows", vec![rows]), ("columns", vec![columns])],
+                _ => whole(&["second"]),
+            },
+            Self::Muon { .. } if muon::takes(name, dims) => whole(&["velocity"]),
+            Self::Adam { .. } | Self::AdamW { .. } | Self::Muon { .. } => whole(&["first", "second"]),
         }
     }
 }
@@ -80,28 +253,40 @@ pub enum StateError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     optimizer: Optimizer,
-    /// moment name → parameter name → entries.
-    moments: BTreeMap<&'static str, BTreeMap<String, Vec<f32>>>,
+    /// By parameter, in the order of `Optimizer::moments`.
+    buffers: BTreeMap<String, Vec<Buffer>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Buffer {
+    moment: &'static str,
+    dims: Vec<usize>,
+    entries: Vec<f32>,
 }
 
 impl State {
     #[must_use]
     pub fn new(optimizer: Optimizer, parameters: &BTreeMap<String, Var>) -> Self {
-        let zeros = || parameters.iter().map(|(name, var)| (name.clone(), vec![0.0; var.elem_count()])).collect();
-        Self { optimizer, moments: optimizer.moments().iter().map(|&moment| (moment, zeros())).collect() }
+        let buffer = |(moment, dims): (&'static str, Vec<usize>)| {
+            let entries = vec![0.0; dims.iter().product()];
+            Buffer { moment, dims, entries }
+        };
+        let of = |(name, var): (&String, &Var)| {
+            (name.clone(), optimizer.moments(name, var.dims()).into_iter().map(buffer).collect())
+        };
+        Self { optimizer, buffers: parameters.iter().map(of).collect() }
     }
 
-    /// The state as tensors named `<moment>.<parameter>`, of the parameter's shape.
+    /// The state as tensors named `<moment>.<parameter>`.
     ///
     /// # Errors
     /// Those of the tensor engine.
-    pub fn tensors(&self, parameters: &BTreeMap<String, Var>) -> Result<BTreeMap<String, Tensor>, StateError> {
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>, StateError> {
         let mut tensors = BTreeMap::new();
-        for (moment, buffers) in &self.moments {
-            for (name, var) in parameters {
-                let key = format!("{moment}.{name}");
-                let entries = buffers.get(name).ok_or_else(|| StateError::Missing(key.clone()))?;
-                tensors.insert(key, Tensor::from_slice(entries, var.shape(), &Device::Cpu)?);
+        for (name, buffers) in &self.buffers {
+            for Buffer { moment, dims, entries } in buffers {
+                let tensor = Tensor::from_slice(entries, dims.as_slice(), &Device::Cpu)?;
+                tensors.insert(format!("{moment}.{name}"), tensor);
             }
         }
         Ok(tensors)
@@ -117,19 +302,18 @@ impl State {
         tensors: &BTreeMap<String, Tensor>,
     ) -> Result<Self, StateError> {
         let mut state = Self::new(optimizer, parameters);
-        for (moment, buffers) in &mut state.moments {
-            for (name, buffer) in buffers {
+        for (name, buffers) in &mut state.buffers {
+            for Buffer { moment, dims, entries } in buffers {
                 let key = format!("{moment}.{name}");
                 let tensor = tensors.get(&key).ok_or_else(|| StateError::Missing(key.clone()))?;
-                let expected = parameters[name].dims();
-                if tensor.dims() != expected {
+                if tensor.dims() != dims.as_slice() {
                     return Err(StateError::Shape {
                         name: key,
-                        expected: expected.to_vec(),
+                        expected: dims.clone(),
                         found: tensor.dims().to_vec(),
                     });
                 }
-                *buffer = tensor.flatten_all()?.to_vec1::<f32>()?;
+                *entries = tensor.flatten_all()?.to_vec1::<f32>()?;
             }
         }
         Ok(state)
@@ -137,7 +321,7 @@ impl State {
 
     /// Takes step `step` (1, 2, …) along `scale` · `gradient`, changing the parameters in place.
     ///
-    /// f32 entries, one order, no dependence on threads; scalars are formed in f64 and rounded once.
+    /// f32 entries; parameters are spread over threads, the sums of one never are; scalars are formed in f64 and rounded once.
     ///
     /// # Errors
     /// `Unused` when a parameter has no gradient, `Engine` when a parameter is not f32 on the CPU.
@@ -149,88 +333,62 @@ impl State {
         scale: f64,
         step: u64,
     ) -> Result<(), GradientError> {
-        let scale = scale as f32;
-        match self.optimizer {
-            Optimizer::GradientDescent => for_each_parameter(parameters, gradient, |_, _, weights, slopes| {
-                descend(weights, slopes, learning_rate as f32 * scale);
-            }),
-            Optimizer::Sgd { momentum } => {
-                let [velocity] = self.buffers(["velocity"])?;
-                for_each_parameter(parameters, gradient, |name, _, weights, slopes| {
-                    if let Some(velocity) = velocity.get_mut(name) {
-                        sgd(weights, velocity, slopes, momentum as f32, learning_rate as f32, scale);
-                    }
-                })
+        let (optimizer, slopes) = (self.optimizer, gradient.by_name());
+        self.buffers.par_iter_mut().try_for_each(|(name, buffers)| {
+            let unused = || GradientError::Unused(name.clone());
+            let (var, slopes) = (parameters.get(name).ok_or_else(unused)?, slopes.get(name).ok_or_else(unused)?);
+            let mut moments: Vec<&mut [f32]> = buffers.iter_mut().map(|buffer| buffer.entries.as_mut_slice()).collect();
+            let (place, rates) = ((name.as_str(), var.dims()), (learning_rate, scale as f32, step));
+            let mut moved = Ok(());
+            update_entries(var, |weights| moved = move_along(optimizer, place, weights, &mut moments, slopes, rates))?;
+            moved
+        })
+    }
+}
+
+/// One parameter's step.
+fn move_along(
+    optimizer: Optimizer,
+    (name, dims): (&str, &[usize]),
+    weights: &mut [f32],
+    moments: &mut [&mut [f32]],
+    slopes: &[f32],
+    (learning_rate, scale, step): (f64, f32, u64),
+) -> Result<(), GradientError> {
+    let rate = learning_rate as f32;
+    let keep = if dims.len() >= 2 { (1.0 - learning_rate * optimizer.weight_decay()) as f32 } else { 1.0 };
+    match (optimizer, moments) {
+        (Optimizer::GradientDescent, []) => descent::descend(weights, slopes, rate * scale),
+        (Optimizer::Sgd { momentum, nesterov }, [velocity]) => {
+            Sgd { momentum: momentum as f32, nesterov, rate }.update(weights, velocity, slopes, scale);
+        }
+        (Optimizer::Lion { beta1, beta2, .. }, [first]) => {
+            Lion { beta1, beta2, rate }.update(weights, first, slopes, keep, scale);
+        }
+        (Optimizer::Adafactor { beta2_decay, eps, scale_floor, update_clip, .. }, moments) => {
+            let rule = Adafactor { learning_rate, step, beta2_decay, eps, scale_floor, update_clip };
+            match moments {
+                [rows, columns] => rule.matrix(weights, (rows, columns), slopes, keep, scale),
+                [second] => rule.vector(weights, second, slopes, keep, scale),
+                _ => return Err(GradientError::Unused(name.to_owned())),
             }
-            Optimizer::AdamW { beta1, beta2, eps, weight_decay } => {
-                let [first, second] = self.buffers(["first", "second"])?;
-                let rates = AdamWRates::at(step, learning_rate, beta1, beta2, eps);
-                for_each_parameter(parameters, gradient, |name, is_matrix, weights, slopes| {
-                    if let (Some(m), Some(v)) = (first.get_mut(name), second.get_mut(name)) {
-                        let decay = if is_matrix { learning_rate * weight_decay } else { 0.0 };
-                        rates.update(weights, m, v, slopes, (1.0 - decay) as f32, scale);
-                    }
-                })
-            }
         }
-    }
-
-    fn buffers<const N: usize>(
-        &mut self,
-        names: [&'static str; N],
-    ) -> Result<[&mut BTreeMap<String, Vec<f32>>; N], GradientError> {
-        let found: Vec<_> =
-            self.moments.iter_mut().filter(|(name, _)| names.contains(name)).map(|(_, map)| map).collect();
-        found.try_into().map_err(|_| GradientError::Unused(names.join(", ")))
-    }
-}
-
-fn descend(weights: &mut [f32], slopes: &[f32], rate: f32) {
-    weights.iter_mut().zip(slopes).for_each(|(w, g)| *w -= rate * g);
-}
-
-fn sgd(weights: &mut [f32], velocity: &mut [f32], slopes: &[f32], momentum: f32, rate: f32, scale: f32) {
-    for ((w, u), g) in weights.iter_mut().zip(velocity).zip(slopes) {
-        *u = momentum * *u + scale * g;
-        *w -= rate * *u;
-    }
-}
-
-/// The scalars of one AdamW step.
-struct AdamWRates {
-    beta1: f32,
-    one_less_beta1: f32,
-    beta2: f32,
-    one_less_beta2: f32,
-    /// η / (1 − β₁ᵗ)
-    rate: f32,
-    /// 1 / √(1 − β₂ᵗ)
-    root_correction: f32,
-    eps: f32,
-}
-
-impl AdamWRates {
-    fn at(step: u64, learning_rate: f64, beta1: f64, beta2: f64, eps: f64) -> Self {
-        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        Self {
-            beta1: beta1 as f32,
-            one_less_beta1: (1.0 - beta1) as f32,
-            beta2: beta2 as f32,
-            one_less_beta2: (1.0 - beta2) as f32,
-            rate: (learning_rate / correction(beta1)) as f32,
-            root_correction: correction(beta2).sqrt().recip() as f32,
-            eps: eps as f32,
+        (Optimizer::Muon { momentum, .. }, [velocity]) => {
+            let sides = (dims[0], dims[1]);
+            Muon { momentum, learning_rate }.update(weights, velocity, slopes, sides, keep, scale)?;
         }
-    }
-
-    fn update(&self, weights: &mut [f32], m: &mut [f32], v: &mut [f32], slopes: &[f32], keep: f32, scale: f32) {
-        for (((w, m), v), g) in weights.iter_mut().zip(m).zip(v).zip(slopes) {
-            let g = scale * g;
-            *m = self.beta1 * *m + self.one_less_beta1 * g;
-            *v = self.beta2 * *v + self.one_less_beta2 * g * g;
-            *w = keep * *w - self.rate * *m / (v.sqrt() * self.root_correction + self.eps);
+        (
+            Optimizer::Adam { beta1, beta2, eps }
+            | Optimizer::AdamW { beta1, beta2, eps, .. }
+            | Optimizer::Muon { beta1, beta2, eps, .. },
+            [first, second],
+        ) => {
+            let rates = adam::Rates::at(step, learning_rate, beta1, beta2, eps);
+            rates.update(weights, first, second, slopes, keep, scale);
         }
+        _ => return Err(GradientError::Unused(name.to_owned())),
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -271,7 +429,13 @@ mod tests {
         };
         assert_eq!(taken(Optimizer::GradientDescent, 1, 1.0), [2.0, 0.5, -1.0]);
         assert_eq!(taken(Optimizer::GradientDescent, 1, 0.5), [3.0, 0.75, -1.5]);
-        assert_eq!(taken(Optimizer::Sgd { momentum: 0.5 }, 2, 1.0), [0.0, 0.0, 0.0]);
+        assert_eq!(taken(Optimizer::Sgd { momentum: 0.5, nesterov: false }, 2, 1.0), [0.0, 0.0, 0.0]);
+        // Nesterov: u = 4, w = 4 − ½ · (4 + ½ · 4) = 1; then u = ½ · 4 + 1 = 3, w = 1 − ½ · (1 + ½ · 3) = −¼.
+        assert_eq!(taken(Optimizer::Sgd { momentum: 0.5, nesterov: true }, 2, 1.0), [-0.25, -0.0625, 0.125]);
+        // Lion: only the sign counts; matrices are first multiplied by 1 − ½ · 0.1.
+        for (found, expected) in taken(Optimizer::LION, 1, 1.0).iter().zip([3.5, 0.95 - 0.5, -1.9 + 0.5]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
         for (found, expected) in taken(Optimizer::ADAM_W, 1, 1.0).iter().zip([3.5, 0.95 - 0.5, -1.9 + 0.5]) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
@@ -279,12 +443,12 @@ mod tests {
 
     #[test]
     fn a_state_survives_being_written_as_tensors() {
-        for optimizer in [Optimizer::GradientDescent, Optimizer::SGD, Optimizer::ADAM_W] {
+        for (optimizer, n) in Optimizer::ALL.into_iter().zip([0, 2, 4, 4, 2, 3, 3]) {
             let parameters = parameters();
             let mut state = State::new(optimizer, &parameters);
             state.step(&parameters, &gradient(&parameters), 0.1, 1.0, 1).unwrap();
-            let tensors = state.tensors(&parameters).unwrap();
-            assert_eq!(tensors.len(), 2 * optimizer.moments().len());
+            let tensors = state.tensors().unwrap();
+            assert_eq!(tensors.len(), n, "{optimizer:?}");
             assert_eq!(State::from_tensors(optimizer, &parameters, &tensors).unwrap(), state);
         }
     }
@@ -292,7 +456,7 @@ mod tests {
     #[test]
     fn a_state_of_something_else_is_refused() {
         let parameters = parameters();
-        let mut tensors = State::new(Optimizer::SGD, &parameters).tensors(&parameters).unwrap();
+        let mut tensors = State::new(Optimizer::SGD, &parameters).tensors().unwrap();
         let error = State::from_tensors(Optimizer::ADAM_W, &parameters, &tensors).unwrap_err();
         assert_eq!(error.to_string(), "the optimiser state lacks `first.gain`");
         tensors.insert("velocity.matrix".to_owned(), Tensor::new(&[1_f32], &Device::Cpu).unwrap());
@@ -302,9 +466,9 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for optimizer in [Optimizer::GradientDescent, Optimizer::SGD, Optimizer::ADAM_W] {
+        for optimizer in Optimizer::ALL {
             assert_eq!(Optimizer::from_name(optimizer.name()), Some(optimizer));
         }
-        assert_eq!(Optimizer::from_name("adam"), None);
+        assert_eq!(Optimizer::from_name("adagrad"), None);
     }
 }

@@ -1,19 +1,18 @@
 //! The training loop: the same weights from the same inputs, whether or not it was stopped on the way.
 
 use crate::{
-    config::{Config, ConfigError, identity},
-    data::{Batches, Corpus, DataError},
-    gradient::{Gradient, clip_factor},
-    optimizer::{State, StateError},
-    slope::{self, SlopeError},
-    snapshot::{self, Held, Snapshot, SnapshotError},
+    config::{Config, ConfigError},
+    data::{Corpus, DataError},
+    job::Job,
+    loader::Loader,
+    optimizer::StateError,
+    slope::SlopeError,
+    snapshot::SnapshotError,
+    trouble::Trouble,
 };
-use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Round};
+use evidence::{Control, Decimal, Digest};
 use model::Llama;
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
 
 /// What the loop tells its observer. Steps are numbered from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +40,44 @@ pub enum Event<'a> {
     Damaged { path: &'a Path, reason: &'a str },
     /// Work was taken up after that many steps.
     Resumed { step: u64 },
+    /// Asked before held-out text is scored: after a `Stop` it is not.
+    Scoring { step: u64, n_tokens: u64 },
+    /// Held-out text was scored after that many steps; nats per token.
+    HeldOut { step: u64, loss_nats: f64, is_best: bool },
+    /// Something goes wrong at this step, which is not taken yet. `Continue` takes it all the same, where it can be taken.
+    Trouble { step: u64, trouble: &'a Trouble },
+    /// What the observer answered to trouble was done: the run stands after `step` steps.
+    Adjusted { step: u64, adjustment: Adjustment },
+}
+
+/// What was changed on the way because of trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Steps that were taken when it was made.
+    pub step: u64,
+    /// What every later rate is multiplied by, in hundredths.
+    pub percent: u32,
+    /// Batches left out from here on.
+    pub skip: u64,
+    /// Steps that had been taken and were thrown away.
+    pub lost: u64,
+}
+
+/// A look at held-out text, its loss in nats per token, rounded once to nine digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    pub step: u64,
+    pub loss: Decimal,
+}
+
+/// What a run reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    pub corpus: &'a Corpus,
+    /// What early stopping looks at.
+    pub held_out: Option<&'a Corpus>,
+    /// Where batches come from instead of the corpus, which then only gives the run its identity.
+    pub loader: Option<&'a Loader>,
 }
 
 /// One point of the loss curve, rounded once here to nine digits, so that a curve put together over several sittings
@@ -75,6 +112,9 @@ pub struct Trained {
     pub curve: Vec<Point>,
     /// The last snapshot and the digest of its weights file, when there is a folder.
     pub snapshot: Option<(PathBuf, Digest)>,
+    /// Looks at held-out text. The weights are those of the best, when the run stops early or not.
+    pub looks: Vec<Look>,
+    pub adjustments: Vec<Adjustment>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +131,14 @@ pub enum TrainError {
     Diverged { step: u64, quantity: &'static str, learning_rate: f64 },
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    #[error("no batch came for step {step} in {n_tries} tries: {reason}; the weights before that step are untouched")]
+    Loader { step: u64, n_tries: u32, reason: String },
+    #[error(
+        "cannot roll back at step {step}: no snapshot of this run stands; give a folder and a smaller `snapshot_every`"
+    )]
+    NoSnapshot { step: u64 },
+    #[error("early stopping needs held-out text")]
+    NoHeldOut,
     #[error("the optimiser state cannot be kept")]
     State(#[from] StateError),
 }
@@ -99,13 +147,11 @@ pub enum TrainError {
 ///
 /// With a folder `dir`, snapshots are kept in it, and a run whose identity has a snapshot there is taken up where it
 /// stood. A stop, wherever it is asked for, leaves a snapshot. Deterministic on one machine and build: the weights are
-/// the same bits for any number of threads, any observer that does not stop it, and any number of sittings.
-///
-/// Fastest with `CANDLE_NUM_THREADS=1` in the environment before the tensor engine is first used: the shards of a batch
-/// then run side by side, instead of each operation being spread over threads. The weights do not depend on it.
+/// the same bits for any number of threads, any observer that does not change the run, and any number of sittings.
 ///
 /// # Errors
-/// `TrainError`; `Diverged` when the loss or the gradient is no longer finite. Snapshots already taken stay.
+/// `TrainError`; `Diverged` when the loss or the gradient is no longer finite and the observer has no other answer. Snapshots
+/// already taken stay.
 pub fn run(
     config: &Config,
     model: Llama,
@@ -113,164 +159,53 @@ pub fn run(
     dir: Option<&Path>,
     observe: &mut dyn FnMut(&Event<'_>) -> Control,
 ) -> Result<Outcome, TrainError> {
-    config.check(&model, corpus)?;
-    let mut job = Job::new(config, model, corpus, dir)?;
+    run_with(config, model, &Sources { corpus, held_out: None, loader: None }, dir, observe)
+}
+
+/// `run` with more than a corpus to read.
+///
+/// # Errors
+/// Those of `run`; `NoHeldOut`, `Loader`, `NoSnapshot`.
+pub fn run_with(
+    config: &Config,
+    model: Llama,
+    sources: &Sources<'_>,
+    dir: Option<&Path>,
+    observe: &mut dyn FnMut(&Event<'_>) -> Control,
+) -> Result<Outcome, TrainError> {
+    config.check(&model, sources.corpus)?;
+    if config.early_stop.is_some() && sources.held_out.is_none() {
+        return Err(TrainError::NoHeldOut);
+    }
+    let mut job = Job::new(config, model, *sources, dir)?;
     let mut stop = job.resume(observe)?;
-    while stop.is_none() && job.step < config.steps {
+    while stop.is_none() && !job.is_done() {
         stop = asked(observe(&Event::Ahead { step: job.step + 1, n_tokens: job.n_tokens() }));
         if stop.is_some() {
             break;
         }
-        let done = job.advance()?;
-        stop = asked(observe(&done));
-        let due = job.step == config.steps || (config.snapshot_every > 0 && job.step % config.snapshot_every == 0);
-        if due {
+        stop = job.advance(observe)?;
+        if stop.is_none() {
+            stop = job.look(observe)?;
+        }
+        if job.is_snapshot_due() {
             stop = stop.or(job.save(observe)?);
         }
     }
-    match stop {
-        // A stop asked for when nothing is left to be done stops nothing.
-        Some(reason) if job.step < config.steps => {
+    // A stop asked for when nothing is left to be done stops nothing.
+    match stop.filter(|_| !job.is_done()) {
+        Some(reason) => {
             job.save(observe)?;
             let snapshot = job.saved.map(|held| (held.path, held.digest));
             Ok(Outcome::Stopped { step: job.step, reason, snapshot, curve: job.curve })
         }
-        _ => {
-            let snapshot = job.saved.map(|held| (held.path, held.digest));
-            Ok(Outcome::Finished(Trained { model: job.model, curve: job.curve, snapshot }))
-        }
+        None => Ok(Outcome::Finished(job.finish()?)),
     }
 }
 
-fn asked(control: Control) -> Option<String> {
+pub(crate) fn asked(control: Control) -> Option<String> {
     match control {
         Control::Stop(reason) => Some(reason),
-        Control::Continue | Control::Warn(_) => None,
-    }
-}
-
-/// A run between two events.
-struct Job<'a> {
-    config: &'a Config,
-    dir: Option<&'a Path>,
-    identity: Digest,
-    batches: Batches<'a>,
-    model: Llama,
-    gradient: Gradient,
-    state: State,
-    curve: Vec<Point>,
-    /// Steps taken.
-    step: u64,
-    /// The last snapshot, whichever sitting wrote it.
-    saved: Option<Held>,
-}
-
-/// What one step found out.
-struct Slope {
-    loss_nats: f64,
-    penalty: f64,
-    norm: f64,
-}
-
-impl<'a> Job<'a> {
-    fn new(config: &'a Config, model: Llama, corpus: &'a Corpus, dir: Option<&'a Path>) -> Result<Self, TrainError> {
-        Ok(Self {
-            config,
-            dir,
-            identity: identity(config, &model, corpus)?,
-            batches: Batches::new(corpus, config.context, config.batch, config.seed)?,
-            gradient: Gradient::zeros(model.parameters()),
-            state: State::new(config.optimizer, model.parameters()),
-            model,
-            curve: Vec::new(),
-            step: 0,
-            saved: None,
-        })
-    }
-
-    fn n_tokens(&self) -> u64 {
-        self.batches.n_tokens(self.config.optimizer.takes_full_batch())
-    }
-
-    /// Takes up the newest snapshot that is whole; one that is not is told of and passed over.
-    fn resume(&mut self, observe: &mut dyn FnMut(&Event<'_>) -> Control) -> Result<Option<String>, TrainError> {
-        let Some(dir) = self.dir else { return Ok(None) };
-        let standing = snapshot::newest(dir, &self.identity, self.config.optimizer, &self.model)?;
-        let mut stop = None;
-        for damage in &standing.damaged {
-            stop = stop.or(asked(observe(&Event::Damaged { path: &damage.path, reason: &damage.reason })));
-        }
-        if let Some((held, restored)) = standing.newest {
-            (self.step, self.curve) = (held.step, restored.curve);
-            (self.model, self.state) = (restored.model, restored.state);
-            self.saved = Some(held);
-            stop = stop.or(asked(observe(&Event::Resumed { step: self.step })));
-        }
-        Ok(stop)
-    }
-
-    /// Takes one step.
-    fn advance(&mut self) -> Result<Event<'static>, TrainError> {
-        let begun = Instant::now();
-        let step = self.step + 1;
-        let learning_rate = self.config.schedule.learning_rate(self.config.learning_rate, step, self.config.steps);
-        let slope = self.slope(step).map_err(|source| TrainError::Step { step, source })?;
-        for (quantity, value) in [("loss", slope.loss_nats + slope.penalty), ("gradient", slope.norm)] {
-            if !value.is_finite() {
-                return Err(TrainError::Diverged { step, quantity, learning_rate });
-            }
-        }
-        let scale = clip_factor(slope.norm, self.config.clip_norm);
-        let moved = self.state.step(self.model.parameters(), &self.gradient, learning_rate, scale, step);
-        moved.map_err(|source| TrainError::Step { step, source: source.into() })?;
-        self.step = step;
-        let decimal = |value: f64| Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest).unwrap_or(Decimal::ZERO);
-        self.curve.push(Point {
-            step,
-            loss: decimal(slope.loss_nats),
-            learning_rate: decimal(learning_rate),
-            gradient_norm: decimal(slope.norm),
-        });
-        Ok(Event::Done {
-            step,
-            loss_nats: slope.loss_nats,
-            penalty: slope.penalty,
-            learning_rate,
-            gradient_norm: slope.norm,
-            n_tokens: self.n_tokens(),
-            seconds: begun.elapsed().as_secs_f64(),
-        })
-    }
-
-    /// The gradient of J into `self.gradient`, over one batch or, chunk by chunk, over the whole corpus.
-    fn slope(&mut self, step: u64) -> Result<Slope, SlopeError> {
-        let n_tokens = self.n_tokens();
-        self.gradient.clear();
-        let mut loss_nats = 0.0;
-        if self.config.optimizer.takes_full_batch() {
-            for batch in self.batches.full() {
-                loss_nats += slope::add(&self.model, &mut self.gradient, &batch?, n_tokens)?;
-            }
-        } else {
-            let batch = self.batches.batch(step)?;
-            loss_nats = slope::add(&self.model, &mut self.gradient, &batch, n_tokens)?;
-        }
-        let penalty = self.gradient.penalise(self.model.parameters(), &self.config.penalty)?;
-        Ok(Slope { loss_nats, penalty, norm: self.gradient.norm() })
-    }
-
-    /// Writes a snapshot of this step, unless it stands already or there is no folder.
-    fn save(&mut self, observe: &mut dyn FnMut(&Event<'_>) -> Control) -> Result<Option<String>, TrainError> {
-        let Some(dir) = self.dir else { return Ok(None) };
-        if self.saved.as_ref().is_some_and(|held| held.step == self.step) {
-            return Ok(None);
-        }
-        let optimizer = self.state.tensors(self.model.parameters())?;
-        let snapshot =
-            Snapshot { step: self.step, identity: self.identity, model: &self.model, optimizer, curve: &self.curve };
-        let held = snapshot::write(dir, &snapshot, self.config.keep_snapshots)?;
-        let control = observe(&Event::Saved { step: held.step, path: &held.path, digest: held.digest });
-        self.saved = Some(held);
-        Ok(asked(control))
+        _ => None,
     }
 }

@@ -11,6 +11,7 @@ use rand_chacha::{
 pub(crate) enum Purpose {
     Windows,
     Folds,
+    Mixture,
 }
 
 impl Purpose {
@@ -18,6 +19,7 @@ impl Purpose {
         match self {
             Self::Windows => "windows",
             Self::Folds => "folds",
+            Self::Mixture => "mixture",
         }
     }
 }

@@ -1,59 +1,59 @@
-//! The gradient of J_D over a batch, shard by shard.
-//!
-//! A batch is always cut into the same shards and their gradients are always added in the same order, so the sum does
-//! not depend on whether, or on how many threads, the shards are gone through side by side.
+//! The gradient of J_D over a batch.
 
 use crate::{
     data::{Batch, DataError},
     gradient::{Gradient, GradientError},
-    objective::{ObjectiveError, cross_entropy},
 };
-use candle_core::backprop::GradStore;
-use model::{Llama, LlamaError};
-use rayon::prelude::*;
-
-/// Shards of a batch. Four keep four cores busy without a barrier between operations; the matrices of a quarter of a
-/// batch are still large enough for the kernels.
-const N_SHARDS: usize = 4;
+use model::{
+    Llama, LlamaError,
+    pass::{PassOptions, Windows},
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SlopeError {
-    #[error("the forward pass failed")]
+    #[error("the pass through the model failed")]
     Model(#[from] LlamaError),
-    #[error(transparent)]
-    Objective(#[from] ObjectiveError),
     #[error(transparent)]
     Gradient(#[from] GradientError),
     #[error(transparent)]
     Data(#[from] DataError),
 }
 
-/// Adds the gradient of J_D(batch) · (tokens of the batch) / `n_tokens` to `gradient` and gives that product in nats.
+/// Adds the gradient of J_D(batch) · (weight of the batch) / `total_weight` to `gradient` and gives that product in nats.
 ///
 /// # Errors
 /// `SlopeError`; `gradient` may then hold a part of the sum.
-pub(crate) fn add(model: &Llama, gradient: &mut Gradient, batch: &Batch, n_tokens: u64) -> Result<f64, SlopeError> {
-    let shards = batch.shards(N_SHARDS)?;
-    let differentiate = |shard: &Batch| differentiate(model, shard, shard.n_tokens as f64 / n_tokens as f64);
-    let found: Vec<(f64, GradStore)> = if side_by_side() {
-        shards.par_iter().with_max_len(1).map(differentiate).collect::<Result<_, _>>()?
-    } else {
-        shards.iter().map(differentiate).collect::<Result<_, _>>()?
+pub(crate) fn add(
+    model: &Llama,
+    gradient: &mut Gradient,
+    batch: &Batch,
+    total_weight: f64,
+    options: &PassOptions,
+) -> Result<f64, SlopeError> {
+    with_windows(batch, total_weight, |windows| Ok(model.add_gradient(windows, options, gradient.by_name_mut())?))
+}
+
+/// The same product without a gradient.
+///
+/// # Errors
+/// `SlopeError`.
+pub(crate) fn loss(model: &Llama, batch: &Batch, total_weight: f64) -> Result<f64, SlopeError> {
+    with_windows(batch, total_weight, |windows| Ok(model.loss(windows, 0.0)?))
+}
+
+fn with_windows<T>(
+    batch: &Batch,
+    total_weight: f64,
+    pass: impl FnOnce(&Windows<'_>) -> Result<T, SlopeError>,
+) -> Result<T, SlopeError> {
+    let ids = |side: &candle_core::Tensor| side.flatten_all()?.to_vec1::<u32>();
+    let (tokens, targets) = (ids(&batch.inputs).map_err(DataError::from)?, ids(&batch.targets).map_err(DataError::from)?);
+    let share = 1.0 / total_weight;
+    let weights: Vec<f32> = match &batch.weights {
+        Some(weights) => weights.iter().map(|&weight| (f64::from(weight) * share) as f32).collect(),
+        None => vec![share as f32; tokens.len()],
     };
-    let (losses, found): (Vec<f64>, Vec<GradStore>) = found.into_iter().unzip();
-    gradient.add(model.parameters(), &found)?;
-    Ok(losses.iter().sum())
-}
-
-/// Whether shards may run at the same time. The engine's own pool for entry-by-entry operations serves one caller and
-/// makes the others wait spinning, so with it shards take turns; without it (`CANDLE_NUM_THREADS=1`) they do not meet.
-fn side_by_side() -> bool {
-    candle_core::utils::barrier_pool().n_workers() == 0
-}
-
-fn differentiate(model: &Llama, shard: &Batch, share: f64) -> Result<(f64, GradStore), SlopeError> {
-    let logits = model.logits(&shard.inputs)?;
-    let loss = cross_entropy(&logits, &shard.targets)?;
-    let found = loss.mean.affine(share, 0.0).and_then(|mean| mean.backward()).map_err(ObjectiveError::from)?;
-    Ok((share * loss.nats, found))
+    let positions = batch.inputs.dims().last().copied().unwrap_or(0);
+    let starts = batch.starts.as_deref();
+    pass(&Windows { positions, tokens: &tokens, targets: &targets, weights: &weights, starts })
 }

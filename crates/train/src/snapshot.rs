@@ -3,7 +3,7 @@
 
 use crate::{
     optimizer::{Optimizer, State, StateError},
-    run::Point,
+    run::{Adjustment, Look, Point},
 };
 use candle_core::Tensor;
 use evidence::{Digest, Json};
@@ -41,6 +41,10 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) model: &'a Llama,
     pub(crate) optimizer: BTreeMap<String, Tensor>,
     pub(crate) curve: &'a [Point],
+    pub(crate) looks: &'a [Look],
+    pub(crate) adjustments: &'a [Adjustment],
+    /// The step of the best look, whose snapshot is kept beside the newest.
+    pub(crate) best: Option<u64>,
 }
 
 /// A snapshot that stands on the disk.
@@ -57,6 +61,8 @@ pub(crate) struct Restored {
     pub(crate) model: Llama,
     pub(crate) state: State,
     pub(crate) curve: Vec<Point>,
+    pub(crate) looks: Vec<Look>,
+    pub(crate) adjustments: Vec<Adjustment>,
 }
 
 /// A snapshot that cannot be used, and why.
@@ -72,7 +78,7 @@ pub(crate) struct Standing {
     pub(crate) damaged: Vec<Damage>,
 }
 
-/// Writes a snapshot under another name, flushes it to the disk, renames it, and removes all but the newest `keep`.
+/// Writes a snapshot under another name, flushes it to the disk, renames it, and removes all but the newest `keep` and the best.
 ///
 /// Whatever has a later step is removed too: it was found damaged, or it would have been taken up.
 pub(crate) fn write(dir: &Path, snapshot: &Snapshot<'_>, keep: usize) -> Result<Held, SnapshotError> {
@@ -91,7 +97,8 @@ pub(crate) fn write(dir: &Path, snapshot: &Snapshot<'_>, keep: usize) -> Result<
     }
     let digest = written?;
     let (later, earlier): (Vec<_>, Vec<_>) = folders(dir)?.into_iter().partition(|(step, _)| *step > snapshot.step);
-    for (_, path) in later.iter().chain(earlier.iter().skip(keep)) {
+    let spared = earlier.iter().skip(keep).filter(|(step, _)| Some(*step) != snapshot.best);
+    for (_, path) in later.iter().chain(spared) {
         remove(path)?;
     }
     Ok(Held { step: snapshot.step, path, digest })
@@ -113,6 +120,8 @@ fn write_files(part: &Path, snapshot: &Snapshot<'_>) -> Result<Digest, SnapshotE
         ("weights", Some(digest.into())),
         ("optimizer", Some(optimizer.into())),
         ("curve", Some(Json::List(snapshot.curve.iter().map(point_to_json).collect()))),
+        ("looks", Some(Json::List(snapshot.looks.iter().map(look_to_json).collect()))),
+        ("adjustments", Some(Json::List(snapshot.adjustments.iter().map(adjustment_to_json).collect()))),
     ]);
     let sealed = Json::map([("digest", Some(Digest::of(state.canonical().as_bytes()).into())), ("state", Some(state))]);
     let path = part.join(STATE_FILE);
@@ -138,6 +147,19 @@ pub(crate) fn newest(
         }
     }
     Ok(Standing { newest: None, damaged })
+}
+
+/// The weights of the snapshot of one step; `None` when it does not stand or is not whole.
+pub(crate) fn weights_of(
+    dir: &Path,
+    step: u64,
+    identity: &Digest,
+    optimizer: Optimizer,
+    model: &Llama,
+) -> Result<Option<BTreeMap<String, Tensor>>, SnapshotError> {
+    let found = folders(dir)?.into_iter().find(|(of, _)| *of == step);
+    let read = found.and_then(|(step, path)| read(&path, step, identity, optimizer, model).ok());
+    Ok(read.map(|(_, restored)| restored.model.tensors()))
 }
 
 /// Why a snapshot cannot be used.
@@ -175,13 +197,16 @@ fn read(
     let curve: Option<Vec<Point>> =
         state.get("curve").ok_or(Fault::State)?.items().iter().map(point_from_json).collect();
     let curve = curve.filter(|curve| curve.len() as u64 == step).ok_or(Fault::State)?;
+    let list = |key: &str| state.get(key).map_or(&[][..], Json::items).iter();
+    let looks = list("looks").map(look_from_json).collect::<Option<_>>().ok_or(Fault::State)?;
+    let adjustments = list("adjustments").map(adjustment_from_json).collect::<Option<_>>().ok_or(Fault::State)?;
     let weights_digest = digest("weights")?;
     let tensors = weights::load_checked(&path.join(MODEL_FILE), weights_digest)?;
-    let model = Llama::from_tensors(model.config().clone(), tensors)?;
+    let model = model.restored(tensors)?;
     let tensors = weights::load_checked(&path.join(OPTIMIZER_FILE), digest("optimizer")?)?;
     let state = State::from_tensors(optimizer, model.parameters(), &tensors)?;
     let held = Held { step, path: path.to_owned(), digest: weights_digest };
-    Ok((held, Restored { model, state, curve }))
+    Ok((held, Restored { model, state, curve, looks, adjustments }))
 }
 
 /// The state, its own digest checked.
@@ -206,6 +231,34 @@ fn point_to_json(point: &Point) -> Json {
         ("learningRate", Some(point.learning_rate.into())),
         ("gradientNorm", Some(point.gradient_norm.into())),
     ])
+}
+
+fn look_to_json(look: &Look) -> Json {
+    Json::map([("step", Some(look.step.into())), ("loss", Some(look.loss.into()))])
+}
+
+fn look_from_json(json: &Json) -> Option<Look> {
+    let step = u64::try_from(json.get("step")?.as_int()?).ok()?;
+    Some(Look { step, loss: json.get("loss")?.as_decimal()? })
+}
+
+fn adjustment_to_json(adjustment: &Adjustment) -> Json {
+    Json::map([
+        ("step", Some(adjustment.step.into())),
+        ("percent", Some(i64::from(adjustment.percent).into())),
+        ("skip", Some(adjustment.skip.into())),
+        ("lost", Some(adjustment.lost.into())),
+    ])
+}
+
+fn adjustment_from_json(json: &Json) -> Option<Adjustment> {
+    let count = |key: &str| json.get(key)?.as_int();
+    Some(Adjustment {
+        step: u64::try_from(count("step")?).ok()?,
+        percent: u32::try_from(count("percent")?).ok()?,
+        skip: u64::try_from(count("skip")?).ok()?,
+        lost: u64::try_from(count("lost")?).ok()?,
+    })
 }
 
 fn point_from_json(json: &Json) -> Option<Point> {

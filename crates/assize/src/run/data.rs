@@ -18,7 +18,11 @@ pub(crate) struct Data {
 /// The tokenizer and every document under it.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Words,
+    /// The model that is trained further, with its digest.
+    pub(crate) base: Option<(Box<model::Trainable>, Digest)>,
+    /// How much each token of each document is learned, where not all are alike.
+    pub(crate) weights: Option<Vec<Vec<f32>>>,
     pub(crate) digest: Digest,
     /// In the order of the corpus.
     pub(crate) documents: Vec<Vec<u32>>,
@@ -26,7 +30,48 @@ pub(crate) struct Tokens {
     pub(crate) held_out: Vec<usize>,
 }
 
+/// A tokenizer of our own, or that of a model that stands.
+#[derive(Debug)]
+pub(crate) enum Words {
+    Own(Tokenizer),
+    Base,
+}
+
 impl Tokens {
+    /// Documents as training reads them: one stream, or packed without a look from one to another.
+    pub(crate) fn corpus(&self, indices: &[usize], context: usize) -> anyhow::Result<train::Corpus> {
+        let Some(weights) = &self.weights else {
+            return Ok(train::Corpus::new(&self.of(indices), model::END_OF_TEXT_ID));
+        };
+        let example = |&index: &usize| train::Example {
+            tokens: self.documents[index].clone(),
+            weights: weights[index].clone(),
+        };
+        Ok(train::Corpus::packed(&indices.iter().map(example).collect::<Vec<_>>(), context)?)
+    }
+
+    /// The documents that are trained on, each once.
+    pub(crate) fn distinct(&self) -> Vec<usize> {
+        self.train.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The tokenizer that was trained here.
+    pub(crate) fn own(&self) -> anyhow::Result<&Tokenizer> {
+        match &self.tokenizer {
+            Words::Own(tokenizer) => Ok(tokenizer),
+            Words::Base => anyhow::bail!("the tokenizer is that of another model"),
+        }
+    }
+
+    /// Rows of the embedding.
+    pub(crate) fn vocab(&self) -> usize {
+        match (&self.tokenizer, &self.base) {
+            (Words::Own(tokenizer), _) => tokenizer.vocab_size(),
+            (Words::Base, Some((base, _))) => base.model.config().vocab,
+            (Words::Base, None) => 0,
+        }
+    }
+
     pub(crate) fn of(&self, indices: &[usize]) -> Vec<Vec<u32>> {
         indices.iter().map(|&index| self.documents[index].clone()).collect()
     }
@@ -51,6 +96,41 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
     let corpus = dataset::read(&config)?;
     let split = dataset::split(&corpus, train.held_out, train.seed)?;
     Ok(Data { corpus, split })
+}
+
+/// The training documents as a mixture draws them, or short before long, where the case says so: some may stand there more than
+/// once. What is held out is never drawn from.
+fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> {
+    let plan = case.train.as_ref().context("the case has no `[train]`; there is nothing to run")?;
+    let mut tokens = tokens;
+    if plan.temperature.is_some() || case.data.iter().any(|source| source.weight.is_some()) {
+        let part = |source: &supervise::case::DataSource| train::mixture::Part {
+            weight: source.weight.unwrap_or(1.0),
+            documents: documents_of(source, data, &tokens).collect(),
+        };
+        let parts: Vec<train::mixture::Part> = case.data.iter().map(part).collect();
+        let n_tokens = usize::try_from(plan.tokens).unwrap_or(usize::MAX);
+        tokens.train = train::mixture::draw(&parts, plan.temperature.unwrap_or(1.0), n_tokens, plan.seed)
+            .context("the sources cannot be mixed")?;
+    }
+    if plan.order == supervise::case::Order::ShortFirst {
+        let lengths: Vec<usize> = tokens.documents.iter().map(Vec::len).collect();
+        tokens.train.sort_by_key(|&document| lengths[document]);
+    }
+    Ok(tokens)
+}
+
+/// Training documents of one source with their tokens, a separator counted with each.
+fn documents_of<'a>(
+    source: &supervise::case::DataSource,
+    data: &'a Data,
+    tokens: &'a Tokens,
+) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let places = [source.path.to_string_lossy().replace('\\', "/"), source.name.clone()];
+    data.split.train.iter().filter(move |&&document| {
+        let path = &data.corpus.files[data.corpus.documents[document].file].path;
+        places.iter().any(|place| path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }).map(move |&document| (document, tokens.documents[document].len() + 1))
 }
 
 impl Session<'_> {
@@ -91,6 +171,9 @@ impl Session<'_> {
 
 /// Trains the tokenizer on the training part, saves it, and encodes every document alone.
 pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<Tokens> {
+    if let Some(base) = &case.base {
+        return arranged(case, data, super::finetune::tokenize(case, base, data, path)?);
+    }
     let model = case.model.as_ref().context("the case has no `[model]`; there is nothing to train")?;
     let texts: Vec<&str> = data.split.train.iter().map(|&i| data.corpus.documents[i].text.as_str()).collect();
     let tokenizer = Tokenizer::train(&texts, model.vocabulary)?;
@@ -99,7 +182,9 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     }
     let digest = tokenizer.save(path)?;
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
-    Ok(Tokens { tokenizer, digest, documents, train: data.split.train.clone(), held_out: data.split.held_out.clone() })
+    let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
+    let tokenizer = Words::Own(tokenizer);
+    arranged(case, data, Tokens { tokenizer, base: None, weights: None, digest, documents, train, held_out })
 }
 
 fn file(file: &dataset::File) -> Json {

@@ -131,11 +131,12 @@ impl Session<'_> {
         guard: &mut Guard,
     ) -> anyhow::Result<bool> {
         let shape = shape::of_folds(self.case, folds, tokens)?;
-        let held_out = dataset::folds(&data.corpus, &tokens.train, folds.folds, shape.train.seed)?;
+        let documents = tokens.distinct();
+        let held_out = dataset::folds(&data.corpus, &documents, folds.folds, shape.train.seed)?;
         let (mut scored, mut flop) = (Vec::new(), 0_u128);
         for (index, part) in held_out.iter().enumerate() {
-            let rest: Vec<usize> = tokens.train.iter().copied().filter(|document| !part.contains(document)).collect();
-            flop += plan::training_flop(&shape, &tokens.of(&rest))?;
+            let rest: Vec<usize> = documents.iter().copied().filter(|document| !part.contains(document)).collect();
+            flop += plan::training_flop(&shape, tokens, &rest)?;
             let Some(fold) = self.fold(index, &shape, tokens, (&rest, part), guard, &mut flop)? else {
                 return Ok(false);
             };
@@ -171,12 +172,14 @@ impl Session<'_> {
         guard: &mut Guard,
         flop: &mut u128,
     ) -> anyhow::Result<Option<FoldScore>> {
-        let corpus = train::Corpus::new(&tokens.of(rest), model::END_OF_TEXT_ID);
+        let corpus = tokens.corpus(rest, shape.train.context)?;
         let step = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let folder = self.work().join(self.run.id()).join(format!("fold-{index}"));
         let bar = self.screen.bar("fold", shape.train.steps);
+        // Folds are scored on what they hold out; none of it may end their training.
+        let config = train::Config { early_stop: None, ..shape.train.clone() };
         let model = Llama::init(&shape.model, shape.train.seed)?;
-        let outcome = train::run(&shape.train, model, &corpus, Some(&folder), &mut |event| {
+        let outcome = train::run(&config, model, &corpus, Some(&folder), &mut |event| {
             match event {
                 Event::Ahead { .. } => return guard.ask(step),
                 Event::Done { step, .. } => {

@@ -4,6 +4,7 @@ mod compress;
 mod data;
 mod evaluate;
 pub(crate) mod figures;
+mod finetune;
 mod plan;
 mod seal;
 mod shape;
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
     let terms = Terms::new(packs, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
     let terms = waive::over(terms, &case)?;
     let corpus = data::read(&case)?;
-    let id = run_id(&case, corpus.corpus.digest());
+    let id = run_id(&case, corpus.corpus.digest())?;
     let out = args.out.clone().unwrap_or_else(|| case.folder.join("dossier"));
     let key = key::load(args.key.as_deref(), |text| screen.note(text))?;
     let signer = key.verifying();
@@ -107,13 +108,16 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
 }
 
 /// What shapes the work gives it its name: the same case takes up the same run.
-fn run_id(case: &Case, corpus: Digest) -> String {
+fn run_id(case: &Case, corpus: Digest) -> anyhow::Result<String> {
+    // Of a model that is trained further, what stands at its path.
+    let base = case.base.as_ref().map(|base| finetune::digest_of(&case.folder.join(&base.path))).transpose()?;
     let identity = Json::map([
         ("program", Some(INSTRUMENT.into())),
         ("work", Some(case.work().into())),
         ("corpus", Some(corpus.into())),
+        ("base", base.map(Json::from)),
     ]);
-    Digest::of(identity.canonical().as_bytes()).to_string()[..16].to_owned()
+    Ok(Digest::of(identity.canonical().as_bytes()).to_string()[..16].to_owned())
 }
 
 impl Session<'_> {

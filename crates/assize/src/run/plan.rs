@@ -109,20 +109,21 @@ pub(crate) struct Work {
 
 pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
     let shape = shape::of_case(case, tokens)?;
-    let training = training_flop(&shape, &tokens.of(&tokens.train))?;
+    let training = training_flop(&shape, tokens, &tokens.train)?;
     let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
     let scorings = 1 + u64::from(case.prune.is_some()) + u64::from(case.quantize);
     let mut whole = training + scoring_flop(&shape, &lengths) * u128::from(scorings);
     if let Some(folds) = &case.folds {
         let small = shape::of_folds(case, folds, tokens)?;
-        let all: Vec<usize> = tokens.train.iter().map(|&index| tokens.documents[index].len()).collect();
-        whole += training_flop(&small, &tokens.of(&tokens.train))? * folds.folds as u128 + scoring_flop(&small, &all);
+        let documents = tokens.distinct();
+        let all: Vec<usize> = documents.iter().map(|&index| tokens.documents[index].len()).collect();
+        whole += training_flop(&small, tokens, &documents)? * folds.folds as u128 + scoring_flop(&small, &all);
     }
     Ok(Work { shape, training, whole })
 }
 
-pub(crate) fn training_flop(shape: &Shape, documents: &[Vec<u32>]) -> anyhow::Result<u128> {
-    let corpus = train::Corpus::new(documents, model::END_OF_TEXT_ID);
+pub(crate) fn training_flop(shape: &Shape, tokens: &Tokens, documents: &[usize]) -> anyhow::Result<u128> {
+    let corpus = tokens.corpus(documents, shape.train.context)?;
     let n_tokens = shape.train.tokens_per_step(&corpus)?;
     Ok(shape.step_flop(n_tokens) * u128::from(shape.train.steps))
 }
@@ -136,11 +137,12 @@ pub(crate) fn scoring_flop(shape: &Shape, lengths: &[usize]) -> u128 {
 /// FLOP a second of this machine: two steps of the case's own shape on throw-away weights, the second timed.
 fn probe(shape: &Shape, tokens: &Tokens, case: &Case) -> anyhow::Result<Joules> {
     let seed = case.train.as_ref().map_or(0, |train| train.seed);
-    let config = train::Config { steps: 2, ..shape.train.clone() };
-    let corpus = train::Corpus::new(&tokens.of(&tokens.train), model::END_OF_TEXT_ID);
+    // Early stopping looks at text that a probe does not have.
+    let config = train::Config { steps: 2, early_stop: None, ..shape.train.clone() };
+    let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
     let flop = shape.step_flop(config.tokens_per_step(&corpus)?);
     let (mut begun, mut seconds) = (Instant::now(), f64::INFINITY);
-    train::run(&config, model::Llama::init(&shape.model, seed)?, &corpus, None, &mut |event| {
+    train::run(&config, super::finetune::first(shape, tokens, seed)?, &corpus, None, &mut |event| {
         match event {
             train::Event::Ahead { .. } => begun = Instant::now(),
             train::Event::Done { .. } => seconds = seconds.min(begun.elapsed().as_secs_f64()),
@@ -168,11 +170,7 @@ fn predict(
         watts: sensor.watts(),
         power_method: &sensor.method(),
         intensity,
-        optimizer_states: match work.shape.train.optimizer {
-            train::Optimizer::AdamW { .. } => 2,
-            train::Optimizer::Sgd { .. } => 1,
-            train::Optimizer::GradientDescent => 0,
-        },
+        optimizer_states: work.shape.train.optimizer.n_states(),
     };
     Ok(meter::predict(&input)?)
 }
@@ -197,13 +195,24 @@ pub(crate) fn config_json(shape: &Shape) -> anyhow::Result<Json> {
         ("context", Some(model.context.into())),
         ("vocabulary", Some(model.vocab.into())),
     ]);
-    Ok(Json::map([("model", Some(sizes)), ("train", Some(shape.train.to_json()?))]))
+    let adapters = shape.adapters.as_ref().map(|adapters| {
+        let alpha = Decimal::from_f64(adapters.alpha, evidence::DIGITS_MAX, evidence::Round::Nearest);
+        let targets = Json::list(adapters.targets.iter().map(String::as_str));
+        anyhow::Ok(Json::map([
+            ("rank", Some(adapters.rank.into())),
+            ("alpha", Some(alpha?.into())),
+            ("targets", Some(targets)),
+            ("trained", Some(shape.n_trained().into())),
+        ]))
+    });
+    let train = shape.train.to_json()?;
+    Ok(Json::map([("model", Some(sizes)), ("adapters", adapters.transpose()?), ("train", Some(train))]))
 }
 
 /// Bounds of the compute along the ancestry; `None` when a parent's is unknown.
 fn lineage(case: &Case, quantities: &[Quantity]) -> Option<(Decimal, Decimal)> {
     let own = quantities.iter().find(|quantity| quantity.name == "compute")?;
-    let parents = case.model.as_ref()?.parents.iter().map(|parent| parent.compute_flop?.to_u128());
+    let parents = case.parents().iter().map(|parent| parent.compute_flop?.to_u128());
     let [least, _, most] = meter::stated(&parents.collect::<Option<Vec<_>>>()?)?;
     let sum = |own: Decimal, before: u128, round| Decimal::from_f64(own.to_f64() + before as f64, 15, round).ok();
     Some((sum(own.lower, least, evidence::Round::Down)?, sum(own.upper, most, evidence::Round::Up)?))

@@ -1,6 +1,6 @@
 //! Training under the budget.
 
-use super::{Session, data::Tokens, figures, plan, shape, shape::Shape};
+use super::{Session, data::Tokens, figures, finetune, plan, shape::Shape};
 use anyhow::Context as _;
 use evidence::{
     Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject,
@@ -8,8 +8,12 @@ use evidence::{
 use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
-use supervise::{Record, case::Parent};
-use train::{Event, Outcome, Point};
+use ledger::Entry;
+use supervise::{
+    Record,
+    case::{Answer, Parent},
+};
+use train::{Adjustment, Event, Look, Outcome, Point, Sources, Trouble};
 
 /// The trained model with its file.
 #[derive(Debug)]
@@ -19,37 +23,58 @@ pub(crate) struct Trained {
     pub(crate) shape: Shape,
 }
 
+/// What happened on the way.
+struct Course {
+    curve: Vec<Point>,
+    looks: Vec<Look>,
+    adjustments: Vec<Adjustment>,
+}
+
 /// Points of the loss curve that the record keeps, at most.
 const CURVE_POINTS: usize = 200;
 
 impl Session<'_> {
     /// Trains, or takes the weights that stand; `None` after a recorded stop.
     pub(crate) fn train(&mut self, tokens: &Tokens, guard: &mut Guard) -> anyhow::Result<Option<Trained>> {
-        let shape = shape::of_case(self.case, tokens)?;
-        if let Some(trained) = self.trained_before(&shape)? {
+        let shape = super::shape::of_case(self.case, tokens)?;
+        if let Some(trained) = self.trained_before(&shape, tokens)? {
             return Ok(Some(trained));
         }
         let seed = shape.train.seed;
-        let corpus = train::Corpus::new(&tokens.of(&tokens.train), model::END_OF_TEXT_ID);
+        let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
         let flop = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
         let bar = self.screen.bar("train", shape.train.steps);
         let snapshots = self.work().join(self.run.id()).join("train");
-        let outcome =
-            train::run(&shape.train, Llama::init(&shape.model, seed)?, &corpus, Some(&snapshots), &mut |event| {
-                match event {
-                    Event::Ahead { .. } => return guard.ask(flop),
-                    Event::Done { step, loss_nats, .. } => {
-                        guard.done();
-                        bar.set_position(*step);
-                        bar.set_message(format!("loss {loss_nats:.3}"));
-                    }
-                    Event::Resumed { step } => bar.set_position(*step),
-                    Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
-                    Event::Saved { .. } => {}
+        let held_out = tokens.corpus(&tokens.held_out, shape.train.context)?;
+        let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
+        let mut failure = None;
+        let model = finetune::first(&shape, tokens, seed)?;
+        let outcome = train::run_with(&shape.train, model, &sources, Some(&snapshots), &mut |event| {
+            match event {
+                Event::Ahead { .. } => return guard.ask(flop),
+                Event::Scoring { n_tokens, .. } => return guard.ask(shape.look_flop(*n_tokens)),
+                Event::HeldOut { .. } => guard.done(),
+                Event::Done { step, loss_nats, .. } => {
+                    guard.done();
+                    bar.set_position(*step);
+                    bar.set_message(format!("loss {loss_nats:.3}"));
                 }
-                Control::Continue
-            });
+                Event::Resumed { step } => bar.set_position(*step),
+                Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
+                Event::Trouble { step, trouble } => {
+                    return self.intervene(*step, trouble).unwrap_or_else(|error| {
+                        failure = Some(error);
+                        Control::Stop("the trouble cannot be recorded".to_owned())
+                    });
+                }
+                Event::Saved { .. } | Event::Adjusted { .. } => {}
+            }
+            Control::Continue
+        });
         bar.finish_and_clear();
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         match outcome? {
             Outcome::Stopped { step, reason, snapshot, .. } => {
                 let snapshot = snapshot
@@ -59,19 +84,77 @@ impl Session<'_> {
             }
             Outcome::Finished(trained) => {
                 guard.close()?;
-                let model = trained.model;
+                let train::Trained { model, curve, looks, adjustments, .. } = trained;
+                let course = Course { curve, looks, adjustments };
                 let weights = self.save(&model)?;
-                let record = self.training_record(&shape, tokens, &weights, &trained.curve, flop, guard)?;
+                // What follows reads one set of weights.
+                let model = if model.adapters().is_some() { model.merged()? } else { model };
+                let record = self.training_record(&shape, tokens, &weights, &course, flop, guard)?;
                 self.record(record)?;
                 Ok(Some(Trained { model, weights, shape }))
             }
         }
     }
 
+    /// Answers trouble as the case says, and records both.
+    fn intervene(&mut self, step: u64, trouble: &Trouble) -> anyhow::Result<Control> {
+        let plan = self.case.train.as_ref().context("the case has no `[train]`")?;
+        let on = plan.on_trouble;
+        let mut answer = match trouble {
+            Trouble::NotFinite { .. } => on.not_finite,
+            Trouble::Spike { .. } => on.spike,
+            Trouble::Divergence { .. } => on.divergence,
+            Trouble::Loader { .. } => on.loader,
+        };
+        let changes = |answer: Answer| matches!(answer, Answer::LowerRate | Answer::RollBack);
+        let made = self.run.entries().iter().filter(|entry| entry.statement.predicate_type == Predicate::Intervention);
+        let is_change = |entry: &&Entry| entry.statement.predicate.get("percent").is_some();
+        let n_made = made.filter(is_change).count() as u64;
+        let is_spent = changes(answer) && n_made >= on.at_most;
+        if is_spent {
+            answer = Answer::Stop;
+        }
+        let said = sentence(trouble);
+        let mut record = Record::new(Predicate::Intervention, "train");
+        record.subjects = vec![Subject::new("case", Digest::of(self.case.text.as_bytes()))];
+        record.members = vec![
+            ("trouble", trouble.name().into()),
+            ("step", step.into()),
+            ("found", said.as_str().into()),
+            ("answer", answer.name().into()),
+        ];
+        if changes(answer) {
+            record.members.push(("percent", i64::from(on.percent).into()));
+        }
+        if answer == Answer::RollBack {
+            record.members.push(("skip", on.skip.into()));
+        }
+        if is_spent {
+            record.members.push(("spent", on.at_most.into()));
+        }
+        self.record(record)?;
+        let percent = on.percent;
+        Ok(match answer {
+            Answer::Continue => Control::Continue,
+            Answer::Pause => Control::Stop(format!("paused at step {step}: {said}")),
+            Answer::Stop => Control::Stop(format!("stopped at step {step}: {said}")),
+            Answer::LowerRate => Control::LowerRate { percent },
+            Answer::RollBack => Control::RollBack { percent, skip: on.skip },
+        })
+    }
+
     /// The weights of a training that the record knows, when their file is whole.
-    fn trained_before(&self, shape: &Shape) -> anyhow::Result<Option<Trained>> {
+    fn trained_before(&self, shape: &Shape, tokens: &Tokens) -> anyhow::Result<Option<Trained>> {
         let Some(entry) = self.run.last(Predicate::TrainingRun) else { return Ok(None) };
         let Some(weights) = entry.statement.subjects.first() else { return Ok(None) };
+        if shape.adapters.is_some() {
+            let Ok(_) = weights::load_checked(&self.weights("adapter_model.safetensors"), weights.digest) else {
+                return Ok(None);
+            };
+            let (base, _) = tokens.base.as_ref().context("the base is gone")?;
+            let model = base.model.load_adapters(&self.weights(""))?.merged()?;
+            return Ok(Some(Trained { model, weights: weights.clone(), shape: shape.clone() }));
+        }
         let path = self.weights("model.safetensors");
         let Ok(tensors) = weights::load_checked(&path, weights.digest) else { return Ok(None) };
         let model = Llama::from_tensors(shape.model.clone(), tensors)?;
@@ -79,6 +162,10 @@ impl Session<'_> {
     }
 
     fn save(&self, model: &Llama) -> anyhow::Result<Subject> {
+        if let (Some(base), true) = (&self.case.base, model.adapters().is_some()) {
+            let digest = model.save_adapters(&self.weights(""), &base.path.to_string_lossy())?;
+            return Ok(Subject::new("weights/adapter_model.safetensors", digest));
+        }
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let digest = weights::save(&self.weights("model.safetensors"), &model.tensors(), &metadata)?;
         let config = model.config().to_json();
@@ -91,23 +178,26 @@ impl Session<'_> {
         shape: &Shape,
         tokens: &Tokens,
         weights: &Subject,
-        curve: &[Point],
+        course: &Course,
         flop_per_step: u128,
         guard: &Guard,
     ) -> anyhow::Result<Record> {
+        let curve = course.curve.as_slice();
         let mut record = Record::new(Predicate::TrainingRun, "train");
         record.subjects = vec![weights.clone()];
         let corpus = self.run.last(Predicate::DatasetAudit).context("the record has no audit")?;
         let corpus = corpus.statement.subjects.first().context("the audit has no subject")?.digest;
         let inputs = vec![corpus, tokens.digest];
         let steps = curve.len() as u128;
-        let compute = flop_per_step * steps;
+        // What was computed and thrown away was computed all the same.
+        let lost: u64 = course.adjustments.iter().map(|adjustment| adjustment.lost).sum();
+        let compute = flop_per_step * (steps + u128::from(lost));
         let spent = guard.account().spent();
         let used = difference(spent, self.spent_before());
         record.measurements = vec![
             figures::flop("train.compute", weights, compute, inputs.clone())?,
             figures::measure("train.steps", weights, Decimal::from_u128(steps, Round::Nearest), "counted")?,
-            self.trained_tokens(weights, shape, flop_per_step, steps)?,
+            self.trained_tokens(weights, tokens, shape, steps)?,
             figures::measure("train.loss", weights, last_tenth(curve)?, "mean of the last tenth of the steps")?,
             self.count(weights, shape)?,
             disagreement(weights, shape, compute)?,
@@ -129,7 +219,11 @@ impl Session<'_> {
         }
         let from = |parent: Digest, action: &str| DerivedFrom { parent, action: action.to_owned() };
         record.derived_from = vec![from(corpus, "trained-on"), from(tokens.digest, "tokenized-by")];
-        let parents = self.case.model.iter().flat_map(|model| &model.parents);
+        if let Some((_, digest)) = &tokens.base {
+            record.derived_from.push(from(*digest, "fine-tuned"));
+        }
+        let is_other = |parent: &&Parent| tokens.base.as_ref().is_none_or(|(_, digest)| *digest != parent.digest);
+        let parents = self.case.parents().iter().filter(is_other);
         record.derived_from.extend(parents.map(|parent| from(parent.digest, &parent.action)));
         record.members = vec![
             ("config", plan::config_json(shape)?),
@@ -140,6 +234,13 @@ impl Session<'_> {
             ("weights", weights.digest.into()),
             ("predictionScores", self.scores(&record.measurements)?),
         ];
+        if !course.looks.is_empty() {
+            record.members.push(("looks", Json::List(course.looks.iter().map(look_json).collect())));
+        }
+        if !course.adjustments.is_empty() {
+            let rows = course.adjustments.iter().map(adjustment_json).collect();
+            record.members.push(("adjustments", Json::List(rows)));
+        }
         Ok(record)
     }
 
@@ -149,16 +250,17 @@ impl Session<'_> {
         self.run.entries().iter().rev().find_map(spent).unwrap_or_default()
     }
 
-    fn trained_tokens(&self, weights: &Subject, shape: &Shape, flop: u128, steps: u128) -> anyhow::Result<Measurement> {
-        let context = shape.train.context as u64;
-        let window = shape::architecture(&shape.model).training(1, context);
-        let tokens = flop / window * u128::from(context) * steps;
-        figures::measure(
-            "train.tokens",
-            weights,
-            Decimal::from_u128(tokens, Round::Nearest),
-            "windows × positions, counted",
-        )
+    fn trained_tokens(
+        &self,
+        weights: &Subject,
+        tokens: &Tokens,
+        shape: &Shape,
+        steps: u128,
+    ) -> anyhow::Result<Measurement> {
+        let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
+        let tokens = u128::from(shape.train.tokens_per_step(&corpus)?) * steps;
+        let tokens = Decimal::from_u128(tokens, Round::Nearest);
+        figures::measure("train.tokens", weights, tokens, "windows × positions, counted")
     }
 
     fn count(&self, weights: &Subject, shape: &Shape) -> anyhow::Result<Measurement> {
@@ -169,7 +271,7 @@ impl Session<'_> {
     /// Compute along the ancestry, and the share of a modification; missing when a parent's compute is, but for the thirds, where the
     /// law names a substitute.
     fn lineage(&self, weights: &Subject, own: u128, inputs: Vec<Digest>) -> anyhow::Result<Vec<Measurement>> {
-        let parents = self.case.model.as_ref().map_or(&[][..], |model| &model.parents);
+        let parents = self.case.parents();
         if parents.is_empty() {
             return Ok(vec![figures::flop("lineage.compute", weights, own, inputs)?]);
         }
@@ -216,6 +318,20 @@ impl Session<'_> {
     }
 }
 
+/// What went wrong, for a reader.
+fn sentence(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::NotFinite { quantity } => format!("the {quantity} is not a finite number"),
+        Trouble::Spike { loss_nats, mean_nats } => {
+            format!("the loss of {loss_nats:.4} nats lies far above the mean of {mean_nats:.4} before it")
+        }
+        Trouble::Divergence { mean_nats, best_nats } => {
+            format!("the mean loss has risen to {mean_nats:.4} nats from {best_nats:.4}")
+        }
+        Trouble::Loader { reason } => format!("no batch came: {reason}"),
+    }
+}
+
 /// What is known of the models that were modified; nothing where a declared compute is no whole number of FLOP.
 fn original(parents: &[Parent]) -> Option<meter::Original> {
     let known = |parent: &Parent| match parent.compute_flop {
@@ -225,24 +341,25 @@ fn original(parents: &[Parent]) -> Option<meter::Original> {
     meter::Original::of(&parents.iter().map(known).collect::<Option<Vec<_>>>()?)
 }
 
-/// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D.
+/// The count beside two estimates that share no code with it: the model's own list of matrix products, and 6·N·D, or 4·N·D where
+/// the weights are held.
 fn disagreement(weights: &Subject, shape: &Shape, compute: u128) -> anyhow::Result<Measurement> {
     let products = shape.model.products(1, shape.train.context);
     let window: u128 = products.iter().map(|p| 2 * (p.m * p.k * p.n * p.count) as u128).sum();
-    let per_window = shape::architecture(&shape.model).training(1, shape.train.context as u64);
+    let per_window = shape.step_flop(shape.train.context as u64);
     let n_windows = compute / per_window;
     let tokens = (n_windows * shape.train.context as u128) as f64;
     let norms = (2 * shape.model.layers + 1) * shape.model.width;
-    let six_n_d = meter::flop::six_n_d((shape.model.n_parameters() - norms) as f64, tokens);
+    let share = shape.n_passes() as f64 / 3.0;
+    let n_d = share * meter::flop::six_n_d((shape.model.n_parameters() - norms) as f64, tokens);
     let apart = |estimate: f64| (estimate - compute as f64).abs() / compute as f64;
-    let largest = apart((3 * window * n_windows) as f64).max(apart(six_n_d));
+    let largest = apart((shape.n_passes() * window * n_windows) as f64).max(apart(n_d));
     let value = Decimal::from_f64(largest, DIGITS_MEASURED, Round::Up)?;
-    figures::measure(
-        "train.compute_disagreement",
-        weights,
-        value,
-        "against the list of matrix products and 6·N·D, the larger",
-    )
+    let method = match shape.adapters {
+        None => "against the list of matrix products and 6·N·D, the larger",
+        Some(_) => "against twice the list of matrix products and 4·N·D, the larger",
+    };
+    figures::measure("train.compute_disagreement", weights, value, method)
 }
 
 pub(crate) fn difference(after: Cost, before: Cost) -> Cost {
@@ -280,6 +397,19 @@ fn last_tenth(curve: &[Point]) -> anyhow::Result<Decimal> {
     let n = curve.len().div_ceil(10);
     let sum: f64 = curve[curve.len() - n..].iter().map(|point| point.loss.to_f64()).sum();
     Ok(Decimal::from_f64(sum / n.max(1) as f64, DIGITS_MEASURED, Round::Nearest)?)
+}
+
+fn look_json(look: &Look) -> Json {
+    Json::map([("step", Some(look.step.into())), ("loss", Some(look.loss.into()))])
+}
+
+fn adjustment_json(adjustment: &Adjustment) -> Json {
+    Json::map([
+        ("step", Some(adjustment.step.into())),
+        ("percent", Some(i64::from(adjustment.percent).into())),
+        ("skip", Some(adjustment.skip.into())),
+        ("lost", Some(adjustment.lost.into())),
+    ])
 }
 
 /// Every so many points, the last always among them.

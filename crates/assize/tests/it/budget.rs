@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 
 /// Predicates of the dossier with their kind, in the order of the log.
-fn statements(bench: &Bench) -> Vec<(String, Value)> {
+pub(crate) fn statements(bench: &Bench) -> Vec<(String, Value)> {
     let out = bench.dossier();
     let mut bundle = Vec::new();
     for entry in fs::read_dir(out.join("log/tile/entries")).unwrap() {

@@ -15,6 +15,7 @@ mod rerun;
 mod scenario;
 mod tamper;
 mod tasks;
+mod training;
 
 use evidence::Digest;
 use serde_json::Value;

@@ -144,7 +144,7 @@ pub(super) fn multiply(tensor: &Tensor, other: &Tensor) -> candle_core::Result<(
 ///
 /// Source: Moshier, Cephes, `expf`.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     /// 1.5 · 2^23: adding it leaves the nearest whole number in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
@@ -185,7 +185,7 @@ pub(super) fn exp_f64(x: f64) -> f64 {
 
 /// Sum of f(x) in sixteen lanes, added in a fixed order.
 #[inline(always)]
-pub(super) fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn lanes(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; 16];
     let (blocks, rest) = row.as_chunks::<16>();
     for block in blocks {

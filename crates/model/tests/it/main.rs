@@ -7,6 +7,7 @@ mod families;
 mod gguf;
 mod llama;
 mod open;
+mod pass;
 mod profile;
 mod smollm;
 mod threads;

@@ -4,11 +4,15 @@
 
 mod excerpt;
 mod place;
+mod models;
 mod read;
+mod training;
 mod wire;
 
 pub use excerpt::CaseError;
+pub use models::{Adapters, Base};
 pub use place::Position;
+pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
@@ -35,6 +39,8 @@ pub struct Case {
     pub declarers: Vec<VerifyingKey>,
     pub data: Vec<DataSource>,
     pub model: Option<ModelShape>,
+    /// The model that is trained further, instead of one from scratch.
+    pub base: Option<Base>,
     pub train: Option<TrainPlan>,
     pub budget: Budget,
     pub prune: Option<f64>,
@@ -70,6 +76,8 @@ pub struct DataSource {
     pub source: Option<String>,
     /// Documents are blank-line separated sections rather than whole files.
     pub by_section: bool,
+    /// How much it counts in a mixture, beside its size.
+    pub weight: Option<f64>,
 }
 
 /// Sizes of a decoder to be trained.
@@ -96,36 +104,6 @@ pub struct Parent {
     pub compute_flop: Option<Decimal>,
     /// Whether that model counts as one of systemic risk; asked where its compute is unknown.
     pub systemic_risk: Option<bool>,
-}
-
-#[derive(Debug, Clone)]
-pub struct TrainPlan {
-    pub tokens: u64,
-    pub batch: usize,
-    pub seed: u64,
-    /// Share of documents held out, in (0, 1).
-    pub held_out: f64,
-    pub optimizer: Optimizer,
-    pub learning_rate: f64,
-    pub schedule: Schedule,
-    pub clip_norm: Option<f64>,
-    pub l1: f64,
-    pub l2: f64,
-    pub snapshot_every: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Optimizer {
-    GradientDescent,
-    Sgd { momentum: f64 },
-    AdamW { beta1: f64, beta2: f64, eps: f64, weight_decay: f64 },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Schedule {
-    Constant,
-    Linear { warmup: f64, floor: f64 },
-    Cosine { warmup: f64, floor: f64 },
 }
 
 /// Caps; whichever is reached first stops the run before it is crossed.
@@ -174,6 +152,16 @@ impl Case {
         let folder = file.parent().map(Path::to_path_buf).unwrap_or_default();
         let text = std::fs::read_to_string(&file).map_err(|source| CaseError::unreadable(&file, &source))?;
         read::case(&file, folder, text)
+    }
+
+    /// The models this one descends from.
+    #[must_use]
+    pub fn parents(&self) -> &[Parent] {
+        match (&self.model, &self.base) {
+            (Some(model), _) => &model.parents,
+            (_, Some(base)) => &base.parents,
+            _ => &[],
+        }
     }
 
     /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, its use, the

@@ -11,7 +11,7 @@ use std::ops::Range;
 use toml::{Spanned, value::Datetime};
 
 /// Held while a file is read, so that every complaint can show its line.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
 }
@@ -24,6 +24,11 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     })?;
     let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
+    let (model, base) = match wire.model {
+        Some(model) => reader.model(&folder, model)?,
+        None => (None, None),
+    };
+    let is_scratch = base.is_none();
     let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
     let case = Case {
@@ -35,8 +40,9 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         approvers: reader.keys("approver", &wire.policy.approvers)?,
         declarers: reader.keys("declarer", &wire.policy.declarers)?,
         data: wire.data.into_iter().map(|data| reader.data(&folder, data)).collect::<Result<_, _>>()?,
-        model: wire.model.map(|model| reader.model(model)).transpose()?,
-        train: wire.train.map(|train| reader.train(train)).transpose()?,
+        model,
+        base,
+        train: wire.train.map(|train| reader.train(train, is_scratch)).transpose()?,
         budget: wire.budget.map_or(Ok(Budget::default()), |budget| reader.budget(&budget))?,
         prune,
         quantize,
@@ -71,7 +77,7 @@ const JURISDICTIONS: [&str; 12] =
     ["EU", "CN", "KR", "JP", "UK", "SG", "US", "US-CA", "US-NY", "US-IL", "US-CO", "US-TX"];
 
 impl Reader<'_> {
-    fn complain(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> CaseError {
+    pub(super) fn complain(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> CaseError {
         CaseError::at(self.file, self.text, span, message.into(), hint.into())
     }
 
@@ -123,7 +129,7 @@ impl Reader<'_> {
         })
     }
 
-    fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {
+    pub(super) fn known(&self, what: &str, text: &Spanned<String>, allowed: &[&str]) -> Result<String, CaseError> {
         let value = text.get_ref();
         if allowed.contains(&value.as_str()) {
             return Ok(value.clone());
@@ -196,7 +202,7 @@ impl Reader<'_> {
     }
 
     /// The exact decimal as written; TOML's own float would have rounded it.
-    fn positive(&self, number: &Spanned<wire::Number>) -> Result<Decimal, CaseError> {
+    pub(super) fn positive(&self, number: &Spanned<wire::Number>) -> Result<Decimal, CaseError> {
         let written = self.text.get(number.span()).unwrap_or_default().replace('_', "");
         let value: Decimal = written.parse().map_err(|error| self.complain(number.span(), format!("{error}"), ""))?;
         if value > Decimal::ZERO {
@@ -205,7 +211,7 @@ impl Reader<'_> {
         Err(self.complain(number.span(), format!("expected a number above zero, found `{written}`"), ""))
     }
 
-    fn within(&self, what: &str, number: &Spanned<f64>, low: f64, high: f64) -> Result<f64, CaseError> {
+    pub(super) fn within(&self, what: &str, number: &Spanned<f64>, low: f64, high: f64) -> Result<f64, CaseError> {
         let value = *number.get_ref();
         if value > low && value < high {
             return Ok(value);
@@ -218,93 +224,17 @@ impl Reader<'_> {
         self.existing(folder, &data.path, "corpus")?;
         let path = PathBuf::from(data.path.get_ref());
         let by_section = matches!(data.split, Some(wire::Split::Section));
-        Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section })
+        let weight = data.weight.map(|weight| self.within("a weight", &weight, 0.0, f64::INFINITY)).transpose()?;
+        Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section, weight })
     }
 
-    fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
+    pub(super) fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
         let found = folder.join(path.get_ref());
         if found.exists() {
             return Ok(found);
         }
         let message = format!("the {what} `{}` does not exist", path.get_ref());
         Err(self.complain(path.span(), message, "paths are relative to the folder of assize.toml"))
-    }
-
-    fn model(&self, model: wire::Model) -> Result<ModelShape, CaseError> {
-        self.known("architecture", &model.architecture, &["llama"])?;
-        let parent = |parent: wire::Parent| {
-            let digest = parent.digest.get_ref().parse();
-            let digest = digest.map_err(|error| self.complain(parent.digest.span(), format!("{error}"), ""))?;
-            let compute_flop = parent.compute_flop.map(|number| self.positive(&number)).transpose()?;
-            Ok(Parent { digest, action: parent.action, compute_flop, systemic_risk: parent.systemic_risk })
-        };
-        Ok(ModelShape {
-            layers: model.layers,
-            width: model.width,
-            heads: model.heads,
-            kv_heads: model.kv_heads.unwrap_or(model.heads),
-            hidden: model.hidden.unwrap_or_else(|| (model.width * 8 / 3).next_multiple_of(32)),
-            context: model.context,
-            vocabulary: model.vocabulary,
-            rope_theta: model.rope_theta.unwrap_or(10_000.0),
-            norm_eps: model.norm_eps.unwrap_or(1e-5),
-            parents: model.parents.into_iter().map(parent).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn train(&self, train: wire::Train) -> Result<TrainPlan, CaseError> {
-        if *train.tokens.get_ref() == 0 {
-            return Err(self.complain(train.tokens.span(), "expected at least one token to train on, found `0`", ""));
-        }
-        let batch = train.batch.map_or(Ok(16), |batch| match *batch.get_ref() {
-            0 => Err(self.complain(batch.span(), "expected a batch of at least 1, found `0`", "")),
-            n => Ok(n),
-        })?;
-        let penalty = train.penalty.unwrap_or(wire::Penalty { l1: None, l2: None });
-        Ok(TrainPlan {
-            tokens: train.tokens.into_inner(),
-            batch,
-            seed: train.seed.unwrap_or(0),
-            held_out: train.held_out.map_or(Ok(0.1), |share| self.within("a share", &share, 0.0, 1.0))?,
-            learning_rate: self.within("a learning rate", &train.optimizer.learning_rate, 0.0, 100.0)?,
-            optimizer: self.optimizer(&train.optimizer)?,
-            schedule: train
-                .schedule
-                .map_or(Ok(Schedule::Cosine { warmup: 0.05, floor: 0.1 }), |s| self.schedule(&s))?,
-            clip_norm: train.clip_norm.map(|norm| self.within("a norm", &norm, 0.0, f64::INFINITY)).transpose()?,
-            l1: penalty.l1.unwrap_or(0.0),
-            l2: penalty.l2.unwrap_or(0.0),
-            snapshot_every: train.snapshot_every.unwrap_or(100).max(1),
-        })
-    }
-
-    fn optimizer(&self, optimizer: &wire::Optimizer) -> Result<Optimizer, CaseError> {
-        let name = self.known("optimizer", &optimizer.name, &["adamw", "sgd", "gradient-descent"])?;
-        Ok(match name.as_str() {
-            "sgd" => Optimizer::Sgd { momentum: optimizer.momentum.unwrap_or(0.0) },
-            "gradient-descent" => Optimizer::GradientDescent,
-            _ => Optimizer::AdamW {
-                beta1: optimizer.beta1.unwrap_or(0.9),
-                beta2: optimizer.beta2.unwrap_or(0.95),
-                eps: optimizer.eps.unwrap_or(1e-8),
-                weight_decay: optimizer.weight_decay.unwrap_or(0.0),
-            },
-        })
-    }
-
-    fn schedule(&self, schedule: &wire::Schedule) -> Result<Schedule, CaseError> {
-        let name = self.known("schedule", &schedule.name, &["constant", "linear", "cosine"])?;
-        let (warmup, floor) = (schedule.warmup.unwrap_or(0.0), schedule.floor.unwrap_or(0.0));
-        let is_share = |share: f64| (0.0..=1.0).contains(&share);
-        if !is_share(warmup) || !is_share(floor) {
-            let message = format!("expected `warmup` and `floor` as shares from 0 to 1, found {warmup} and {floor}");
-            return Err(self.complain(schedule.name.span(), message, ""));
-        }
-        Ok(match name.as_str() {
-            "constant" => Schedule::Constant,
-            "linear" => Schedule::Linear { warmup, floor },
-            _ => Schedule::Cosine { warmup, floor },
-        })
     }
 
     fn budget(&self, budget: &wire::Budget) -> Result<Budget, CaseError> {

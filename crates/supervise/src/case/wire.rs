@@ -97,6 +97,7 @@ pub(super) struct Data {
     pub(super) licence: Option<String>,
     pub(super) source: Option<String>,
     pub(super) split: Option<Split>,
+    pub(super) weight: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -109,18 +110,36 @@ pub(super) enum Split {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
-    pub(super) architecture: Spanned<String>,
-    pub(super) layers: usize,
-    pub(super) width: usize,
-    pub(super) heads: usize,
+    pub(super) base: Option<Spanned<String>>,
+    pub(super) adapters: Option<Adapters>,
+    pub(super) architecture: Option<Spanned<String>>,
+    pub(super) layers: Option<Spanned<usize>>,
+    pub(super) width: Option<Spanned<usize>>,
+    pub(super) heads: Option<Spanned<usize>>,
     pub(super) kv_heads: Option<usize>,
     pub(super) hidden: Option<usize>,
-    pub(super) context: usize,
-    pub(super) vocabulary: usize,
+    pub(super) context: Spanned<usize>,
+    pub(super) vocabulary: Option<Spanned<usize>>,
     pub(super) rope_theta: Option<f64>,
     pub(super) norm_eps: Option<f64>,
     #[serde(default)]
     pub(super) parents: Vec<Parent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adapters {
+    pub(super) rank: Spanned<usize>,
+    pub(super) alpha: Option<Spanned<f64>>,
+    pub(super) targets: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Chat {
+    pub(super) user: Option<String>,
+    pub(super) assistant: Option<String>,
+    pub(super) system: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,9 +160,41 @@ pub(super) struct Train {
     pub(super) held_out: Option<Spanned<f64>>,
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Option<Schedule>,
+    pub(super) accumulate: Option<Spanned<usize>>,
+    pub(super) clip_value: Option<Spanned<f64>>,
     pub(super) clip_norm: Option<Spanned<f64>>,
     pub(super) penalty: Option<Penalty>,
+    pub(super) dropout: Option<Spanned<f64>>,
+    pub(super) label_smoothing: Option<Spanned<f64>>,
+    pub(super) early_stop: Option<EarlyStop>,
+    #[serde(default)]
+    pub(super) checkpoints: bool,
     pub(super) snapshot_every: Option<u64>,
+    pub(super) keep_snapshots: Option<Spanned<usize>>,
+    pub(super) on_trouble: Option<OnTrouble>,
+    pub(super) chat: Option<Spanned<Chat>>,
+    pub(super) temperature: Option<Spanned<f64>>,
+    pub(super) order: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EarlyStop {
+    pub(super) every: Spanned<u64>,
+    pub(super) patience: Spanned<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct OnTrouble {
+    pub(super) not_finite: Option<Spanned<String>>,
+    pub(super) spike: Option<Spanned<String>>,
+    pub(super) divergence: Option<Spanned<String>>,
+    pub(super) loader: Option<Spanned<String>>,
+    pub(super) percent: Option<Spanned<u32>>,
+    pub(super) skip: Option<u64>,
+    #[serde(rename = "at_most")]
+    pub(super) at_most: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -151,11 +202,15 @@ pub(super) struct Train {
 pub(super) struct Optimizer {
     pub(super) name: Spanned<String>,
     pub(super) learning_rate: Spanned<f64>,
-    pub(super) weight_decay: Option<f64>,
-    pub(super) momentum: Option<f64>,
-    pub(super) beta1: Option<f64>,
-    pub(super) beta2: Option<f64>,
-    pub(super) eps: Option<f64>,
+    pub(super) weight_decay: Option<Spanned<f64>>,
+    pub(super) momentum: Option<Spanned<f64>>,
+    pub(super) nesterov: Option<Spanned<bool>>,
+    pub(super) beta1: Option<Spanned<f64>>,
+    pub(super) beta2: Option<Spanned<f64>>,
+    pub(super) beta2_decay: Option<Spanned<f64>>,
+    pub(super) eps: Option<Spanned<f64>>,
+    pub(super) scale_floor: Option<Spanned<f64>>,
+    pub(super) update_clip: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -164,13 +219,16 @@ pub(super) struct Schedule {
     pub(super) name: Spanned<String>,
     pub(super) warmup: Option<f64>,
     pub(super) floor: Option<f64>,
+    pub(super) decay: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Penalty {
-    pub(super) l1: Option<f64>,
-    pub(super) l2: Option<f64>,
+    pub(super) l1: Option<Spanned<f64>>,
+    pub(super) l2: Option<Spanned<f64>>,
+    pub(super) heads: Option<Spanned<f64>>,
+    pub(super) channels: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]

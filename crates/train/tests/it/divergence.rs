@@ -9,9 +9,9 @@ use train::{Config, Event, Optimizer, TrainError};
 fn divergence_is_an_error_with_its_step_and_keeps_the_snapshot_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config {
-        optimizer: Optimizer::Sgd { momentum: 0.0 },
+        optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
         learning_rate: 1e30,
-        schedule: train::Schedule { warmup_steps: 0, decay: train::Decay::Constant, min_ratio: 0.0 },
+        schedule: train::Schedule { decay: train::Decay::Constant, ..train::Schedule::default() },
         clip_norm: None,
         snapshot_every: 1,
         ..config(20)

@@ -3,9 +3,11 @@
 
 mod divergence;
 mod penalties;
+mod regular;
 mod settings;
 mod sittings;
 mod small;
 mod snapshots;
 mod threads;
 mod torch;
+mod trouble;

@@ -7,8 +7,8 @@ use train::{Config, Optimizer, Penalty};
 const RATE: f64 = 0.5;
 
 fn one_step(penalty: Penalty) -> (BTreeMap<String, Vec<f32>>, f64, f64) {
-    let schedule = train::Schedule { warmup_steps: 0, decay: train::Decay::Constant, min_ratio: 1.0 };
-    let optimizer = Optimizer::Sgd { momentum: 0.0 };
+    let schedule = train::Schedule { decay: train::Decay::Constant, ..train::Schedule::default() };
+    let optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false };
     let config = Config { optimizer, learning_rate: RATE, schedule, clip_norm: None, penalty, ..config(1) };
     let (trained, seen) = undisturbed(&config, None);
     (entries(&trained.model), seen.losses[0], seen.penalties[0])
@@ -23,7 +23,7 @@ fn entries(model: &model::Llama) -> BTreeMap<String, Vec<f32>> {
 /// Tolerance: a few units in the last place of weights below 1, 3e-7.
 #[test]
 fn penalties_move_matrices_by_their_slope_and_leave_gains() {
-    let penalty = Penalty { l1: 1e-3, l2: 2e-2 };
+    let penalty = Penalty { l1: 1e-3, l2: 2e-2, ..Penalty::default() };
     let (plain, plain_loss, none) = one_step(Penalty::default());
     let (penalised, loss, value) = one_step(penalty);
     let before = entries(&first());

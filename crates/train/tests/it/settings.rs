@@ -19,11 +19,11 @@ fn settings_outside_their_range_are_refused() {
         ),
         (Config { clip_norm: Some(-1.0), ..config(1) }, "expected `clip_norm` to be a finite number above 0, found -1"),
         (
-            Config { penalty: Penalty { l1: -0.1, l2: 0.0 }, ..config(1) },
+            Config { penalty: Penalty { l1: -0.1, ..Penalty::default() }, ..config(1) },
             "expected `l1` to be a finite number of at least 0, found -0.1",
         ),
         (
-            Config { optimizer: Optimizer::Sgd { momentum: 1.0 }, ..config(1) },
+            Config { optimizer: Optimizer::Sgd { momentum: 1.0, nesterov: false }, ..config(1) },
             "expected `momentum` to be at least 0 and below 1, found 1",
         ),
         (
@@ -32,7 +32,7 @@ fn settings_outside_their_range_are_refused() {
         ),
         (Config { optimizer: adam(0.9, 0.0), ..config(1) }, "expected `eps` to be a finite number above 0, found 0"),
         (
-            Config { schedule: Schedule { decay: Decay::Linear, warmup_steps: 0, min_ratio: 1.5 }, ..config(1) },
+            Config { schedule: Schedule { decay: Decay::Linear, min_ratio: 1.5, ..Schedule::default() }, ..config(1) },
             "expected `min_ratio` to be from 0 to 1, found 1.5",
         ),
     ];

@@ -27,8 +27,11 @@ fn weights_file(dir: &Path) -> Digest {
 
 #[test]
 fn a_killed_run_ends_with_the_same_weights() {
-    for (optimizer, batch) in [(Optimizer::ADAM_W, 8), (Optimizer::SGD, 8), (Optimizer::GradientDescent, 64)] {
-        let config = Config { optimizer, batch, ..config(20) };
+    for optimizer in Optimizer::ALL {
+        let batch = if optimizer.takes_full_batch() { 64 } else { 8 };
+        let dropout = if optimizer == Optimizer::LION { 0.1 } else { 0.0 };
+        let accumulate = if optimizer == Optimizer::MUON { 2 } else { 1 };
+        let config = Config { optimizer, batch, dropout, accumulate, ..config(20) };
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (straight, _) = undisturbed(&config, Some(whole.path()));
         killed_after(&config, broken.path(), 12);

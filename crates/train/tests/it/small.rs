@@ -64,6 +64,14 @@ impl Seen {
             Event::Saved { step, path, .. } => self.lines.push(format!("saved {step} {}", name(path))),
             Event::Damaged { path, reason } => self.lines.push(format!("damaged {}: {reason}", name(path))),
             Event::Resumed { step } => self.lines.push(format!("resumed {step}")),
+            Event::Scoring { step, .. } => self.lines.push(format!("scoring {step}")),
+            Event::HeldOut { step, is_best, .. } => {
+                self.lines.push(format!("held out {step}{}", if *is_best { " best" } else { "" }));
+            }
+            Event::Trouble { step, trouble } => self.lines.push(format!("trouble {step} {}", trouble.name())),
+            Event::Adjusted { step, adjustment } => {
+                self.lines.push(format!("adjusted {step} {} {}", adjustment.percent, adjustment.skip));
+            }
         }
     }
 }

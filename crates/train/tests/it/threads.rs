@@ -20,7 +20,7 @@ fn weights() -> Digest {
         norm_eps: 1e-5,
     };
     let ids = (0..20_000_u32).map(|i| i.wrapping_mul(i).wrapping_mul(2_654_435_761) >> 23).collect();
-    let config = Config { penalty: Penalty { l1: 1e-6, l2: 1e-4 }, ..Config::new(3, 5, 16, 64) };
+    let config = Config { penalty: Penalty { l1: 1e-6, l2: 1e-4, ..Penalty::default() }, ..Config::new(3, 5, 16, 64) };
     let model = model::Llama::init(&shape, 3).unwrap();
     let outcome = train::run(&config, model, &Corpus::new(&[ids], 0), None, &mut |_| Control::Continue).unwrap();
     let Outcome::Finished(trained) = outcome else { panic!("nobody asked for a stop") };

@@ -11,7 +11,7 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
 }
 
-/// Tolerance: f32 updates, 50 of them in a contracting problem; 1e-6 of the largest entry of the tensor, which is 8
+/// Every optimiser there is. Tolerance: f32 updates, 50 of them in a contracting problem; 1e-6 of the largest entry of the tensor, which is 8
 /// units in the last place.
 #[test]
 fn optimisers_agree_with_pytorch_over_fifty_steps() {
@@ -21,8 +21,9 @@ fn optimisers_agree_with_pytorch_over_fifty_steps() {
         let dims: Vec<usize> = numbers(&problem[name]["shape"]).into_iter().map(|dim| dim as usize).collect();
         Tensor::from_vec(numbers(&problem[name][part]), dims, &Device::Cpu).unwrap()
     };
-    for optimizer in [Optimizer::GradientDescent, Optimizer::SGD, Optimizer::ADAM_W] {
-        let run = &fixture["runs"][optimizer.name()];
+    let nesterov = Optimizer::Sgd { momentum: 0.9, nesterov: true };
+    for optimizer in Optimizer::ALL.into_iter().chain([nesterov]) {
+        let run = &fixture["runs"][if optimizer == nesterov { "nesterov" } else { optimizer.name() }];
         let learning_rate = run["learning_rate"].as_f64().unwrap();
         let start = |name: &String| (name.clone(), Var::from_tensor(&tensor(name, "start")).unwrap());
         let parameters: BTreeMap<String, Var> = problem.keys().map(start).collect();

@@ -1,0 +1,85 @@
+//! The head with its cross-entropy: no logits are kept, for a few rows at a time they are made and turned into their own slopes.
+//!
+//! Legend: N rows, C channels, V vocabulary.
+
+use super::product::{Threads, View, product};
+use crate::decoder::{exp, lanes};
+use rayon::prelude::*;
+
+/// Rows whose logits stand in memory at once.
+const BLOCK: usize = 256;
+
+/// What a row must say, and how much that counts; rows of weight 0 are not computed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Targets<'a> {
+    pub(super) ids: &'a [u32],
+    pub(super) weights: &'a [f32],
+    /// ε of label smoothing. Source: Szegedy et al. 2016, section 7.
+    pub(super) smoothing: f32,
+}
+
+/// Where slopes are added.
+#[derive(Debug)]
+pub(super) struct Slopes<'a> {
+    /// (N, C)
+    pub(super) stream: &'a mut [f32],
+    /// (V, C), unless the embedding is held.
+    pub(super) embedding: Option<&'a mut [f32]>,
+}
+
+/// Σ wᵢ · (ln Σ_v exp(x_v) − (1 − ε) · x_target − ε · mean_v x_v) over the rows, in f64; its slopes where they are asked for.
+///
+/// Source: Goodfellow, Bengio and Courville 2016, equations 6.29 and 6.30; slopes in the forward pass as in Hsu et al. 2024
+/// (Liger), section 3.2.
+pub(super) fn loss(stream: &[f32], embedding: &[f32], width: usize, targets: Targets<'_>, slopes: Option<Slopes<'_>>) -> f64 {
+    let vocab = embedding.len() / width;
+    let counted: Vec<usize> = (0..targets.ids.len()).filter(|&row| targets.weights[row] != 0.0).collect();
+    let (mut slopes, mut total) = (slopes, 0.0);
+    for rows in counted.chunks(BLOCK) {
+        let gathered: Vec<f32> =
+            rows.iter().flat_map(|&row| &stream[row * width..(row + 1) * width]).copied().collect();
+        let mut logits = vec![0.0; rows.len() * vocab];
+        let (inputs, table) = (View::rows(&gathered, width), View::rows(embedding, width));
+        product(&mut logits, false, inputs, table.t(), 1.0, Threads::All);
+        let losses: Vec<f64> = logits
+            .par_chunks_mut(vocab)
+            .zip(rows)
+            .map(|(logits, &row)| row_loss(logits, targets.ids[row], targets.weights[row], targets.smoothing))
+            .collect();
+        total += losses.iter().sum::<f64>();
+        let Some(slopes) = &mut slopes else { continue };
+        let mut found = vec![0.0; rows.len() * width];
+        product(&mut found, false, View::rows(&logits, vocab), table, 1.0, Threads::All);
+        for (from, row) in found.chunks(width).zip(rows) {
+            let to = &mut slopes.stream[row * width..(row + 1) * width];
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+        if let Some(embedding) = &mut slopes.embedding {
+            product(embedding, true, View::rows(&logits, vocab).t(), inputs, 1.0, Threads::All);
+        }
+    }
+    total
+}
+
+/// A row's loss; its logits become their slopes.
+fn row_loss(logits: &mut [f32], target: u32, weight: f32, smoothing: f32) -> f64 {
+    let (target, share) = (target as usize, smoothing / logits.len() as f32);
+    let mut lanes_of = [f32::NEG_INFINITY; 16];
+    let (blocks, rest) = logits.as_chunks::<16>();
+    for block in blocks {
+        lanes_of.iter_mut().zip(block).for_each(|(lane, &x)| *lane = if x > *lane { x } else { *lane });
+    }
+    let largest = lanes_of.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
+    let shifted = f64::from(logits[target] - largest);
+    let mean = match smoothing {
+        0.0 => 0.0,
+        _ => f64::from(lanes(logits, |x| x - largest)) / logits.len() as f64,
+    };
+    logits.iter_mut().for_each(|x| *x = exp(*x - largest));
+    let sum = logits.chunks(256).map(|chunk| f64::from(lanes(chunk, |x| x))).sum::<f64>();
+    let scale = (f64::from(weight) / sum) as f32;
+    logits.iter_mut().for_each(|x| *x = *x * scale - weight * share);
+    logits[target] -= weight * (1.0 - smoothing);
+    let smoothing = f64::from(smoothing);
+    f64::from(weight) * (sum.ln() - (1.0 - smoothing) * shifted - smoothing * mean)
+}

@@ -1,0 +1,133 @@
+//! A projection of a layer, with its adapter where it has one: y = x · Wᵀ + s · (x · Aᵀ) · Bᵀ.
+//!
+//! Source of the adapter: Hu et al. 2021, "LoRA", equation 3.
+
+use super::{
+    Gradients, Threads,
+    product::{View, product},
+};
+use crate::Llama;
+use candle_core::{CpuStorage, Storage, Tensor};
+use rayon::prelude::*;
+
+/// The numbers of a contiguous f32 tensor on the processor.
+pub(super) fn with_slice<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> candle_core::Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(numbers)), Some((start, end))) => Ok(read(&numbers[start..end])),
+        _ => candle_core::bail!("expected a contiguous f32 tensor on the processor"),
+    }
+}
+
+/// x ← x + y.
+pub(super) fn add(x: &mut [f32], y: &[f32]) {
+    const PIECE: usize = 1 << 14;
+    x.par_chunks_mut(PIECE).zip(y.par_chunks(PIECE)).for_each(|(x, y)| {
+        x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+    });
+}
+
+/// One projection, by its name without `.weight`.
+pub(super) struct Linear {
+    name: String,
+    /// (out, in)
+    weight: Tensor,
+    adapter: Option<Adapter>,
+}
+
+struct Adapter {
+    names: [String; 2],
+    /// (r, in)
+    down: Tensor,
+    /// (out, r)
+    up: Tensor,
+    scale: f32,
+}
+
+impl Linear {
+    pub(super) fn of(model: &Llama, name: &str) -> Self {
+        let adapter = model.adapter_of(name).map(|(names, [down, up], scale)| Adapter { names, down, up, scale });
+        let name = format!("{name}.weight");
+        Self { weight: model.held(&name), name, adapter }
+    }
+
+    fn sides(&self) -> (usize, usize) {
+        let dims = self.weight.dims();
+        (dims[0], dims[1])
+    }
+
+    pub(super) fn forward(&self, x: &[f32]) -> candle_core::Result<Vec<f32>> {
+        let (outputs, inputs) = self.sides();
+        let mut y = vec![0.0; x.len() / inputs * outputs];
+        let rows = View::rows(x, inputs);
+        with_slice(&self.weight, |w| product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All))?;
+        if let Some(adapter) = &self.adapter {
+            let low = adapter.low(x, inputs)?;
+            let rank = adapter.rank();
+            with_slice(&adapter.up, |up| {
+                let up = View::rows(up, rank).t();
+                product(&mut y, true, View::rows(&low, rank), up, adapter.scale, Threads::All);
+            })?;
+        }
+        Ok(y)
+    }
+
+    /// `dx` ← dy · W, or added to it.
+    pub(super) fn back_to_input(&self, dy: &[f32], dx: &mut [f32], adds: bool) -> candle_core::Result<()> {
+        let (outputs, inputs) = self.sides();
+        let rows = View::rows(dy, outputs);
+        with_slice(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
+        if let Some(adapter) = &self.adapter {
+            let low = adapter.low_back(dy, outputs)?;
+            with_slice(&adapter.down, |down| {
+                product(dx, true, View::rows(&low, adapter.rank()), View::rows(down, inputs), 1.0, Threads::All);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds dyᵀ · x to the gradient of W, and what falls to A and B to theirs, where they are asked for.
+    pub(super) fn back_to_weight(&self, x: &[f32], dy: &[f32], gradients: &mut Gradients) -> candle_core::Result<()> {
+        let (outputs, inputs) = self.sides();
+        let (x_rows, dy_rows) = (View::rows(x, inputs), View::rows(dy, outputs));
+        if let Some(gradient) = gradients.get_mut(&self.name) {
+            product(gradient, true, dy_rows.t(), x_rows, 1.0, Threads::All);
+        }
+        let Some(adapter) = &self.adapter else { return Ok(()) };
+        let [down, up] = &adapter.names;
+        if let Some(gradient) = gradients.get_mut(down) {
+            let low = adapter.low_back(dy, outputs)?;
+            product(gradient, true, View::rows(&low, adapter.rank()).t(), x_rows, 1.0, Threads::All);
+        }
+        if let Some(gradient) = gradients.get_mut(up) {
+            let low = adapter.low(x, inputs)?;
+            product(gradient, true, dy_rows.t(), View::rows(&low, adapter.rank()), adapter.scale, Threads::All);
+        }
+        Ok(())
+    }
+}
+
+impl Adapter {
+    fn rank(&self) -> usize {
+        self.down.dims()[0]
+    }
+
+    /// x · Aᵀ
+    fn low(&self, x: &[f32], inputs: usize) -> candle_core::Result<Vec<f32>> {
+        let mut low = vec![0.0; x.len() / inputs * self.rank()];
+        with_slice(&self.down, |down| {
+            product(&mut low, false, View::rows(x, inputs), View::rows(down, inputs).t(), 1.0, Threads::All);
+        })?;
+        Ok(low)
+    }
+
+    /// s · dy · B
+    fn low_back(&self, dy: &[f32], outputs: usize) -> candle_core::Result<Vec<f32>> {
+        let rank = self.rank();
+        let mut low = vec![0.0; dy.len() / outputs * rank];
+        with_slice(&self.up, |up| {
+            product(&mut low, false, View::rows(dy, outputs), View::rows(up, rank), self.scale, Threads::All);
+        })?;
+        Ok(low)
+    }
+}

@@ -1,0 +1,78 @@
+//! RMSNorm and its gradient. Legend: N rows, C channels.
+
+use crate::decoder::lanes;
+use rayon::prelude::*;
+
+/// Rows whose gains are summed before they are added to those of others.
+const CHUNK: usize = 64;
+
+/// y = x · r · gain with r = 1 / √(mean(x²) + ε). Shapes: `x`, `out` (N, C), `scales` (N,), which keeps r.
+///
+/// Source: Zhang and Sennrich 2019.
+pub(super) fn forward(x: &[f32], gain: &[f32], eps: f64, out: &mut [f32], scales: &mut [f32]) {
+    let width = gain.len();
+    let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(scales.par_iter_mut());
+    rows.with_min_len(CHUNK).for_each(|((out, x), scale)| {
+        let mean = f64::from(lanes(x, |x| x * x)) / width as f64;
+        *scale = (mean + eps).sqrt().recip() as f32;
+        out.iter_mut().zip(x).zip(gain).for_each(|((y, x), g)| *y = x * *scale * g);
+    });
+}
+
+/// The normed rows again, from the scales that were kept.
+pub(super) fn again(x: &[f32], gain: &[f32], scales: &[f32], out: &mut [f32]) {
+    let width = gain.len();
+    let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(scales);
+    rows.with_min_len(CHUNK).for_each(|((out, x), scale)| {
+        out.iter_mut().zip(x).zip(gain).for_each(|((y, x), g)| *y = x * scale * g);
+    });
+}
+
+/// Adds dJ/dx = r · (g ∘ dy) − x · r³ / C · Σ(g ∘ dy ∘ x) to `dx`, and dJ/dgain to `dgain` where it is asked for.
+pub(super) fn backward(
+    x: &[f32],
+    gain: &[f32],
+    scales: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    dgain: Option<&mut Vec<f32>>,
+) {
+    let width = gain.len();
+    let rows = dx.par_chunks_mut(width).zip(x.par_chunks(width)).zip(dy.par_chunks(width)).zip(scales);
+    rows.with_min_len(CHUNK).for_each(|(((dx, x), dy), &scale)| {
+        let dot: f32 = lanes_of_three(x, dy, gain);
+        let pull = dot * scale * scale * scale / width as f32;
+        for (((dx, x), dy), g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
+            *dx += scale * g * dy - x * pull;
+        }
+    });
+    let Some(dgain) = dgain else { return };
+    let chunks = x.par_chunks(CHUNK * width).zip(dy.par_chunks(CHUNK * width)).zip(scales.par_chunks(CHUNK));
+    let sums: Vec<Vec<f32>> = chunks
+        .map(|((x, dy), scales)| {
+            let mut sums = vec![0.0_f32; width];
+            for ((x, dy), scale) in x.chunks(width).zip(dy.chunks(width)).zip(scales) {
+                sums.iter_mut().zip(x).zip(dy).for_each(|((sum, x), dy)| *sum += dy * x * scale);
+            }
+            sums
+        })
+        .collect();
+    for sums in sums {
+        dgain.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+}
+
+/// Σ a · b · c in sixteen lanes.
+fn lanes_of_three(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 16];
+    let (blocks_a, rest_a) = a.as_chunks::<16>();
+    let (blocks_b, rest_b) = b.as_chunks::<16>();
+    let (blocks_c, rest_c) = c.as_chunks::<16>();
+    for ((a, b), c) in blocks_a.iter().zip(blocks_b).zip(blocks_c) {
+        for (at, sum) in sums.iter_mut().enumerate() {
+            *sum += a[at] * b[at] * c[at];
+        }
+    }
+    let rest: f32 = rest_a.iter().zip(rest_b).zip(rest_c).map(|((a, b), c)| a * b * c).sum();
+    sums.iter().sum::<f32>() + rest
+}
