@@ -14,6 +14,7 @@ mod norm;
 mod rotary;
 mod rows;
 mod score;
+mod states;
 
 pub(crate) use attention::{Attention, HeadNorm};
 pub use cache::Cache;
