@@ -3,6 +3,8 @@
 //! The detector is a list of words; it comes without a figure of its own until [`Confusion::of`] has measured it on answers
 //! with labels like those it is used on, and a rate found with it is corrected by [`Confusion::corrected`].
 
+pub mod bank;
+
 use crate::statistics::{LEVEL, StatisticsError, proportion_error};
 
 /// What an answer is.

@@ -7,6 +7,7 @@ mod figures;
 mod plan;
 mod seal;
 mod shape;
+mod tasks;
 mod train;
 
 use crate::{Ended, args::RunArgs, declare, key, packs, screen, screen::Screen, waive};

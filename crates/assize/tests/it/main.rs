@@ -6,6 +6,7 @@ mod bad_input;
 mod budget;
 mod contract;
 mod crash;
+mod evaluate;
 mod readme;
 mod rerun;
 mod scenario;

@@ -117,7 +117,9 @@ fn slope(forms: &[f64], class: usize, out: &mut Vec<f64>) -> f64 {
     }
     let largest = forms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = forms.iter().map(|form| (form - largest).exp()).sum();
-    out.extend(forms.iter().enumerate().map(|(at, form)| (form - largest).exp() / sum - f64::from(u8::from(at == class))));
+    out.extend(
+        forms.iter().enumerate().map(|(at, form)| (form - largest).exp() / sum - f64::from(u8::from(at == class))),
+    );
     sum.ln() - (forms[class] - largest)
 }
 
@@ -223,7 +225,8 @@ fn descend(lambda: f64, rows: &Rows, target: &[usize], begun: Fitted, tolerance:
             break;
         }
         let next: Vec<f64> = ahead.iter().zip(&slopes).map(|(weight, slope)| weight - step * slope).collect();
-        let uphill: f64 = slopes.iter().zip(next.iter().zip(&weights)).map(|(slope, (new, old))| slope * (new - old)).sum();
+        let uphill: f64 =
+            slopes.iter().zip(next.iter().zip(&weights)).map(|(slope, (new, old))| slope * (new - old)).sum();
         let grown = 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt());
         let push = if uphill > 0.0 { 0.0 } else { (momentum - 1.0) / grown };
         momentum = if uphill > 0.0 { 1.0 } else { grown };

@@ -55,8 +55,7 @@ pub fn represent(
     let (width, mut n_cut) = (decoder.width(), 0);
     let mut values = Vec::with_capacity(texts.len() * width);
     for (at, text) in texts.iter().enumerate() {
-        let mut tokens =
-            tokenizer.encode(text, true).map_err(|source| RepresentError::Tokenizer { at, source })?;
+        let mut tokens = tokenizer.encode(text, true).map_err(|source| RepresentError::Tokenizer { at, source })?;
         if tokens.is_empty() {
             tokens.push(tokenizer.prefix());
         }
@@ -73,7 +72,8 @@ pub fn represent(
         match pool {
             Pool::Last => values.extend(&states[(n - 1) * width..]),
             Pool::Mean => {
-                let of = |column: usize| (0..n).map(|row| f64::from(states[row * width + column])).sum::<f64>() / n as f64;
+                let of =
+                    |column: usize| (0..n).map(|row| f64::from(states[row * width + column])).sum::<f64>() / n as f64;
                 values.extend((0..width).map(|column| of(column) as f32));
             }
         }

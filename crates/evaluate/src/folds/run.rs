@@ -310,7 +310,8 @@ mod tests {
         let found = run(&table, &FoldConfig { repeats: 3, ..FoldConfig::default() });
         assert_eq!((found.folds.len(), found.assigned.len(), found.accuracy.n_values), (15, 3, 15));
         for repeat in 0..3 {
-            let right = found.predicted[repeat].iter().zip(&table.target).filter(|(given, class)| given == class).count();
+            let right =
+                found.predicted[repeat].iter().zip(&table.target).filter(|(given, class)| given == class).count();
             let counted: usize = found.folds.iter().filter(|fold| fold.repeat == repeat).map(|fold| fold.n_right).sum();
             assert_eq!(right, counted);
             assert!(found.folds.iter().all(|fold| fold.n_train + fold.n_test == 200 && fold.n_test == 40));
@@ -357,10 +358,17 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_said() {
         let table = clouds(40);
-        let wrong = |config: FoldConfig| cross_validate(&table, &config, &mut |_, _| Control::Continue).unwrap_err().to_string();
+        let wrong = |config: FoldConfig| {
+            cross_validate(&table, &config, &mut |_, _| Control::Continue).unwrap_err().to_string()
+        };
         let seedless = FoldConfig { repeats: 2, seed: None, ..FoldConfig::default() };
         assert_eq!(wrong(seedless), "expected a seed, for 2 repeats without shuffling would be the same");
-        assert!(wrong(FoldConfig { lambdas: vec![-1.0], ..FoldConfig::default() }).starts_with("expected at least one λ"));
-        assert_eq!(wrong(FoldConfig { folds: 41, ..FoldConfig::default() }), "expected 2 to 40 folds of 40 rows, found 41");
+        assert!(
+            wrong(FoldConfig { lambdas: vec![-1.0], ..FoldConfig::default() }).starts_with("expected at least one λ")
+        );
+        assert_eq!(
+            wrong(FoldConfig { folds: 41, ..FoldConfig::default() }),
+            "expected 2 to 40 folds of 40 rows, found 41"
+        );
     }
 }

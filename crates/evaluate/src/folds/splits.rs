@@ -283,8 +283,14 @@ mod tests {
     fn rows_that_cannot_be_cut_are_said() {
         let strata = names(&["a", "b", "a", "b"]);
         assert_eq!(split(SplitKind::Plain, &strata, &[], 5, None), Err(SplitError::Folds { folds: 5, rows: 4 }));
-        assert_eq!(split(SplitKind::Stratified, &strata, &[], 3, None), Err(SplitError::Strata { folds: 3, largest: 2 }));
+        assert_eq!(
+            split(SplitKind::Stratified, &strata, &[], 3, None),
+            Err(SplitError::Strata { folds: 3, largest: 2 })
+        );
         let groups = names(&["x", "x", "y", "y"]);
-        assert_eq!(split(SplitKind::Grouped, &strata, &groups, 3, None), Err(SplitError::Groups { folds: 3, groups: 2 }));
+        assert_eq!(
+            split(SplitKind::Grouped, &strata, &groups, 3, None),
+            Err(SplitError::Groups { folds: 3, groups: 2 })
+        );
     }
 }

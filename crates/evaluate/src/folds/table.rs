@@ -123,8 +123,10 @@ pub fn table(items: &[Item], roles: &Roles) -> Result<Table, TableError> {
     let texts_of = |name: &str| -> Result<Vec<String>, TableError> {
         items.iter().map(|item| Ok(item.column(name)?.python_str().trim().to_owned())).collect()
     };
-    let named: Vec<String> =
-        texts_of(&target)?.into_iter().map(|class| class.strip_suffix('.').map_or(class.clone(), str::to_owned)).collect();
+    let named: Vec<String> = texts_of(&target)?
+        .into_iter()
+        .map(|class| class.strip_suffix('.').map_or(class.clone(), str::to_owned))
+        .collect();
     let (classes, of) = numbered(&named);
     if classes.len() < 2 {
         return Err(TableError::OneClass { column: target, found: classes.first().cloned().unwrap_or_default() });
@@ -132,7 +134,9 @@ pub fn table(items: &[Item], roles: &Roles) -> Result<Table, TableError> {
     let groups = roles.group.as_deref().map(texts_of).transpose()?;
     let strata = roles.stratify.as_deref().map(texts_of).transpose()?;
     let texts = roles.text.as_deref().map(texts_of).transpose()?.unwrap_or_default();
-    let is_kept = |name: &str| name != target && Some(name) != roles.group.as_deref() && !roles.drop.iter().any(|drop| drop == name);
+    let is_kept = |name: &str| {
+        name != target && Some(name) != roles.group.as_deref() && !roles.drop.iter().any(|drop| drop == name)
+    };
     let names = items.first().map(|item| item.row.as_slice()).unwrap_or_default().iter().map(|(name, _)| name.as_str());
     let names: Vec<&str> = names.filter(|name| is_kept(name)).collect();
     let mut columns = Vec::new();
@@ -188,13 +192,19 @@ mod tests {
         std::fs::write(&path, "1, a, >50K.\n2.5, b, <=50K\n\n1, a, >50K\n").unwrap();
         let items = rows(&[&path], false).unwrap();
         let found = table(&items, &Roles::default()).unwrap();
-        assert_eq!((found.classes.as_slice(), found.target.as_slice()), (&["<=50K".to_owned(), ">50K".to_owned()][..], &[1, 0, 1][..]));
+        assert_eq!(
+            (found.classes.as_slice(), found.target.as_slice()),
+            (&["<=50K".to_owned(), ">50K".to_owned()][..], &[1, 0, 1][..])
+        );
         let Features::Columns(columns) = &found.features else { panic!("a table") };
         assert_eq!(columns[0], ("c1".to_owned(), Feature::Numeric(vec![1.0, 2.5, 1.0])));
         assert_eq!(columns[1].1, Feature::Category(["a", "b", "a"].map(str::to_owned).to_vec()));
         assert!(found.keys[0] == found.keys[2] && found.keys[0] != found.keys[1]);
         std::fs::write(&path, "1,a\n2\n").unwrap();
-        assert_eq!(rows(&[&path], false).unwrap_err().to_string(), format!("{}, line 2: expected 2 columns as in the first line, found 1", path.display()));
+        assert_eq!(
+            rows(&[&path], false).unwrap_err().to_string(),
+            format!("{}, line 2: expected 2 columns as in the first line, found 1", path.display())
+        );
         std::fs::write(&path, "1,a\n2,a\n").unwrap();
         let error = table(&rows(&[&path], false).unwrap(), &Roles::default()).unwrap_err();
         assert_eq!(error.to_string(), "expected at least two classes in `c2`, found `a` alone");

@@ -67,7 +67,8 @@ pub fn read_canaries(path: &Path) -> Result<Vec<Canary>, CanaryError> {
 
 fn canary(item: &Item) -> Result<Canary, CanaryError> {
     let wrong = |expected| CanaryError::Row { origin: item.origin.clone(), expected };
-    let text = |name: &str| column(&item.row, name).filter(|value| !matches!(value, Value::Null)).map(Value::python_str);
+    let text =
+        |name: &str| column(&item.row, name).filter(|value| !matches!(value, Value::Null)).map(Value::python_str);
     let format = text("format").filter(|format| format.matches("{}").count() == 1);
     let format = format.ok_or_else(|| wrong("`format` with `{}` once, where the secret stands"))?;
     let secret = text("secret").filter(|secret| !secret.is_empty());

@@ -43,7 +43,9 @@ pub enum MemoryError {
     Scoring(#[from] ScoringError),
     #[error("none of {texts} texts has the {needed} tokens that are asked for; ask with fewer")]
     TooShort { texts: usize, needed: usize },
-    #[error("expected prompt and continuation of at least one token and of {max} together, the model's context, found {prompt} and {continuation}")]
+    #[error(
+        "expected prompt and continuation of at least one token and of {max} together, the model's context, found {prompt} and {continuation}"
+    )]
     Lengths { max: usize, prompt: usize, continuation: usize },
     #[error("stopped: {0}")]
     Stopped(String),
@@ -170,11 +172,8 @@ fn go_on<D: Decoder>(
             if let Control::Stop(reason) = observe(&progress) {
                 return Err(MemoryError::Stopped(reason));
             }
-            let mut rows: Vec<Row<'_, D::Cache>> = inputs
-                .iter()
-                .zip(&mut caches)
-                .map(|(tokens, cache)| Row { tokens, cache, targets: &[] })
-                .collect();
+            let mut rows: Vec<Row<'_, D::Cache>> =
+                inputs.iter().zip(&mut caches).map(|(tokens, cache)| Row { tokens, cache, targets: &[] }).collect();
             let next = decoder.next_tokens(&mut rows).map_err(MemoryError::Model)?;
             if next.len() != pack.len() {
                 return Err(ScoringError::Answers { expected: pack.len(), found: next.len() }.into());

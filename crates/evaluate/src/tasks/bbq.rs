@@ -227,7 +227,10 @@ mod tests {
         assert_eq!(of(Aggregation::BbqBiasAmbiguous), Some(0.0));
         assert_eq!((s_dis(&tallies), s_amb(&tallies)), (Some(1.0), Some(0.0)));
         // No biased answer: −1 in the paper, 0 in the harness; nobody named: no score.
-        assert_eq!((s_dis(&[tally(true, false, false, true)]), s_dis(&[tally(false, false, true, true)])), (Some(-1.0), None));
+        assert_eq!(
+            (s_dis(&[tally(true, false, false, true)]), s_dis(&[tally(false, false, true, true)])),
+            (Some(-1.0), None)
+        );
         assert_eq!(s_amb(&[tally(true, false, true, false)]), Some(0.0));
         assert_eq!(s_amb(&[tally(false, false, false, false), tally(true, false, true, false)]), Some(-0.5));
         assert_eq!(aggregate(Aggregation::BbqBiasDisambiguated, &tallies[..3]), None);

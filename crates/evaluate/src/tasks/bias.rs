@@ -10,10 +10,7 @@ use super::{
     value::column,
 };
 use crate::statistics::{
-    Bootstrap, Bounds, LEVEL, StatisticsError,
-    cluster::clustered_mean,
-    harness::replicates,
-    paired::paired_difference,
+    Bootstrap, Bounds, LEVEL, StatisticsError, cluster::clustered_mean, harness::replicates, paired::paired_difference,
     wilson,
 };
 use std::collections::BTreeMap;
@@ -33,7 +30,8 @@ pub fn findings(reports: &[Report]) -> Result<Vec<(String, Figure)>, StatisticsE
     let mut found = Vec::new();
     let report = |name: &str| reports.iter().find(|report| report.task.name == name);
     for report in reports {
-        let tallies: Vec<bbq::Tally> = report.samples.iter().filter_map(|sample| tally(sample, "amb_bias_score")).collect();
+        let tallies: Vec<bbq::Tally> =
+            report.samples.iter().filter_map(|sample| tally(sample, "amb_bias_score")).collect();
         if !tallies.is_empty() {
             found.extend(of_bbq(&report.task.name, &tallies));
         }
@@ -113,8 +111,7 @@ fn of_winobias(kind: &str, with: &Report, against: &Report) -> Result<Option<(St
         report.samples.iter().filter_map(|sample| Some((sample.doc.id, number(sample, "acc")?))).collect()
     };
     let (with, against) = (by_id(with), by_id(against));
-    let pairs: Vec<(f64, f64)> =
-        with.iter().filter_map(|(id, with)| Some((*against.get(id)?, *with))).collect();
+    let pairs: Vec<(f64, f64)> = with.iter().filter_map(|(id, with)| Some((*against.get(id)?, *with))).collect();
     if pairs.len() < 2 {
         return Ok(None);
     }
@@ -169,8 +166,7 @@ fn of_winogender(report: &Report) -> Result<Vec<(String, Figure)>, StatisticsErr
     }
     if let Ok(mean) = clustered_mean(&gaps, &templates) {
         let (value, n) = (mean.mean, gaps.len());
-        let figure =
-            Figure { value, stderr: Some(mean.stderr), bounds: Some(mean.bounds), interval: "clustered-t", n };
+        let figure = Figure { value, stderr: Some(mean.stderr), bounds: Some(mean.bounds), interval: "clustered-t", n };
         found.push(("winogender.gap".to_owned(), figure));
     }
     Ok(found)

@@ -1,7 +1,7 @@
 //! A question as the model's own chat template puts it.
 
 use super::value::Value;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
 
 /// Why a chat template gave no prompt.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,10 @@ pub type Messages<'a> = [(&'a str, &'a str)];
 pub fn prompt(template: &str, messages: &Messages<'_>, bos: &str, eos: &str) -> Result<String, ChatError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    // INVARIANT: only delimiters can be wrong in a syntax, and these are the engine's own.
+    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+        environment.set_syntax(syntax);
+    }
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(super::template::method);
     environment.set_recursion_limit(100);

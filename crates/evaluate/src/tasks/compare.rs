@@ -98,5 +98,8 @@ fn numbers(report: &Report, metric: &str) -> Option<Vec<f64>> {
 }
 
 fn yes_or_no(values: &[f64]) -> Option<Vec<bool>> {
-    values.iter().map(|value| [(0.0, false), (1.0, true)].iter().find(|(known, _)| known == value).map(|found| found.1)).collect()
+    values
+        .iter()
+        .map(|value| [(0.0, false), (1.0, true)].iter().find(|(known, _)| known == value).map(|found| found.1))
+        .collect()
 }

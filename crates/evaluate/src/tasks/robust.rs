@@ -13,7 +13,10 @@ use super::{
     task::{Field, Task},
     value::Value,
 };
-use crate::statistics::{Bootstrap, StatisticsError, paired::{PairedDifference, paired_difference}};
+use crate::statistics::{
+    Bootstrap, StatisticsError,
+    paired::{PairedDifference, paired_difference},
+};
 use evidence::Digest;
 use rand_chacha::{
     ChaCha20Rng,
@@ -139,8 +142,7 @@ fn rebuilt(task: &Task, items: &[Item], data: Option<&Path>, config: &PromptConf
         }
         _ => Vec::new(),
     };
-    prompts::build(task, items, &pool, config)
-        .map_err(|source| RunError::Prompt { task: task.name.clone(), source })
+    prompts::build(task, items, &pool, config).map_err(|source| RunError::Prompt { task: task.name.clone(), source })
 }
 
 /// A doc whose own question was changed: what all its contexts share behind the examples.
@@ -266,15 +268,26 @@ fn paraphrases(task: &Task) -> Vec<String> {
     let Field::Text(template) = &task.text else { return Vec::new() };
     const CUES: [&[(&str, &str)]; 3] = [
         &[("Question:", "Q:"), ("Answer:", "A:"), ("问题：", "题目："), ("答案：", "回答：")],
-        &[("Question:", "Here is a question:"), ("Answer:", "The answer is:"), ("问题：", "请看下面的问题："), ("答案：", "正确答案是：")],
+        &[
+            ("Question:", "Here is a question:"),
+            ("Answer:", "The answer is:"),
+            ("问题：", "请看下面的问题："),
+            ("答案：", "正确答案是："),
+        ],
         &[("\nAnswer:", " Answer:"), ("Question:", "Question -"), ("答案：", "答：")],
     ];
-    let reworded = |cues: &[(&str, &str)]| cues.iter().fold(template.clone(), |text, (from, to)| text.replace(from, to));
+    let reworded =
+        |cues: &[(&str, &str)]| cues.iter().fold(template.clone(), |text, (from, to)| text.replace(from, to));
     CUES.iter().map(|cues| reworded(cues)).filter(|found| found != template).collect()
 }
 
 /// The docs with options moved up by `by`; `None` where options do not stand in the question under letters.
-fn turned(clean: &Prepared, by: usize, data: Option<&Path>, config: &PromptConfig) -> Result<Option<Vec<Doc>>, RunError> {
+fn turned(
+    clean: &Prepared,
+    by: usize,
+    data: Option<&Path>,
+    config: &PromptConfig,
+) -> Result<Option<Vec<Doc>>, RunError> {
     let is_letters = |doc: &Doc| {
         doc.choices.len() > 1
             && doc.choices.iter().enumerate().all(|(at, choice)| *choice == char::from(b'A' + at as u8).to_string())
@@ -372,7 +385,8 @@ pub fn robustness(
             let by = if let Change::Order(by) = change { *by } else { 0 };
             choice(sample).map(|choice| (choice + by) % n_options(at))
         };
-        let alike: Vec<bool> = report.samples.iter().enumerate().map(turned).zip(&answers).map(|(new, old)| new == *old).collect();
+        let alike: Vec<bool> =
+            report.samples.iter().enumerate().map(turned).zip(&answers).map(|(new, old)| new == *old).collect();
         is_same.iter_mut().zip(&alike).for_each(|(all, alike)| *all &= alike);
         let has_choices = answers.iter().all(Option::is_some);
         if matches!(change, Change::Paraphrase(_)) {
@@ -426,7 +440,11 @@ mod tests {
         assert!((60..=135).contains(&pairs.len()), "{}", pairs.len());
         for (old, new) in pairs {
             assert!(old.chars().count().abs_diff(new.chars().count()) <= 1, "{old} {new}");
-            assert_eq!((old.chars().next(), old.chars().last()), (new.chars().next(), new.chars().last()), "{old} {new}");
+            assert_eq!(
+                (old.chars().next(), old.chars().last()),
+                (new.chars().next(), new.chars().last()),
+                "{old} {new}"
+            );
         }
         assert_eq!(changed(&text, Change::Typos), found);
     }

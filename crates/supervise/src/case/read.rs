@@ -22,7 +22,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         let span = error.span().unwrap_or(0..0);
         reader.complain(span, error.message().trim().to_owned(), "the keys and their units are listed in docs/case.md")
     })?;
-    let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
+    let (perplexity, folds, tasks) = reader.evaluations(&folder, wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
     let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
@@ -42,6 +42,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         quantize,
         perplexity,
         folds,
+        tasks,
         declarations,
         scenario,
         folder,
@@ -328,15 +329,51 @@ impl Reader<'_> {
         Ok((compress.prune.map(prune).transpose()?, compress.quantize.is_some()))
     }
 
-    fn evaluations(&self, suites: Vec<wire::Evaluate>) -> Result<(bool, Option<FoldPlan>), CaseError> {
-        let (mut perplexity, mut folds) = (false, None);
+    fn evaluations(
+        &self,
+        folder: &Path,
+        suites: Vec<wire::Evaluate>,
+    ) -> Result<(bool, Option<FoldPlan>, Option<TaskPlan>), CaseError> {
+        let (mut perplexity, mut folds, mut tasks) = (false, None, None);
         for suite in suites {
-            match self.known("suite", &suite.suite, &["perplexity", "k-fold"])?.as_str() {
+            match self.known("suite", &suite.suite, &["perplexity", "k-fold", "tasks"])?.as_str() {
                 "perplexity" => perplexity = true,
+                "tasks" => tasks = Some(self.task_plan(folder, suite)?),
                 _ => folds = Some(self.fold_plan(suite)?),
             }
         }
-        Ok((perplexity, folds))
+        Ok((perplexity, folds, tasks))
+    }
+
+    fn task_plan(&self, folder: &Path, suite: wire::Evaluate) -> Result<TaskPlan, CaseError> {
+        let tasks = suite.tasks.unwrap_or_default();
+        if tasks.is_empty() {
+            let hint = "for example `tasks = [\"arc_easy\"]`";
+            return Err(self.complain(suite.suite.span(), "the suite `tasks` needs `tasks`", hint));
+        }
+        let path =
+            |path: Option<Spanned<String>>, what| path.map(|path| self.existing(folder, &path, what)).transpose();
+        let threshold = |(name, least): (String, Spanned<f64>)| {
+            let (task, metric) = match name.split_once(':') {
+                Some((task, metric)) => (task.to_owned(), Some(metric.to_owned())),
+                None => (name, None),
+            };
+            if !least.get_ref().is_finite() {
+                let message = format!("expected a finite threshold, found `{}`", least.get_ref());
+                return Err(self.complain(least.span(), message, ""));
+            }
+            Ok(TaskThreshold { task, metric, least: least.into_inner() })
+        };
+        Ok(TaskPlan {
+            tasks,
+            task_dir: path(suite.task_dir, "folder of task files")?,
+            data: path(suite.data, "folder of data")?,
+            limit: suite.limit,
+            fewshot: suite.fewshot,
+            slice: suite.slice,
+            robust: suite.robust,
+            thresholds: suite.thresholds.into_iter().map(threshold).collect::<Result<_, _>>()?,
+        })
     }
 
     fn fold_plan(&self, suite: wire::Evaluate) -> Result<FoldPlan, CaseError> {
