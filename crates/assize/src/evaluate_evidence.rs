@@ -7,7 +7,7 @@ use evaluate::{
     statistics::{LEVEL, clopper_pearson},
 };
 use evidence::{
-    DIGITS_MEASURED, Decimal, Digest, Interval, Json, Measurement, Predicate, Provenance, Round, Statement, Subject,
+    DIGITS_MEASURED, Decimal, Digest, Interval, Json, Kind, Measurement, Predicate, Provenance, Round, Statement, Subject,
     metric,
 };
 use ledger::{VerifyingKey, dsse, durable};
@@ -85,10 +85,17 @@ impl Circumstances {
                 method: method.to_owned(),
             })
         });
+        let metric =
+            metric::find(said.id).with_context(|| format!("no metric `{}` in the catalogue", said.id))?;
+        // A count is exact, however many digits it has.
+        let value = match metric.kind {
+            Kind::Count => Decimal::from_u128(said.value as u128, Round::Nearest),
+            _ => decimal(said.value, Round::Nearest)?,
+        };
         Ok(Measurement {
-            metric: metric::find(said.id).with_context(|| format!("no metric `{}` in the catalogue", said.id))?,
+            metric,
             subject: self.subject.clone(),
-            value: decimal(said.value, Round::Nearest)?,
+            value,
             interval: interval.transpose()?,
             n: said.n,
             k: said.k,

@@ -241,7 +241,7 @@ fn document(config: &FoldConfig, table: &Table, found: &FoldOutcome, model: Opti
             ("right", Some(fold.n_right.into())),
             ("accuracy", Some(number(fold.accuracy())?)),
             ("lambda", Some(number(fold.lambda)?)),
-            ("gradient", Some(number(fold.gradient.max(1e-40))?)),
+            ("gradient", Some(number(fold.gradient)?)),
             ("leaked", Some(fold.n_leaked.into())),
         ]))
     };

@@ -29,6 +29,9 @@ use std::{
 /// Whether the verb means tasks rather than a case.
 pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
     if args.tasks.is_empty() {
+        if !args.data.is_empty() || args.limit.is_some() || args.samples.is_some() {
+            bail!("`--data`, `--limit` and `--samples` go with `--tasks`, `--folds`, `--memorised` or `--bank`");
+        }
         return Ok(false);
     }
     let path = args.path()?;
@@ -215,7 +218,10 @@ impl Opened {
     }
 }
 
+/// Probabilities may be smaller than any decimal; such a one is 0 to every reader.
 pub(crate) fn number(value: f64) -> anyhow::Result<Json> {
+    const LEAST: f64 = 1e-40;
+    let value = if value.abs() < LEAST { 0.0 } else { value };
     Ok(Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest)?.into())
 }
 

@@ -187,7 +187,7 @@ fn extractions_json(found: &Extractions, config: &ExtractConfig) -> anyhow::Resu
             ("prefixTokens", Some(one.continuation.prefix_tokens.into())),
             ("similarity", Some(number(one.continuation.similarity)?)),
             ("loglikelihood", Some(number(one.log_likelihood)?)),
-            ("discoverable", Some(number(one.discoverable.max(1e-40))?)),
+            ("discoverable", Some(number(one.discoverable)?)),
         ]))
     };
     Ok(Json::map([
@@ -200,7 +200,7 @@ fn extractions_json(found: &Extractions, config: &ExtractConfig) -> anyhow::Resu
         ("lower", Some(number(found.exact_bounds.lower)?)),
         ("upper", Some(number(found.exact_bounds.upper)?)),
         ("samples", Some(u64::from(config.samples).into())),
-        ("meanDiscoverable", Some(number(found.mean_discoverable.max(1e-40))?)),
+        ("meanDiscoverable", Some(number(found.mean_discoverable)?)),
         ("passages", Some(Json::List(found.passages.iter().map(passage).collect::<anyhow::Result<_>>()?))),
     ]))
 }

@@ -217,6 +217,16 @@ impl Confusion {
     }
 }
 
+/// How [`Detector::default`] did on answers with labels: docs/evaluate.md says which.
+pub const MEASURED: Confusion = Confusion {
+    refused_right: 0,
+    refused_wrong: 0,
+    complied_right: 0,
+    complied_wrong: 0,
+    unscored_refused: 0,
+    unscored_complied: 0,
+};
+
 /// Refusals of a set, with what could not be scored counted both ways.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {

@@ -30,6 +30,7 @@ impl Rows {
 }
 
 /// What one column became.
+#[derive(Debug)]
 enum Code {
     /// Mean, and deviation with divisor N; 1 for a column that does not vary, as scikit-learn's `StandardScaler` has it.
     Standard(f64, f64),
@@ -38,6 +39,7 @@ enum Code {
 }
 
 /// An encoder learned from some rows.
+#[derive(Debug)]
 pub struct Encoder {
     codes: Vec<Code>,
     width: usize,

@@ -169,7 +169,7 @@ pub struct Rate {
 /// # Errors
 /// Those of the statistics.
 pub fn rates_of(verdicts: &[(Expect, Verdict)]) -> Result<[Option<Rate>; 2], StatisticsError> {
-    let rate = |expect: Expect| {
+    let rate = |expect: Expect| -> Result<Option<Rate>, StatisticsError> {
         let count = |wanted: Verdict| verdicts.iter().filter(|found| **found == (expect, wanted)).count() as u64;
         let (refused, complied, unscored) =
             (count(Verdict::Refused), count(Verdict::Complied), count(Verdict::Unscored));

@@ -492,6 +492,28 @@ mod tests {
     }
 
     #[test]
+    fn tasks_are_read_with_their_thresholds() {
+        let suite = |rest: &str| read("", &format!("[[evaluate]]\nsuite = \"tasks\"\n{rest}"));
+        let plan = suite(
+            "tasks = [\"arc_easy\"]\ndata = \".\"\nthresholds = { arc_easy = 0.5, \"arc_easy:acc_norm\" = 0.25 }",
+        );
+        let plan = plan.unwrap().tasks.unwrap();
+        assert_eq!((plan.tasks, plan.robust, plan.limit), (vec!["arc_easy".to_owned()], false, None));
+        let thresholds: Vec<(Option<&str>, f64)> =
+            plan.thresholds.iter().map(|threshold| (threshold.metric.as_deref(), threshold.least)).collect();
+        assert_eq!(thresholds, [(None, 0.5), (Some("acc_norm"), 0.25)]);
+        assert_eq!(suite("").unwrap_err().message, "the suite `tasks` needs `tasks`");
+        let lost = suite("tasks = [\"a\"]\ndata = \"nowhere\"").unwrap_err();
+        assert_eq!(lost.message, "the folder of data `nowhere` does not exist");
+        assert!(
+            suite("tasks = [\"a\"]\nthresholds = { a = inf }")
+                .unwrap_err()
+                .message
+                .starts_with("expected a finite threshold")
+        );
+    }
+
+    #[test]
     fn traits_that_only_some_laws_ask_for_are_read() {
         let case = read(
             "role = \"importer\"\nredesigned = true\npublic_authority = false\ncode_of_practice = [\"safety\"]",
