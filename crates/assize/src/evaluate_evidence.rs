@@ -7,8 +7,8 @@ use evaluate::{
     statistics::{LEVEL, clopper_pearson},
 };
 use evidence::{
-    DIGITS_MEASURED, Decimal, Digest, Interval, Json, Kind, Measurement, Predicate, Provenance, Round, Statement, Subject,
-    metric,
+    DIGITS_MEASURED, Decimal, Digest, Interval, Json, Kind, Measurement, Predicate, Provenance, Round, Statement,
+    Subject, metric,
 };
 use ledger::{VerifyingKey, dsse, durable};
 use std::{
@@ -85,8 +85,7 @@ impl Circumstances {
                 method: method.to_owned(),
             })
         });
-        let metric =
-            metric::find(said.id).with_context(|| format!("no metric `{}` in the catalogue", said.id))?;
+        let metric = metric::find(said.id).with_context(|| format!("no metric `{}` in the catalogue", said.id))?;
         // A count is exact, however many digits it has.
         let value = match metric.kind {
             Kind::Count => Decimal::from_u128(said.value as u128, Round::Nearest),

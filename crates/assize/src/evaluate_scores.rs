@@ -147,7 +147,7 @@ impl Beside {
     pub(crate) fn json(&self) -> anyhow::Result<Vec<(&'static str, Json)>> {
         let mut members = Vec::new();
         if !self.comparisons.is_empty() {
-            let p_values: Vec<f64> = self.tested().map(|(_, p)| p).collect();
+            let p_values: Vec<f64> = self.tested().into_iter().map(|(_, p)| p).collect();
             let adjusted = holm(&p_values);
             let rows = self.comparisons.iter().map(|one| comparison_json(one, self.adjusted(one, &adjusted)));
             members.push(("comparison", Json::List(rows.collect::<anyhow::Result<_>>()?)));
@@ -168,21 +168,21 @@ impl Beside {
     }
 
     /// The comparisons that make a family: each task's first metric with a test.
-    fn tested(&self) -> impl Iterator<Item = (&Comparison, f64)> {
-        let mut seen: Vec<&str> = Vec::new();
-        let first = |one: &&Comparison| {
-            let is_new = one.mcnemar.is_some() && !seen.contains(&one.task.as_str());
-            if is_new {
-                seen.push(&one.task);
+    fn tested(&self) -> Vec<(&Comparison, f64)> {
+        let mut tested: Vec<(&Comparison, f64)> = Vec::new();
+        for one in &self.comparisons {
+            if let Some(test) = one.mcnemar
+                && tested.iter().all(|(held, _)| held.task != one.task)
+            {
+                tested.push((one, test.p_exact));
             }
-            is_new
-        };
-        let tested: Vec<&Comparison> = self.comparisons.iter().filter(first).collect();
-        tested.into_iter().filter_map(|one| Some((one, one.mcnemar?.p_exact)))
+        }
+        tested
     }
 
     fn adjusted(&self, one: &Comparison, adjusted: &[f64]) -> Option<f64> {
-        self.tested().zip(adjusted).find(|((tested, _), _)| std::ptr::eq(*tested, one)).map(|(_, p)| *p)
+        let tested = self.tested();
+        tested.iter().zip(adjusted).find(|((tested, _), _)| std::ptr::eq(*tested, one)).map(|(_, p)| *p)
     }
 
     pub(crate) fn print(&self) {
