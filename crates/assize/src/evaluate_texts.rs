@@ -56,6 +56,9 @@ pub(crate) struct TextArgs {
     /// Ask the bare question, without the model's chat template
     #[arg(long, requires = "bank")]
     bare: bool,
+    /// What the system says before each question
+    #[arg(long, value_name = "TEXT", requires = "bank", conflicts_with = "bare")]
+    system: Option<String>,
 }
 
 impl TextArgs {
@@ -275,8 +278,11 @@ fn answer(args: &EvaluateArgs, opened: &Opened, template: Option<&str>, question
     let context = match template {
         Some(template) => {
             let (bos, eos) = (token(opened.0.tokenizer.bos()), token(opened.0.tokenizer.eos().first().copied()));
-            chat::prompt(template, &[("user", question)], &bos, &eos)?
+            let system = args.texts.system.as_deref().map(|said| ("system", said));
+            let messages: Vec<(&str, &str)> = system.into_iter().chain([("user", question)]).collect();
+            chat::prompt(template, &messages, &bos, &eos)?
         }
+        None if args.texts.system.is_some() => bail!("`--system` needs a model with a chat template"),
         None => question.to_owned(),
     };
     let n_new = args.texts.answer_tokens;
