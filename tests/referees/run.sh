@@ -48,3 +48,12 @@ if [ -n "${ASSIZE_DATA:-}" ]; then
 else
     echo "ASSIZE_DATA does not name the folder of data sets; left out"
 fi
+
+echo "Cross-validated heads, fitted by scikit-learn on the same folds:"
+if [ -n "${ASSIZE_DATA:-}" ]; then
+    "$venv/bin/pip" install --quiet --disable-pip-version-check scikit-learn
+    cargo build --release --quiet -p assize
+    "$venv/bin/python" tests/referees/folds.py "${CARGO_TARGET_DIR:-target}/release/assize" "$ASSIZE_DATA"
+else
+    echo "ASSIZE_DATA does not name the folder of data sets; left out"
+fi

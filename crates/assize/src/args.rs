@@ -40,7 +40,7 @@ pub(crate) enum Verb {
     Compare(crate::compress_verb::compare::CompareArgs),
     /// Decide on the evidence there is; exit 0 allowed, 1 denied, 2 could not decide
     Check {
-        /// A case or a dossier
+        /// A case, a dossier, or a model: a folder as the hub lays it out, or a .gguf file
         path: PathBuf,
         #[arg(long, value_name = "DATE")]
         as_of: Option<Date>,
@@ -48,8 +48,11 @@ pub(crate) enum Verb {
         #[arg(long = "pack", value_name = "PACK")]
         packs: Vec<String>,
         /// Decide under every pack there is, as a matrix, with what is nearest to changing each rule that does not hold
-        #[arg(long, conflicts_with_all = ["packs", "sarif", "policyreport", "junit", "oscal"])]
+        #[arg(long, conflicts_with_all = ["packs", "sarif", "policyreport", "junit", "oscal", "evidence"])]
         all_regimes: bool,
+        /// Figures that `evaluate --out` wrote, signed by this key or by one that the case lists under `declarers` (repeatable)
+        #[arg(long, value_name = "FILE")]
+        evidence: Vec<PathBuf>,
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -139,26 +142,56 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EvaluateArgs {
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
+    /// A case; or with one of the options below a model, a folder or a .gguf file; with --folds none for a table
+    pub(crate) path: Option<PathBuf>,
+    /// Where the dossier goes; of a model, the file that the figures go into as signed evidence
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// The day as of which rules are decided [default: the case's, else today]
+    #[arg(long, value_name = "DATE")]
+    pub(crate) as_of: Option<Date>,
+    /// The signing key [default: as for `run`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Tasks, groups, tags, or patterns with `*`; the path is then a model
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
     /// A folder with more task files, which win over the shipped ones (repeatable)
     #[arg(long, value_name = "DIR", requires = "tasks")]
     pub(crate) task_dir: Vec<PathBuf>,
-    /// Where the rows of the tasks lie
-    #[arg(long, value_name = "DIR", requires = "tasks")]
-    pub(crate) data: Option<PathBuf>,
+    /// Where the rows of the tasks lie; with --folds a file of rows (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Vec<PathBuf>,
     /// Score the first N items of each task
-    #[arg(long, value_name = "N", requires = "tasks")]
+    #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Examples before each item [default: the task's]
     #[arg(long, value_name = "N", requires = "tasks")]
     pub(crate) fewshot: Option<usize>,
     /// Write what was asked and answered, one JSON object a line for each item
-    #[arg(long, value_name = "FILE", requires = "tasks")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) samples: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scores: crate::evaluate_scores::ScoreArgs,
+    #[command(flatten)]
+    pub(crate) texts: crate::evaluate_texts::TextArgs,
+    #[command(flatten)]
+    pub(crate) folds: crate::evaluate_folds::FoldArgs,
+}
+
+impl EvaluateArgs {
+    /// The path, where something must have been named.
+    pub(crate) fn path(&self) -> anyhow::Result<&std::path::Path> {
+        self.path.as_deref().ok_or_else(|| anyhow::anyhow!("name a case, or the folder or file of a model"))
+    }
+
+    /// What the verb means for a case.
+    pub(crate) fn run(&self) -> anyhow::Result<RunArgs> {
+        let (out, key) = (self.out.clone(), self.key.clone());
+        Ok(RunArgs { case: self.path()?.to_owned(), out, as_of: self.as_of, key, json: self.json })
+    }
 }
 
 #[derive(Debug, clap::Args)]

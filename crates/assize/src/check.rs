@@ -1,8 +1,9 @@
 //! Deciding on the evidence there is, and explaining one verdict.
 
 use crate::{
-    Ended,
+    Ended, check_model,
     declare::{self, Declarations},
+    evaluate_evidence,
     export::{self, CheckExports},
     key, packs, run, screen, verify, waive,
 };
@@ -11,7 +12,10 @@ use evidence::{Digest, Json, Predicate};
 use jiff::civil::Date;
 use ledger::Entry;
 use policy::{Effect, Elsewhere, Explanation, Facts, Mode, Pack, Rules, System, Verdict, decide};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 use supervise::{PackText, Terms, case::Case, facts_of, packs_of, signed::EnvelopeFile, waivers_of};
 
 /// Rules, system, facts and day, wherever they came from.
@@ -30,10 +34,13 @@ pub(crate) struct Ground {
     pub(crate) entries: BTreeMap<Digest, u64>,
 }
 
-/// The ground of a case or of a dossier. A case without a dossier has its declarations for evidence, and nothing else.
+/// The ground of a case, of a dossier or of a model. A case without a dossier has its declarations for evidence, and nothing else.
 pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
     if path.join("log/checkpoint").is_file() {
         return of_dossier(path, as_of, other_packs);
+    }
+    if check_model::is_model(path) {
+        return check_model::ground(path, as_of, other_packs, &[]);
     }
     let case = Case::read(path)?;
     let dossier = case.folder.join("dossier");
@@ -79,6 +86,16 @@ fn places(entries: &[Entry]) -> BTreeMap<Digest, u64> {
     entries.iter().map(|entry| (entry.envelope, entry.index)).collect()
 }
 
+/// Signed figures beside what a case or a dossier holds: under the key of this program, or one that the case lists.
+fn with_evidence(mut ground: Ground, evidence: &[PathBuf]) -> anyhow::Result<Ground> {
+    let listed = ground.case.iter().flat_map(|case| case.declarers.iter().cloned());
+    let keys: Vec<_> = listed.chain(key::known(None)?).collect();
+    for (envelope, measurements) in evaluate_evidence::read(evidence, &keys)? {
+        measurements.iter().for_each(|measurement| ground.facts.measure(measurement, envelope));
+    }
+    Ok(ground)
+}
+
 /// The entries of the run that wrote last.
 fn latest_run(entries: &[Entry]) -> Vec<Entry> {
     let run = |entry: &Entry| entry.statement.predicate.get("runId").and_then(Json::as_text).map(str::to_owned);
@@ -86,7 +103,7 @@ fn latest_run(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().filter(|entry| run(entry) == last).cloned().collect()
 }
 
-fn named(base: &Path, names: &[String]) -> anyhow::Result<Vec<PackText>> {
+pub(crate) fn named(base: &Path, names: &[String]) -> anyhow::Result<Vec<PackText>> {
     let find = |name: &String| {
         let found = packs::find(base, name, Mode::Enforce)?;
         let found = found.or(packs::find(Path::new(""), name, Mode::Enforce)?);
@@ -120,11 +137,15 @@ pub(crate) fn check(
     path: &Path,
     as_of: Option<Date>,
     packs: &[String],
+    evidence: &[PathBuf],
     is_json: bool,
     exports: &CheckExports,
 ) -> anyhow::Result<Ended> {
     exports.check(is_json)?;
-    let ground = ground(path, as_of, packs)?;
+    let ground = match check_model::is_model(path) {
+        true => check_model::ground(path, as_of, packs, evidence)?,
+        false => with_evidence(ground(path, as_of, packs)?, evidence)?,
+    };
     let decision = decide(&ground.rules, None, &ground.system, &ground.facts, ground.as_of);
     export::results(exports, path, &ground, &decision)?;
     if exports.take_stdout() {

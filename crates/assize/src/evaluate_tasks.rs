@@ -1,11 +1,22 @@
 //! `assize evaluate MODEL --tasks …`: task files of lm-evaluation-harness, at its own figures.
 
-use crate::{Ended, args::EvaluateArgs, screen, screen::Screen};
+use crate::{
+    Ended,
+    args::EvaluateArgs,
+    evaluate_evidence::Circumstances,
+    evaluate_scores::{self, Beside, diagram_json},
+    screen,
+    screen::Screen,
+};
 use anyhow::{Context as _, bail};
-use evaluate::tasks::{
-    self, Catalog, Config, FileTokens, Report, Sample,
-    metrics::{Answers, Figure},
-    prompts::{Gold, Request},
+use evaluate::{
+    statistics::Bootstrap,
+    tasks::{
+        self, Catalog, Config, FileTokens, Prepared, Report, Sample, bias, compare,
+        metrics::{Answers, Figure},
+        prompts::{Gold, Request},
+        robust::{self, Form},
+    },
 };
 use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Json, Round};
 use serde_json::{Value, json};
@@ -18,9 +29,12 @@ use std::{
 /// Whether the verb means tasks rather than a case.
 pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
     if args.tasks.is_empty() {
+        if !args.data.is_empty() || args.limit.is_some() || args.samples.is_some() {
+            bail!("`--data`, `--limit` and `--samples` go with `--tasks`, `--folds`, `--memorised` or `--bank`");
+        }
         return Ok(false);
     }
-    let path = &args.run.case;
+    let path = args.path()?;
     let is_case = path.join("assize.toml").exists() || path.extension().is_some_and(|extension| extension == "toml");
     if is_case {
         bail!("{} is a case, and `--tasks` asks for a model: name the folder or file of the weights", path.display());
@@ -29,47 +43,129 @@ pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
 }
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
-    let screen = Screen::new(args.run.json);
+    let screen = Screen::new(args.json);
     let catalog = Catalog::open(&args.task_dir)?;
-    let selection = catalog.select(&args.tasks)?;
+    let mut selection = catalog.select(&args.tasks)?;
+    let names: Vec<&str> = selection.tasks.iter().map(|task| task.name.as_str()).collect();
+    evaluate_scores::check_thresholds(&args.scores.thresholds, &names)?;
+    if let Some(field) = &args.scores.slice {
+        selection.tasks.iter_mut().for_each(|task| task.reading.slice = Some(field.clone()));
+    }
     let mut config = Config::default();
     config.prompts.num_fewshot = args.fewshot;
     config.prompts.limit = args.limit;
+    let data = data_folder(args)?;
     let mut samples = args.samples.as_deref().map(create).transpose()?;
     // All prompts are built before the model is read: what is wrong with the data shows at once.
-    let prepare = |task| tasks::prepare(task, args.data.as_deref(), &config.prompts);
+    let prepare = |task| tasks::prepare(task, data, &config.prompts);
     let prepared = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let forms = |prepared: &Prepared| match args.scores.robust {
+        true => robust::forms(prepared, data, &config.prompts, args.scores.seed),
+        false => Ok(Vec::new()),
+    };
+    let forms = prepared.iter().map(forms).collect::<Result<Vec<Vec<Form>>, _>>()?;
     for note in selection.tasks.iter().flat_map(|task| &task.notes) {
         screen.note(note);
     }
 
-    let model = Opened::new(&args.run.case)?;
-    let mut reports = Vec::new();
-    for prepared in prepared {
-        let bar = screen.bar("evaluate", 0);
-        bar.set_message(prepared.task.name.clone());
-        let report = model.run(prepared, &config, &mut |progress| {
-            bar.set_length(progress.n_positions as u64);
-            bar.set_position(progress.n_done as u64);
-            Control::Continue
-        })?;
-        bar.finish_and_clear();
+    let model = Opened::new(args.path()?)?;
+    let reports = asked(&model, prepared.clone(), &config, &screen)?;
+    for report in &reports {
         if let Some((path, file)) = &mut samples {
-            write_samples(&report, file).with_context(|| format!("{} cannot be written", path.display()))?;
+            write_samples(report, file).with_context(|| format!("{} cannot be written", path.display()))?;
         }
-        reports.push(report);
+        if let Some(field) = args.scores.slice.as_ref().filter(|_| report.slices.is_none()) {
+            screen.note(&format!(
+                "task `{}` is not sliced: not every row has `{field}`, or its first metric is no yes or no",
+                report.task.name
+            ));
+        }
     }
     if let Some((path, mut file)) = samples {
         file.flush().with_context(|| format!("{} cannot be written", path.display()))?;
     }
+    let mut beside = beside(args, &model, &reports, forms, &config, &screen)?;
+    let (model_json, circumstances) = (model.json()?, Circumstances::of_model(&model.0)?);
+    drop(model);
+    if let Some(other) = &args.scores.against {
+        let other = Opened::new(other)?;
+        let bootstrap = Bootstrap::new(args.scores.seed);
+        for (first, second) in reports.iter().zip(asked(&other, prepared, &config, &screen)?) {
+            beside.comparisons.extend(compare::compare(first, &second, &bootstrap)?);
+        }
+    }
     let groups: Vec<(String, Vec<(String, Figure)>)> =
         selection.groups.iter().map(|group| (group.name.clone(), tasks::group_figures(group, &reports))).collect();
-    if args.run.json {
-        screen::json(&document(&reports, &groups, &model.json()?, &config)?);
+    let document = document(&reports, &groups, &model_json, &config, &beside)?;
+    if let Some(out) = &args.out {
+        let said = evaluate_scores::said(&reports, &beside)?;
+        evaluate_scores::write(out, args.key.as_deref(), &circumstances, &said, document.clone())?;
+    }
+    if args.json {
+        screen::json(&document);
     } else {
         print(&reports, &groups);
+        reports.iter().try_for_each(evaluate_scores::print_diagram)?;
+        beside.print();
     }
     Ok(Ended::Well)
+}
+
+/// The one folder that rows are read from.
+fn data_folder(args: &EvaluateArgs) -> anyhow::Result<Option<&Path>> {
+    match args.data.as_slice() {
+        [] => Ok(None),
+        [folder] => Ok(Some(folder)),
+        more => bail!("tasks are read from one folder, and `--data` names {}", more.len()),
+    }
+}
+
+/// Asks a model everything, task by task.
+fn asked(opened: &Opened, prepared: Vec<Prepared>, config: &Config, screen: &Screen) -> anyhow::Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    for prepared in prepared {
+        let bar = screen.bar("evaluate", 0);
+        bar.set_message(prepared.task.name.clone());
+        reports.push(opened.run(prepared, config, &mut |progress| {
+            bar.set_length(progress.n_positions as u64);
+            bar.set_position(progress.n_done as u64);
+            Control::Continue
+        })?);
+        bar.finish_and_clear();
+    }
+    Ok(reports)
+}
+
+/// What this model shows beside its scores: the other forms of its items, bias, thresholds.
+fn beside(
+    args: &EvaluateArgs,
+    opened: &Opened,
+    reports: &[Report],
+    forms: Vec<Vec<Form>>,
+    config: &Config,
+    screen: &Screen,
+) -> anyhow::Result<Beside> {
+    let bootstrap = Bootstrap::new(args.scores.seed);
+    let mut beside = Beside {
+        bias: bias::findings(reports)?,
+        held: evaluate_scores::held(&args.scores.thresholds, reports)?,
+        ..Beside::default()
+    };
+    for (report, forms) in reports.iter().zip(forms) {
+        let mut changed = Vec::new();
+        for Form { change, prepared, n_changed } in forms {
+            // The error of a form is that of the pairs; the harness's own is not asked for again.
+            let config = Config { iterations: 0, ..config.clone() };
+            let found = asked(opened, vec![prepared], &config, screen)?;
+            changed.extend(found.into_iter().map(|report| (change, n_changed, report)));
+        }
+        beside.robustness.extend(if changed.is_empty() {
+            None
+        } else {
+            robust::robustness(report, &changed, &bootstrap)?
+        });
+    }
+    Ok(beside)
 }
 
 type SampleFile<'a> = (&'a Path, BufWriter<File>);
@@ -80,10 +176,10 @@ fn create(path: &Path) -> anyhow::Result<SampleFile<'_>> {
 }
 
 /// A model, from a folder as the hub lays it out or a GGUF file.
-struct Opened(model::Model);
+pub(crate) struct Opened(pub(crate) model::Model);
 
 impl Opened {
-    fn new(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
         Ok(Self(model::open(path)?))
     }
 
@@ -93,14 +189,17 @@ impl Opened {
         config: &Config,
         observe: &mut dyn FnMut(&tasks::scoring::Progress) -> Control,
     ) -> anyhow::Result<Report> {
-        let tokenizer = FileTokens::new(&self.0.tokenizer).context(
+        Ok(tasks::run(prepared, &self.0.decoder, &self.tokens()?, config, observe)?)
+    }
+
+    pub(crate) fn tokens(&self) -> anyhow::Result<FileTokens<'_>> {
+        FileTokens::new(&self.0.tokenizer).context(
             "the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context",
-        )?;
-        Ok(tasks::run(prepared, &self.0.decoder, &tokenizer, config, observe)?)
+        )
     }
 
     /// The files by digest, and what stands before a text.
-    fn json(&self) -> anyhow::Result<Json> {
+    pub(crate) fn json(&self) -> anyhow::Result<Json> {
         let file = |(name, bytes, digest): &(String, u64, Digest)| {
             Json::map([
                 ("name", Some(name.as_str().into())),
@@ -119,15 +218,23 @@ impl Opened {
     }
 }
 
-fn number(value: f64) -> anyhow::Result<Json> {
+/// Probabilities may be smaller than any decimal; such a one is 0 to every reader.
+pub(crate) fn number(value: f64) -> anyhow::Result<Json> {
+    const LEAST: f64 = 1e-40;
+    let value = if value.abs() < LEAST { 0.0 } else { value };
     Ok(Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest)?.into())
+}
+
+/// As `Json::map`, for members whose number is not known beforehand.
+pub(crate) fn map_of(members: impl IntoIterator<Item = (&'static str, Option<Json>)>) -> Json {
+    Json::Map(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
 fn members(pairs: impl IntoIterator<Item = (String, Json)>) -> Json {
     Json::Map(pairs.into_iter().collect())
 }
 
-fn figure_json(figure: &Figure) -> anyhow::Result<Json> {
+pub(crate) fn figure_json(name: &str, figure: &Figure) -> anyhow::Result<Json> {
     let end = |value: Option<f64>, round| -> anyhow::Result<Option<Json>> {
         value.map(|value| Ok(Decimal::from_f64(value, DIGITS_MEASURED, round)?.into())).transpose()
     };
@@ -138,19 +245,33 @@ fn figure_json(figure: &Figure) -> anyhow::Result<Json> {
         ("upper", end(figure.bounds.map(|bounds| bounds.upper), Round::Up)?),
         ("interval", Some(figure.interval.into())),
         ("n", Some(figure.n.into())),
+        ("normalisation", normalisation(name).map(Json::from)),
     ]))
 }
 
+/// What the sums of choices are divided by before the largest is taken.
+fn normalisation(metric: &str) -> Option<&'static str> {
+    Some(match metric {
+        "acc" => "sum",
+        "acc_norm" => "per character of the choice",
+        "acc_bytes" => "per byte of the choice",
+        "acc_tokens" => "per token of the continuation",
+        "acc_mutual_info" => "less the sum of the choice alone",
+        _ => return None,
+    })
+}
+
 fn figures_json(figures: &[(String, Figure)]) -> anyhow::Result<Json> {
-    let pairs = figures.iter().map(|(name, figure)| Ok((name.clone(), figure_json(figure)?)));
+    let pairs = figures.iter().map(|(name, figure)| Ok((name.clone(), figure_json(name, figure)?)));
     Ok(members(pairs.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
-fn document(
+pub(crate) fn document(
     reports: &[Report],
     groups: &[(String, Vec<(String, Figure)>)],
     model: &Json,
     config: &Config,
+    beside: &Beside,
 ) -> anyhow::Result<Json> {
     let mut results = Vec::new();
     let mut details = Vec::new();
@@ -160,13 +281,15 @@ fn document(
     }
     let groups = groups.iter().map(|(name, figures)| Ok((name.clone(), figures_json(figures)?)));
     let groups = groups.collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Json::map([
+    let mut all = vec![
         ("results", Some(members(results))),
         ("groups", Some(members(groups))),
         ("tasks", Some(members(details))),
         ("convention", Some(tasks::CONVENTION.into())),
         ("model", Some(model.clone())),
-    ]))
+    ];
+    all.extend(beside.json()?.into_iter().map(|(name, value)| (name, Some(value))));
+    Ok(map_of(all))
 }
 
 /// Everything a reader needs to ask the same again, and what goes with the figures.
@@ -210,6 +333,7 @@ fn details_json(report: &Report, config: &Config) -> anyhow::Result<Json> {
         ("files", Some(Json::list(report.files.iter().map(file)))),
         ("clustered", clustered.transpose()?),
         ("calibration", calibration.transpose()?),
+        ("reliabilityDiagram", diagram_json(report)?),
         ("slices", report.slices.as_ref().map(slices_json).transpose()?),
         ("notes", Some(Json::list(report.task.notes.iter().map(String::as_str)))),
     ]))
@@ -294,6 +418,31 @@ fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)]) {
     for report in reports {
         for (metric, figure) in &report.figures {
             row(&report.task.name, metric, figure);
+        }
+        if let Some((metric, mean)) = &report.clustered {
+            screen::line(&format!(
+                "{:28} {metric:24} {:>10.4} ± {:.4}   [{:.4}, {:.4}] by {} clusters, design effect {:.2}",
+                report.task.name,
+                mean.mean,
+                mean.stderr,
+                mean.bounds.lower,
+                mean.bounds.upper,
+                mean.n_clusters,
+                mean.design_effect
+            ));
+        }
+        if let Some((metric, found)) = &report.slices {
+            let worst = &found.slices[found.worst];
+            screen::line(&format!(
+                "{:28} {metric:24} worst of {} slices: {} {} of {} [{:.4}, {:.4}] for all slices together",
+                report.task.name,
+                found.slices.len(),
+                worst.name,
+                worst.n_right,
+                worst.n,
+                worst.bounds.lower,
+                worst.bounds.upper
+            ));
         }
         if report.n_truncated > 0 {
             let (items, tokens) = (report.n_truncated, report.n_tokens_cut);

@@ -3,9 +3,14 @@
 mod args;
 mod authoring;
 mod check;
+mod check_model;
 mod compress_verb;
 mod declare;
+mod evaluate_evidence;
+mod evaluate_folds;
+mod evaluate_scores;
 mod evaluate_tasks;
+mod evaluate_texts;
 mod export;
 mod export_rego;
 mod hub;
@@ -54,15 +59,19 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Plan { case, json } => run::plan_only(&case, json),
         Verb::Run(args) => run::run(&args, Upto::Release),
         Verb::Train(args) => run::run(&args, Upto::Train),
+        Verb::Evaluate(args) if args.folds.folds.is_some() => evaluate_folds::evaluate(&args),
+        Verb::Evaluate(args) if args.texts.is_meant() => evaluate_texts::evaluate(&args),
         Verb::Evaluate(args) if evaluate_tasks::is_meant(&args)? => evaluate_tasks::evaluate(&args),
-        Verb::Evaluate(args) => run::run(&args.run, Upto::Evaluate),
+        Verb::Evaluate(args) => run::run(&args.run()?, Upto::Evaluate),
         Verb::Compress(args) if compress_verb::is_meant(&args)? => compress_verb::compress(&args),
         Verb::Compress(args) => run::run(&args.run, Upto::Compress),
         Verb::Merge(args) => compress_verb::merge::merge(&args),
         Verb::Distill(args) => compress_verb::distill::distill(&args),
         Verb::Compare(args) => compress_verb::compare::compare(&args),
         Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
-        Verb::Check { path, as_of, packs, json, exports, .. } => check::check(&path, as_of, &packs, json, &exports),
+        Verb::Check { path, as_of, packs, evidence, json, exports, .. } => {
+            check::check(&path, as_of, &packs, &evidence, json, &exports)
+        }
         Verb::Declare(args) => declare::declare(&args),
         Verb::Waive(args) => waive::waive(&args),
         Verb::Key { key, name } => key::show(key.as_deref(), name.as_deref()),

@@ -101,7 +101,7 @@ fn document(opened: &Model, contexts: &[usize], ranked: &[Ranked]) -> anyhow::Re
 }
 
 /// The digest of a single file; of a folder, that of the lines `SHA256  NAME` in the order of the names.
-fn digest(manifest: &[(String, u64, Digest)]) -> Digest {
+pub(crate) fn digest(manifest: &[(String, u64, Digest)]) -> Digest {
     match manifest {
         [(_, _, digest)] => *digest,
         files => {
@@ -226,7 +226,7 @@ fn zeros(ranked: &[Ranked]) -> Json {
     ])
 }
 
-fn zero_counts(ranked: &[Ranked]) -> (u64, u64) {
+pub(crate) fn zero_counts(ranked: &[Ranked]) -> (u64, u64) {
     let numbers = |one: &Ranked| one.shape.iter().map(|size| *size as u64).product::<u64>();
     (ranked.iter().map(|one| one.n_zeros).sum(), ranked.iter().map(numbers).sum())
 }

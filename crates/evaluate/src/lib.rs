@@ -32,6 +32,7 @@
 //! depend on batch size, threads or the order of documents.
 
 pub mod figures;
+pub mod folds;
 pub mod memorisation;
 pub mod passages;
 pub mod refusal;

@@ -1,6 +1,15 @@
 //! How much of a known continuation a model gives back: to the token, nearly, or by chance of likelihood.
 //!
-//! Source: Carlini 2022 (verbatim extraction), Lee 2022 (near), Hayes 2024 ((n, p)-discoverable).
+//! [`extract`] asks a model to go on with texts it may know, [`exposure`] how far planted secrets stand out among others of
+//! their kind.
+//!
+//! Source: Carlini 2022 (verbatim extraction), Lee 2022 (near), Hayes 2024 ((n, p)-discoverable), Carlini 2019 (exposure).
+
+mod canary;
+mod extract;
+
+pub use canary::{Canary, CanaryError, Exposure, Space, exposure, read_canaries};
+pub use extract::{ExtractConfig, Extraction, Extractions, MemoryError, extract};
 
 /// What one continuation shows.
 #[derive(Debug, Clone, Copy, PartialEq)]

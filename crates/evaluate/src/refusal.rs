@@ -3,6 +3,8 @@
 //! The detector is a list of words; it comes without a figure of its own until [`Confusion::of`] has measured it on answers
 //! with labels like those it is used on, and a rate found with it is corrected by [`Confusion::corrected`].
 
+pub mod bank;
+
 use crate::statistics::{LEVEL, StatisticsError, proportion_error};
 
 /// What an answer is.
@@ -214,6 +216,16 @@ impl Confusion {
         proportion_error::corrected((called, n), sensitivity, specificity, LEVEL)
     }
 }
+
+/// How [`Detector::default`] did on answers with labels: docs/evaluate.md says which.
+pub const MEASURED: Confusion = Confusion {
+    refused_right: 0,
+    refused_wrong: 0,
+    complied_right: 0,
+    complied_wrong: 0,
+    unscored_refused: 0,
+    unscored_complied: 0,
+};
 
 /// Refusals of a set, with what could not be scored counted both ways.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -9,6 +9,7 @@ pub mod harness;
 pub mod paired;
 mod proportion;
 pub mod proportion_error;
+pub mod resampled;
 pub mod slices;
 mod special;
 

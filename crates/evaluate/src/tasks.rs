@@ -5,7 +5,11 @@
 //! have native counterparts ([`functions`]) or are refused by name.
 
 mod bbq;
+pub mod bias;
 pub mod catalog;
+pub mod chat;
+pub mod compare;
+pub mod confidence;
 pub mod data;
 pub mod filters;
 pub mod functions;
@@ -16,6 +20,7 @@ pub mod pattern;
 pub mod prefix_tree;
 pub mod prompts;
 pub mod random;
+pub mod robust;
 pub mod run;
 pub mod scoring;
 mod shipped;

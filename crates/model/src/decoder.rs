@@ -16,6 +16,7 @@ mod panels;
 mod rotary;
 mod rows;
 mod score;
+mod states;
 mod walk;
 
 pub(crate) use attention::{Attention, HeadNorm};

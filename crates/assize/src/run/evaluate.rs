@@ -43,6 +43,12 @@ impl Session<'_> {
         {
             return Ok(None);
         }
+        if let Some(plan) = self.case.tasks.clone()
+            && self.run.done(Predicate::Evaluation, "suite", "tasks").is_none()
+            && !self.ask_tasks(&plan, tokens, trained, guard)?
+        {
+            return Ok(None);
+        }
         Ok(Some(scores))
     }
 

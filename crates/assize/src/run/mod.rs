@@ -8,6 +8,7 @@ mod finetune;
 mod plan;
 mod seal;
 mod shape;
+mod tasks;
 mod train;
 
 use crate::{Ended, args::RunArgs, declare, key, packs, screen, screen::Screen, waive};

@@ -28,6 +28,7 @@ impl Session<'_> {
         }
         let lineage = lineage(self.case, &quantities);
         let thresholds = thresholds_json(&self.run.terms().rules, &quantities, lineage);
+        let thresholds = with_tasks(thresholds, self.case)?;
         // A threshold counts as set beforehand only when nothing has been evaluated yet.
         let is_first = self.run.last(Predicate::Evaluation).is_none();
         let n = if is_first { thresholds.items().len() } else { 0 };
@@ -262,6 +263,25 @@ fn thresholds_json(rules: &Rules, quantities: &[Quantity], lineage: Option<(Deci
         ]));
     }
     Json::List(rows)
+}
+
+/// Beside the thresholds of the rules those that the case names for its tasks: crossed when a figure stays below.
+fn with_tasks(thresholds: Json, case: &Case) -> anyhow::Result<Json> {
+    let Json::List(mut rows) = thresholds else { return Ok(thresholds) };
+    for threshold in case.tasks.iter().flat_map(|plan| &plan.thresholds) {
+        let fact = format!("{}:{}", threshold.task, threshold.metric.as_deref().unwrap_or("first metric"));
+        let value = Decimal::from_f64(threshold.least, evidence::DIGITS_MAX, evidence::Round::Nearest)?;
+        rows.push(Json::map([
+            ("rule", Some("assize.toml".into())),
+            ("pack", Some("case".into())),
+            ("fact", Some(fact.into())),
+            ("field", Some("lower".into())),
+            ("operator", Some("<".into())),
+            ("value", Some(value.into())),
+            ("unit", Some(evidence::Unit::One.symbol().into())),
+        ]));
+    }
+    Ok(Json::List(rows))
 }
 
 /// The plan of a run, when its predictions are to be compared.

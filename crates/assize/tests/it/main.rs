@@ -8,6 +8,7 @@ mod compress;
 mod compute_law;
 mod contract;
 mod crash;
+mod evaluate;
 mod exchange;
 mod hub;
 mod readme;

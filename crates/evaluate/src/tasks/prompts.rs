@@ -68,6 +68,8 @@ pub struct Doc {
     pub is_multiple_input: bool,
     /// Indices of its examples in the pool.
     pub shots: Vec<usize>,
+    /// Bytes of each context that are description and examples; the item's own question comes after them.
+    pub head: usize,
 }
 
 /// How prompts are built.
@@ -382,6 +384,7 @@ impl Fields<'_> {
             gold,
             is_multiple_input: shape.is_multiple_input,
             shots,
+            head: head.len(),
         })
     }
 

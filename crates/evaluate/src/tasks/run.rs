@@ -2,9 +2,10 @@
 
 use super::{
     catalog::Group,
+    confidence::confidences,
     data::Item,
     metrics::{self, Answers, Cell, Cells, Figure, MetricError},
-    prompts::{self, Doc, Gold, PromptConfig, PromptError, Request},
+    prompts::{self, Doc, PromptConfig, PromptError, Request},
     scoring::{self, Decoder, Packing, Progress, ScoringError, SequenceScore, Work},
     split::{self, SplitError},
     task::{Output, Task},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::statistics::{
     LEVEL, StatisticsError,
-    calibration::{self, Calibration, softmax},
+    calibration::{self, Calibration},
     cluster::{ClusteredMean, clustered_mean},
     harness::{ITERATIONS, pooled_stderr},
     slices::{Slices, slices},
@@ -314,7 +315,7 @@ fn headline(task: &Task, samples: &[Sample]) -> Option<(String, Vec<f64>)> {
 }
 
 /// A column's or a template's text of each item; `None` where one item has none.
-fn names_of(samples: &[Sample], by: &str) -> Option<Vec<String>> {
+pub(crate) fn names_of(samples: &[Sample], by: &str) -> Option<Vec<String>> {
     let templates = Templates::default();
     let name = |sample: &Sample| match column(&sample.doc.item.row, by) {
         Some(value) => Some(value.python_str()),
@@ -355,20 +356,7 @@ fn sliced(task: &Task, samples: &[Sample]) -> Result<Option<(String, Slices)>, R
 }
 
 fn calibrated(task: &Task, samples: &[Sample]) -> Result<Option<Calibration>, RunError> {
-    if task.output != Output::MultipleChoice || task.process_results.is_some() {
-        return Ok(None);
-    }
-    let (mut confidence, mut correct) = (Vec::new(), Vec::new());
-    for sample in samples {
-        let (Answers::Scores(scores), Gold::Choices(gold)) = (&sample.answers, &sample.doc.gold) else {
-            return Ok(None);
-        };
-        let sums: Vec<f64> =
-            metrics::conditional(&sample.doc, scores).iter().map(|score| score.log_likelihood).collect();
-        let choice = metrics::arg_max(&sums);
-        confidence.push(softmax(&sums)[choice].min(1.0));
-        correct.push(gold.contains(&choice));
-    }
+    let Some((confidence, correct)) = confidences(task, samples) else { return Ok(None) };
     let found = calibration::calibration(&confidence, &correct, calibration::BINS);
     found.map(Some).map_err(|source| RunError::Statistics { task: task.name.clone(), what: "calibration", source })
 }

@@ -147,6 +147,8 @@ pub struct Reading {
     pub cluster: Option<String>,
     /// A column, or a template, whose values are reported apart.
     pub slice: Option<String>,
+    /// Other templates of `doc_to_text` that ask the same.
+    pub paraphrases: Vec<String>,
 }
 
 /// One task, ready for its rows.
@@ -585,6 +587,7 @@ impl Keys<'_> {
             join: join.transpose()?,
             cluster: text(metadata.get("cluster")),
             slice: text(metadata.get("slice")),
+            paraphrases: metadata.get("paraphrase").map(texts).unwrap_or_default(),
         })
     }
 }

@@ -104,7 +104,7 @@ fn join(items: &jinja::Value, between: Option<String>) -> Result<String, Error> 
 }
 
 /// Methods of Python's `str`, `list` and `dict`.
-fn method(
+pub(super) fn method(
     _: &mut State<'_, '_>,
     on: &jinja::Value,
     name: &str,

@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 //! Scores against an independent program, and figures as evidence.
 
+mod beside;
 mod evidence_of_figures;
 mod invariance;
+mod referees;
+mod refusals;
 mod scoring;
 mod task_invariance;
 mod tasks;

@@ -21,7 +21,7 @@ const VOCAB: u32 = 300;
 
 /// Log-probabilities that depend on every token before, and on nothing else.
 #[derive(Debug, Default)]
-struct MadeUp {
+pub(crate) struct MadeUp {
     n_read: Cell<usize>,
 }
 
@@ -35,7 +35,7 @@ fn logit(past: &[u32], token: u32) -> f64 {
     (mixed(state, token) >> 40) as f64 / f64::from(1_u32 << 21)
 }
 
-fn log_prob(past: &[u32], token: u32) -> Scored {
+pub(crate) fn log_prob(past: &[u32], token: u32) -> Scored {
     let logits: Vec<f64> = (0..VOCAB).map(|token| logit(past, token)).collect();
     let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
     let first = (0..VOCAB as usize).fold(0, |first, at| if logits[at] > logits[first] { at } else { first });
@@ -79,7 +79,7 @@ impl Decoder for MadeUp {
 
 /// One token a byte; token 299 stands for an empty context and ends an answer.
 #[derive(Debug)]
-struct Bytes;
+pub(crate) struct Bytes;
 
 impl Tokenizer for Bytes {
     fn encode(&self, text: &str, _: bool) -> Result<Vec<u32>, SeamError> {
@@ -139,10 +139,10 @@ proptest::proptest! {
     }
 }
 
-struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for (name, text) in files {
             let path = folder.path().join(name);
@@ -152,11 +152,11 @@ impl Folder {
         folder
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn run(&self, task: &str, config: &Config) -> Result<Report, RunError> {
+    pub(crate) fn run(&self, task: &str, config: &Config) -> Result<Report, RunError> {
         let selection = Catalog::open(&[self.path().to_owned()]).unwrap().select(&[task.to_owned()]).unwrap();
         let prepared = tasks::prepare(&selection.tasks[0], Some(self.path()), &config.prompts)?;
         tasks::run(prepared, &MadeUp::default(), &Bytes, config, &mut |_| Control::Continue)

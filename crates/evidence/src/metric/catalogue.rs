@@ -9,18 +9,26 @@ mod compression;
 mod declared;
 mod elsewhere;
 mod europe;
+mod evaluation;
 mod frameworks;
 use compression::COMPRESSION;
 use declared::DECLARED;
 use elsewhere::ELSEWHERE;
 use europe::EUROPE;
+use evaluation::EVALUATION;
 use frameworks::FRAMEWORKS;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 6] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS];
-const LENGTH: usize = MEASURED.len() + COMPRESSION.len() + DECLARED.len() + EUROPE.len() + ELSEWHERE.len() + FRAMEWORKS.len();
+const PARTS: [&[Metric]; 7] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION];
+const LENGTH: usize = MEASURED.len()
+    + COMPRESSION.len()
+    + DECLARED.len()
+    + EUROPE.len()
+    + ELSEWHERE.len()
+    + FRAMEWORKS.len()
+    + EVALUATION.len();
 
 const fn joined() -> [Metric; LENGTH] {
     let mut all = [MEASURED[0]; LENGTH];

@@ -47,6 +47,7 @@ pub struct Case {
     pub quantize: bool,
     pub perplexity: bool,
     pub folds: Option<FoldPlan>,
+    pub tasks: Option<TaskPlan>,
     pub declarations: Vec<Declare>,
     /// What `[use]` answers; what `[system]` says is not in it.
     pub scenario: policy::scenario::Answers,
@@ -123,6 +124,31 @@ pub struct FoldPlan {
     pub width: usize,
     pub heads: usize,
     pub tokens: u64,
+}
+
+/// Tasks asked of the trained model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskPlan {
+    pub tasks: Vec<String>,
+    /// Where more task files lie.
+    pub task_dir: Option<PathBuf>,
+    /// Where the rows lie.
+    pub data: Option<PathBuf>,
+    pub limit: Option<usize>,
+    pub fewshot: Option<usize>,
+    pub slice: Option<String>,
+    /// Whether the items are asked in other forms too.
+    pub robust: bool,
+    /// Task, its metric where one is named, and the least share: `task` or `task:metric` in the file.
+    pub thresholds: Vec<TaskThreshold>,
+}
+
+/// A least value of one task's figure, named before the task is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskThreshold {
+    pub task: String,
+    pub metric: Option<String>,
+    pub least: f64,
 }
 
 /// An answer of a named person.

@@ -22,7 +22,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         let span = error.span().unwrap_or(0..0);
         reader.complain(span, error.message().trim().to_owned(), "the keys and their units are listed in docs/case.md")
     })?;
-    let (perplexity, folds) = reader.evaluations(wire.evaluate)?;
+    let (perplexity, folds, tasks) = reader.evaluations(&folder, wire.evaluate)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
     let (model, base) = match wire.model {
         Some(model) => reader.model(&folder, model)?,
@@ -48,6 +48,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         quantize,
         perplexity,
         folds,
+        tasks,
         declarations,
         scenario,
         folder,
@@ -258,15 +259,51 @@ impl Reader<'_> {
         Ok((compress.prune.map(prune).transpose()?, compress.quantize.is_some()))
     }
 
-    fn evaluations(&self, suites: Vec<wire::Evaluate>) -> Result<(bool, Option<FoldPlan>), CaseError> {
-        let (mut perplexity, mut folds) = (false, None);
+    fn evaluations(
+        &self,
+        folder: &Path,
+        suites: Vec<wire::Evaluate>,
+    ) -> Result<(bool, Option<FoldPlan>, Option<TaskPlan>), CaseError> {
+        let (mut perplexity, mut folds, mut tasks) = (false, None, None);
         for suite in suites {
-            match self.known("suite", &suite.suite, &["perplexity", "k-fold"])?.as_str() {
+            match self.known("suite", &suite.suite, &["perplexity", "k-fold", "tasks"])?.as_str() {
                 "perplexity" => perplexity = true,
+                "tasks" => tasks = Some(self.task_plan(folder, suite)?),
                 _ => folds = Some(self.fold_plan(suite)?),
             }
         }
-        Ok((perplexity, folds))
+        Ok((perplexity, folds, tasks))
+    }
+
+    fn task_plan(&self, folder: &Path, suite: wire::Evaluate) -> Result<TaskPlan, CaseError> {
+        let tasks = suite.tasks.unwrap_or_default();
+        if tasks.is_empty() {
+            let hint = "for example `tasks = [\"arc_easy\"]`";
+            return Err(self.complain(suite.suite.span(), "the suite `tasks` needs `tasks`", hint));
+        }
+        let path =
+            |path: Option<Spanned<String>>, what| path.map(|path| self.existing(folder, &path, what)).transpose();
+        let threshold = |(name, least): (String, Spanned<f64>)| {
+            let (task, metric) = match name.split_once(':') {
+                Some((task, metric)) => (task.to_owned(), Some(metric.to_owned())),
+                None => (name, None),
+            };
+            if !least.get_ref().is_finite() {
+                let message = format!("expected a finite threshold, found `{}`", least.get_ref());
+                return Err(self.complain(least.span(), message, ""));
+            }
+            Ok(TaskThreshold { task, metric, least: least.into_inner() })
+        };
+        Ok(TaskPlan {
+            tasks,
+            task_dir: path(suite.task_dir, "folder of task files")?,
+            data: path(suite.data, "folder of data")?,
+            limit: suite.limit,
+            fewshot: suite.fewshot,
+            slice: suite.slice,
+            robust: suite.robust,
+            thresholds: suite.thresholds.into_iter().map(threshold).collect::<Result<_, _>>()?,
+        })
     }
 
     fn fold_plan(&self, suite: wire::Evaluate) -> Result<FoldPlan, CaseError> {
@@ -382,6 +419,28 @@ mod tests {
         ] {
             assert_eq!(declare(fact, value), Err(expected.to_owned()), "{fact} = {value}");
         }
+    }
+
+    #[test]
+    fn tasks_are_read_with_their_thresholds() {
+        let suite = |rest: &str| read("", &format!("[[evaluate]]\nsuite = \"tasks\"\n{rest}"));
+        let plan = suite(
+            "tasks = [\"arc_easy\"]\ndata = \".\"\nthresholds = { arc_easy = 0.5, \"arc_easy:acc_norm\" = 0.25 }",
+        );
+        let plan = plan.unwrap().tasks.unwrap();
+        assert_eq!((plan.tasks, plan.robust, plan.limit), (vec!["arc_easy".to_owned()], false, None));
+        let thresholds: Vec<(Option<&str>, f64)> =
+            plan.thresholds.iter().map(|threshold| (threshold.metric.as_deref(), threshold.least)).collect();
+        assert_eq!(thresholds, [(None, 0.5), (Some("acc_norm"), 0.25)]);
+        assert_eq!(suite("").unwrap_err().message, "the suite `tasks` needs `tasks`");
+        let lost = suite("tasks = [\"a\"]\ndata = \"nowhere\"").unwrap_err();
+        assert_eq!(lost.message, "the folder of data `nowhere` does not exist");
+        assert!(
+            suite("tasks = [\"a\"]\nthresholds = { a = inf }")
+                .unwrap_err()
+                .message
+                .starts_with("expected a finite threshold")
+        );
     }
 
     #[test]

@@ -278,6 +278,16 @@ pub(super) struct Evaluate {
     pub(super) width: Option<usize>,
     pub(super) heads: Option<usize>,
     pub(super) tokens: Option<u64>,
+    pub(super) tasks: Option<Vec<String>>,
+    pub(super) task_dir: Option<Spanned<String>>,
+    pub(super) data: Option<Spanned<String>>,
+    pub(super) limit: Option<usize>,
+    pub(super) fewshot: Option<usize>,
+    pub(super) slice: Option<String>,
+    #[serde(default)]
+    pub(super) robust: bool,
+    #[serde(default)]
+    pub(super) thresholds: std::collections::BTreeMap<String, Spanned<f64>>,
 }
 
 #[derive(Deserialize)]

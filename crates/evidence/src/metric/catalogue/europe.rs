@@ -308,7 +308,7 @@ pub(super) const EUROPE: &[Metric] = &[
     ]),
     row("memorisation.rate", Quantity, Unit::One, Model, [
         "Share of sampled outputs that repeat protected text word for word.",
-        "Memorisation test that the declaration names; taken from its report by the person answerable.",
+        "Measured by `assize evaluate --memorised` on given passages; or of the memorisation test that the declaration names, taken from its report by the person answerable.",
         "Of the prompts tried.",
         "0.001.",
     ]),
@@ -452,7 +452,7 @@ pub(super) const EUROPE: &[Metric] = &[
     ]),
     row("robustness.drop", Quantity, Unit::One, Model, [
         "Largest drop of the stated metric under the declared perturbation suite.",
-        "Taken from the robustness report by the person answerable; the metric is that of `claim.accuracy`.",
+        "Measured by `assize evaluate --robust`: clean minus changed score on the same items, for the form that loses most; or taken from the robustness report by the person answerable. The metric is that of `claim.accuracy`.",
         "Of the perturbations tried.",
         "0.03.",
     ]),
