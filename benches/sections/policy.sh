@@ -13,6 +13,7 @@ trap 'rm -rf "$work"' EXIT
 packs=()
 for pack in packs/*/; do [ "$pack" = packs/serving/ ] || packs+=("$pack"); done
 rounds=3
+load=$(cut -d' ' -f1 /proc/loadavg)
 for round in $(seq $rounds); do
     "$examples/decide_speed" "${packs[@]}" > "$work/decide.$round"
     taskset -c 0 "$examples/request_speed" 500 20000 > "$work/request.$round"
@@ -32,7 +33,7 @@ cat <<PAGE
 ## Rules
 
 Medians of $rounds rounds, both programs by turns. A case is decided on one thread; a request is decided on one core, each
-request timed once, with everything else that runs on that core.
+request timed once. Load average of the machine when the rounds began: $load; on a busy one the tail shows what else ran.
 
 | what | fastest | median | goal |
 |---|---|---|---|
