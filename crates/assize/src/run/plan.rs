@@ -69,7 +69,7 @@ pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let intensity = case.country.as_deref().and_then(meter::intensity);
     let quantities = predict(&work, pace, &Sensor::find(threads), intensity.as_ref())?;
-    let thresholds = thresholds_json(&terms.rules, &quantities, lineage(&case, &quantities));
+    let thresholds = with_tasks(thresholds_json(&terms.rules, &quantities, lineage(&case, &quantities)), &case)?;
     let plan = Json::map([
         ("name", Some(case.name.as_str().into())),
         ("quantities", Some(Json::List(quantities.iter().map(Quantity::to_json).collect()))),

@@ -309,7 +309,10 @@ fn a_case_asks_tasks_against_thresholds_that_its_plan_carries() {
     for fact in ["benchmark.accuracy", "benchmark.thresholds", "benchmark.thresholds_missed", "calibration.ece"] {
         assert!(all.contains(&format!("\"{fact}\"")), "{fact}");
     }
-    assert!(all.contains("quiz:first metric"), "the plan names the threshold before the task is asked");
+    let plan = bench.json("plan examples/first-case --json", 0);
+    let planned = plan["thresholds"].as_array().unwrap().iter().filter(|row| row["pack"] == "case");
+    let facts: Vec<&str> = planned.map(|row| row["fact"].as_str().unwrap()).collect();
+    assert_eq!(facts, ["quiz:first metric", "quiz:acc_norm"]);
     bench.ends("verify examples/first-case/dossier", 0);
     fs::write(bench.case_file(), format!("{text}\n[[evaluate]]\nsuite = \"tasks\"\n")).unwrap();
     assert!(bench.refuses("run examples/first-case").contains("the suite `tasks` needs `tasks`"));

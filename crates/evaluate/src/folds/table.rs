@@ -102,7 +102,8 @@ fn headless(path: &Path) -> Result<Vec<Item>, TableError> {
         }
         let expected = *width.get_or_insert(record.len());
         if record.len() != expected {
-            return Err(TableError::Columns { path: name, line: at + 1, expected, found: record.len() });
+            let line = record.position().map_or(at + 1, |place| place.line() as usize);
+            return Err(TableError::Columns { path: name, line, expected, found: record.len() });
         }
         let row = record.iter().enumerate();
         let row: Row = row.map(|(at, cell)| (format!("c{}", at + 1), Value::Text(cell.to_owned()))).collect();

@@ -5,7 +5,6 @@ mod beside;
 mod evidence_of_figures;
 mod invariance;
 mod referees;
-mod refusals;
 mod scoring;
 mod task_invariance;
 mod tasks;
