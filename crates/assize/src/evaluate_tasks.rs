@@ -6,6 +6,7 @@ use evaluate::tasks::{
     self, Catalog, Config, FileTokens, Report, Sample,
     metrics::{Answers, Figure},
     prompts::{Gold, Request},
+    scoring::Packing,
 };
 use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Json, Round};
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     }
 
     let model = Opened::new(&args.run.case)?;
+    config.packing = packing(&model.0.decoder);
     let mut reports = Vec::new();
     for prepared in prepared {
         let bar = screen.bar("evaluate", 0);
@@ -70,6 +72,22 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
         print(&reports, &groups);
     }
     Ok(Ended::Well)
+}
+
+/// Positions of one call, at most: beyond some thousand rows the products are no faster.
+const POSITIONS_MAX: usize = 2048;
+/// Where the memory of the machine is not known.
+const MEMORY_BYTES: u64 = 4 << 30;
+
+/// As much at once as a sixteenth of the memory holds; the figures do not depend on it.
+fn packing(decoder: &model::Decoder) -> Packing {
+    let hidden = |shape: &model::profile::LayerShape| shape.hidden * shape.experts.map_or(1, |(_, active)| active);
+    let hidden = decoder.layer_shapes().iter().map(hidden).max().unwrap_or(0);
+    // The stream and what is made of it, twice each for packing; keys and values of all layers. Four bytes a number.
+    let bytes = 4 * (16 * decoder.width() + 6 * hidden + decoder.cache_numbers_per_token());
+    let memory = meter::Hardware::find().memory_bytes.unwrap_or(MEMORY_BYTES) / 16;
+    let fitting = usize::try_from(memory / bytes as u64).unwrap_or(POSITIONS_MAX);
+    Packing { positions: fitting.clamp(1, POSITIONS_MAX), ..Packing::default() }
 }
 
 type SampleFile<'a> = (&'a Path, BufWriter<File>);
