@@ -16,6 +16,7 @@ use evaluate::{
         metrics::{Answers, Figure},
         prompts::{Gold, Request},
         robust::{self, Form},
+        scoring::Packing,
     },
 };
 use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Json, Round};
@@ -69,6 +70,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     }
 
     let model = Opened::new(args.path()?)?;
+    config.packing = packing(&model.0.decoder);
     let reports = asked(&model, prepared.clone(), &config, &screen)?;
     for report in &reports {
         if let Some((path, file)) = &mut samples {
@@ -166,6 +168,22 @@ fn beside(
         });
     }
     Ok(beside)
+}
+
+/// Positions of one call, at most: beyond some thousand rows the products are no faster.
+const POSITIONS_MAX: usize = 2048;
+/// Where the memory of the machine is not known.
+const MEMORY_BYTES: u64 = 4 << 30;
+
+/// As much at once as a sixteenth of the memory holds; the figures do not depend on it.
+fn packing(decoder: &model::Decoder) -> Packing {
+    let hidden = |shape: &model::profile::LayerShape| shape.hidden * shape.experts.map_or(1, |(_, active)| active);
+    let hidden = decoder.layer_shapes().iter().map(hidden).max().unwrap_or(0);
+    // The stream and what is made of it, twice each for packing; keys and values of all layers. Four bytes a number.
+    let bytes = 4 * (16 * decoder.width() + 6 * hidden + decoder.cache_numbers_per_token());
+    let memory = meter::Hardware::find().memory_bytes.unwrap_or(MEMORY_BYTES) / 16;
+    let fitting = usize::try_from(memory / bytes as u64).unwrap_or(POSITIONS_MAX);
+    Packing { positions: fitting.clamp(1, POSITIONS_MAX), ..Packing::default() }
 }
 
 type SampleFile<'a> = (&'a Path, BufWriter<File>);

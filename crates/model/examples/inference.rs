@@ -41,7 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counts = decoder.parameters();
     let head = if decoder.is_tied() { counts.embedding } else { counts.head };
     let flop = 2.0 * (counts.attention + counts.mlp + head) as f64 * (SEQUENCES * POSITIONS) as f64;
-    println!("share of peak {:.0} % ({:.1} of {:.1} GFLOP/s)", 100.0 * flop / seconds / peak, flop / seconds / 1e9, peak / 1e9);
+    println!(
+        "share of peak {:.0} % ({:.1} of {:.1} GFLOP/s)",
+        100.0 * flop / seconds / peak,
+        flop / seconds / 1e9,
+        peak / 1e9
+    );
     let (mut sum, mut n) = (0.0, 0);
     for one in scored.iter().flatten() {
         sum -= one.log_prob;

@@ -79,12 +79,17 @@ fn portable(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: us
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "vector loads have no safe form, and neither has calling what the machine was found to have")]
+#[expect(
+    unsafe_code,
+    reason = "vector loads have no safe form, and neither has calling what the machine was found to have"
+)]
 mod x86 {
-    use super::{Sums, TILE, WIDTH};
+    use super::{BlockCodes, Sums, TILE, WIDTH};
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
-        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+        __m256, __m512, _mm_loadu_si128, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        _mm256_storeu_ps, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+        _mm512_cvtepu8_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setzero_ps, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
     };
 
     macro_rules! by_rows {
@@ -136,6 +141,59 @@ mod x86 {
             for (held, sums) in held.iter().zip(sums) {
                 _mm512_storeu_ps(sums.as_mut_ptr(), held[0]);
                 _mm512_storeu_ps(sums.as_mut_ptr().add(16), held[1]);
+            }
+        }
+    }
+
+    pub(super) fn unpack(codes: BlockCodes, scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32]) {
+        let n = match codes {
+            BlockCodes::Bytes(codes) => codes.len() / WIDTH,
+            BlockCodes::Halves(codes, _) => codes.len() / (WIDTH / 2),
+        };
+        assert!(out.len() >= n * WIDTH, "room for {} numbers of {n} depths", out.len());
+        // SAFETY: `vectors` found the features on this machine; codes and room for the numbers of `n` depths are there.
+        unsafe { unpack_wide(n, codes, scales, least, out) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
+    unsafe fn unpack_wide(
+        n: usize,
+        codes: BlockCodes,
+        scales: &[f32; WIDTH],
+        least: Option<&[f32; WIDTH]>,
+        out: &mut [f32],
+    ) {
+        let out = out.as_mut_ptr();
+        // SAFETY: the caller promises codes and room for `n` depths; scales and least numbers are WIDTH each.
+        unsafe {
+            let pair =
+                |numbers: &[f32; WIDTH]| [_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers.as_ptr().add(16))];
+            let scales = pair(scales);
+            let least = least.map(pair);
+            for k in 0..n {
+                let [low, high] = match codes {
+                    BlockCodes::Bytes(codes) => {
+                        let codes = codes.as_ptr().add(k * WIDTH);
+                        let wide = |at| _mm512_cvtepi8_epi32(_mm_loadu_si128(codes.add(at).cast()));
+                        [wide(0), wide(16)]
+                    }
+                    BlockCodes::Halves(codes, offset) => {
+                        let codes = _mm_loadu_si128(codes.as_ptr().add(k * WIDTH / 2).cast());
+                        let codes = _mm512_cvtepu8_epi32(codes);
+                        let less = _mm512_set1_epi32(offset);
+                        let low = _mm512_and_si512(codes, _mm512_set1_epi32(15));
+                        [_mm512_sub_epi32(low, less), _mm512_sub_epi32(_mm512_srli_epi32::<4>(codes), less)]
+                    }
+                };
+                let mut numbers = [
+                    _mm512_mul_ps(_mm512_cvtepi32_ps(low), scales[0]),
+                    _mm512_mul_ps(_mm512_cvtepi32_ps(high), scales[1]),
+                ];
+                if let Some(least) = least {
+                    numbers = [_mm512_add_ps(numbers[0], least[0]), _mm512_add_ps(numbers[1], least[1])];
+                }
+                _mm512_storeu_ps(out.add(k * WIDTH), numbers[0]);
+                _mm512_storeu_ps(out.add(k * WIDTH + 16), numbers[1]);
             }
         }
     }
@@ -234,20 +292,27 @@ macro_rules! for_vectors {
 }
 pub(super) use for_vectors;
 
-for_vectors! {
-    /// code · scale + least, for a block of W columns. Shapes: `codes` (K, W) signed bytes → `out` (K, W); W of the others.
-    pub(super) fn unpack_bytes(codes: &[u8], scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32]) = bytes_of
+/// Codes of a block, as numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BlockCodes<'a> {
+    /// (K, W) signed bytes.
+    Bytes(&'a [u8]),
+    /// (K, W / 2): column j in the low half of byte j, column j + W / 2 in its high half; less the offset.
+    Halves(&'a [u8], i32),
 }
 
-for_vectors! {
-    /// (code − offset) · scale + least. Shapes: `codes` (K, W / 2): column j in the low half of byte j, column j + W / 2 in its
-    /// high half → `out` (K, W).
-    pub(super) fn unpack_halves(
-        codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32],
-    ) = halves_of
+/// code · scale + least, one product and one sum rounded each, for a block of W columns. Shapes: `out` (K, W); W of the others.
+pub(super) fn unpack(codes: BlockCodes, scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if vectors() == Vectors::Avx512 {
+        return x86::unpack(codes, scales, least, out);
+    }
+    match codes {
+        BlockCodes::Bytes(codes) => bytes_of(codes, scales, least, out),
+        BlockCodes::Halves(codes, offset) => halves_of(codes, offset, scales, least, out),
+    }
 }
 
-#[inline(always)]
 fn bytes_of(codes: &[u8], scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32]) {
     let (codes, out) = (codes.as_chunks::<WIDTH>().0, out.as_chunks_mut::<WIDTH>().0);
     for (codes, out) in codes.iter().zip(out) {
@@ -262,7 +327,6 @@ fn bytes_of(codes: &[u8], scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, o
     }
 }
 
-#[inline(always)]
 fn halves_of(codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32]) {
     const HALF: usize = WIDTH / 2;
     let (codes, out) = (codes.as_chunks::<HALF>().0, out.as_chunks_mut::<WIDTH>().0);
@@ -281,7 +345,9 @@ fn halves_of(codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f
 
 #[cfg(test)]
 mod tests {
-    use super::{Sums, TILE, Vectors, WIDTH, multiply, portable, vectors};
+    use super::{
+        BLOCK, BlockCodes, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of, multiply, portable, unpack, vectors,
+    };
 
     fn numbers(seed: usize, n: usize) -> Vec<f32> {
         (0..n).map(|at| ((seed * 131 + at * 7919) % 1009) as f32 / 504.5 - 1.0).collect()
@@ -308,6 +374,23 @@ mod tests {
                     assert!(sums == expected, "{form:?}, {n_rows} rows, depth {depth}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn codes_are_unpacked_to_the_bits_of_the_plain_form() {
+        let codes: Vec<u8> = (0..BLOCK * WIDTH).map(|at| (at * 7919 % 256) as u8).collect();
+        let scales: [f32; WIDTH] = std::array::from_fn(|at| 0.37 / (at + 1) as f32);
+        let low: [f32; WIDTH] = std::array::from_fn(|at| -1.7 * (at + 1) as f32);
+        for least in [None, Some(&low)] {
+            let (mut found, mut expected) = (vec![0.0; BLOCK * WIDTH], vec![0.0; BLOCK * WIDTH]);
+            unpack(BlockCodes::Bytes(&codes), &scales, least, &mut found);
+            bytes_of(&codes, &scales, least, &mut expected);
+            assert!(found == expected);
+            let halves = &codes[..BLOCK * WIDTH / 2];
+            unpack(BlockCodes::Halves(halves, 8), &scales, least, &mut found);
+            halves_of(halves, 8, &scales, least, &mut expected);
+            assert!(found == expected);
         }
     }
 }

@@ -37,12 +37,7 @@ pub(super) fn build(parts: &mut Parts, is_third: bool) -> Result<Decoder, BuildE
     let mut layers = Vec::new();
     for at in 0..shape.layers {
         let prefix = format!("model.layers.{at}");
-        let names = AttentionNames {
-            prefix: format!("{prefix}.self_attn"),
-            output: "o_proj",
-            is_biased,
-            is_output_biased: is_biased,
-        };
+        let names = AttentionNames::usual(&prefix, is_biased);
         let window = parts.window(at, |layer| !(layer + 1).is_multiple_of(pattern))?;
         let mut attention = parts.attention(&shape, &names, if window.is_some() { near } else { far })?;
         (attention.scale, attention.cap, attention.window) = (scale, score_cap, window);

@@ -4,7 +4,7 @@ use super::{
     BuildError,
     parts::{AttentionNames, Parts},
 };
-use crate::{Decoder, decoder::Layer};
+use crate::Decoder;
 
 pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
     let shape = parts.shape()?;
@@ -14,21 +14,10 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
     let mut layers = Vec::new();
     for at in 0..shape.layers {
         let prefix = format!("model.layers.{at}");
-        let names = AttentionNames {
-            prefix: format!("{prefix}.self_attn"),
-            output: "o_proj",
-            is_biased,
-            is_output_biased: is_biased,
-        };
-        let mut attention = parts.attention(&shape, &names, rotary)?;
+        let mut attention = parts.attention(&shape, &AttentionNames::usual(&prefix, is_biased), rotary)?;
         attention.window = parts.window(at, |_| true)?;
-        layers.push(Layer {
-            attention,
-            attention_norms: (Some(parts.rms(&format!("{prefix}.input_layernorm"), shape.width, shape.eps)?), None),
-            mlp: parts.gated(&format!("{prefix}.mlp"), &shape, is_mlp_biased)?,
-            mlp_norms: (Some(parts.rms(&format!("{prefix}.post_attention_layernorm"), shape.width, shape.eps)?), None),
-            is_parallel: false,
-        });
+        let mlp = parts.gated(&format!("{prefix}.mlp"), &shape, is_mlp_biased)?;
+        layers.push(parts.normed_before(&prefix, &shape, attention, mlp)?);
     }
     let norm = parts.rms("model.norm", shape.width, shape.eps)?;
     parts.decoder(&shape, layers, norm, false)

@@ -77,19 +77,8 @@ fn layer(
     is_biased: bool,
     mlp: Mlp,
 ) -> Result<Layer, TensorError> {
-    let names = AttentionNames {
-        prefix: format!("{prefix}.self_attn"),
-        output: "o_proj",
-        is_biased,
-        is_output_biased: is_biased,
-    };
-    Ok(Layer {
-        attention: parts.attention(shape, &names, rotary)?,
-        attention_norms: (Some(parts.rms(&format!("{prefix}.input_layernorm"), shape.width, shape.eps)?), None),
-        mlp,
-        mlp_norms: (Some(parts.rms(&format!("{prefix}.post_attention_layernorm"), shape.width, shape.eps)?), None),
-        is_parallel: false,
-    })
+    let attention = parts.attention(shape, &AttentionNames::usual(prefix, is_biased), rotary)?;
+    parts.normed_before(prefix, shape, attention, mlp)
 }
 
 /// `names` are those of gate, up and down.

@@ -13,12 +13,7 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
     let mut layers = Vec::new();
     for at in 0..shape.layers {
         let prefix = format!("model.layers.{at}");
-        let names = AttentionNames {
-            prefix: format!("{prefix}.self_attn"),
-            output: "o_proj",
-            is_biased,
-            is_output_biased: is_biased,
-        };
+        let names = AttentionNames::usual(&prefix, is_biased);
         let mut attention = parts.attention(&shape, &names, rotary)?;
         let widths = [shape.heads * shape.head_width, shape.kv_heads * shape.head_width];
         attention.head_norms = whole_row(parts.head_norms(&names.prefix, widths, shape.eps)?);

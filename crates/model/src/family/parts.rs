@@ -39,11 +39,19 @@ pub(super) struct Parts<'a> {
 }
 
 /// Names of the parts of one layer's attention.
+#[derive(Debug)]
 pub(super) struct AttentionNames {
     pub(super) prefix: String,
     pub(super) output: &'static str,
     pub(super) is_biased: bool,
     pub(super) is_output_biased: bool,
+}
+
+impl AttentionNames {
+    /// Under `prefix`, as Llama names them.
+    pub(super) fn usual(prefix: &str, is_biased: bool) -> Self {
+        Self { prefix: format!("{prefix}.self_attn"), output: "o_proj", is_biased, is_output_biased: is_biased }
+    }
 }
 
 impl<'a> Parts<'a> {
@@ -174,6 +182,25 @@ impl<'a> Parts<'a> {
             up: self.linear(&format!("{prefix}.up_proj"), hidden, width, is_biased)?,
             down: self.linear(&format!("{prefix}.down_proj"), width, hidden, is_biased)?,
             act,
+        })
+    }
+
+    /// A layer with a norm before each of its two parts, as Llama has them.
+    pub(super) fn normed_before(
+        &mut self,
+        prefix: &str,
+        shape: &Shape,
+        attention: Attention,
+        mlp: Mlp,
+    ) -> Result<Layer, TensorError> {
+        let mut norm = |part: &str| self.rms(&format!("{prefix}.{part}_layernorm"), shape.width, shape.eps);
+        let (before_attention, before_mlp) = (norm("input")?, norm("post_attention")?);
+        Ok(Layer {
+            attention,
+            attention_norms: (Some(before_attention), None),
+            mlp,
+            mlp_norms: (Some(before_mlp), None),
+            is_parallel: false,
         })
     }
 
@@ -383,7 +410,11 @@ fn divisors(given: &HubConfig, member: &'static str, n: usize) -> Result<Vec<f64
 }
 
 /// Rows of a fused projection, cut into its parts. Shapes: `weight` (sum of `sizes`, in), `bias` likewise.
-pub(super) fn split<const N: usize>(weight: &Tensor, bias: Option<&[f32]>, sizes: [usize; N]) -> candle_core::Result<[Linear; N]> {
+pub(super) fn split<const N: usize>(
+    weight: &Tensor,
+    bias: Option<&[f32]>,
+    sizes: [usize; N],
+) -> candle_core::Result<[Linear; N]> {
     let (_, inputs) = weight.dims2()?;
     let numbers: Vec<f32> = weight.flatten_all()?.to_vec1()?;
     let mut start = 0;

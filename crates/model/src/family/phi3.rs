@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Decoder,
-    decoder::{Attention, Layer, Linear, Mlp},
+    decoder::{Attention, Linear, Mlp},
 };
 
 pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
@@ -20,13 +20,8 @@ pub(super) fn build(parts: &mut Parts) -> Result<Decoder, BuildError> {
         let inner = parts.tensor(&format!("{prefix}.mlp.gate_up_proj.weight"), &[2 * shape.hidden, shape.width])?;
         let [gate, up] = split(&inner, None, [shape.hidden; 2])?;
         let down: Linear = parts.linear(&format!("{prefix}.mlp.down_proj"), shape.width, shape.hidden, false)?;
-        layers.push(Layer {
-            attention,
-            attention_norms: (Some(parts.rms(&format!("{prefix}.input_layernorm"), shape.width, shape.eps)?), None),
-            mlp: Mlp::Gated { gate, up, down, act: shape.act },
-            mlp_norms: (Some(parts.rms(&format!("{prefix}.post_attention_layernorm"), shape.width, shape.eps)?), None),
-            is_parallel: false,
-        });
+        let mlp = Mlp::Gated { gate, up, down, act: shape.act };
+        layers.push(parts.normed_before(&prefix, &shape, attention, mlp)?);
     }
     let norm = parts.rms("model.norm", shape.width, shape.eps)?;
     parts.decoder(&shape, layers, norm, false)

@@ -4,7 +4,7 @@ use super::{
     BuildError,
     parts::{AttentionNames, Parts, each_head},
 };
-use crate::{Decoder, decoder::Layer};
+use crate::Decoder;
 
 pub(super) fn build(parts: &mut Parts, is_normed: bool) -> Result<Decoder, BuildError> {
     let shape = parts.shape()?;
@@ -16,12 +16,8 @@ pub(super) fn build(parts: &mut Parts, is_normed: bool) -> Result<Decoder, Build
     let mut layers = Vec::new();
     for at in 0..shape.layers {
         let prefix = format!("model.layers.{at}");
-        let names = AttentionNames {
-            prefix: format!("{prefix}.self_attn"),
-            output: "o_proj",
-            is_biased,
-            is_output_biased: is_biased && is_normed,
-        };
+        let is_output_biased = is_biased && is_normed;
+        let names = AttentionNames { is_output_biased, ..AttentionNames::usual(&prefix, is_biased) };
         let mut attention = parts.attention(&shape, &names, rotary)?;
         if is_normed {
             let norms = parts.head_norms(&names.prefix, [shape.head_width; 2], shape.eps)?;
@@ -30,13 +26,8 @@ pub(super) fn build(parts: &mut Parts, is_normed: bool) -> Result<Decoder, Build
         if is_sliding {
             attention.window = parts.window(at, |layer| layer as u64 >= first_sliding)?;
         }
-        layers.push(Layer {
-            attention,
-            attention_norms: (Some(parts.rms(&format!("{prefix}.input_layernorm"), shape.width, shape.eps)?), None),
-            mlp: parts.gated(&format!("{prefix}.mlp"), &shape, false)?,
-            mlp_norms: (Some(parts.rms(&format!("{prefix}.post_attention_layernorm"), shape.width, shape.eps)?), None),
-            is_parallel: false,
-        });
+        let mlp = parts.gated(&format!("{prefix}.mlp"), &shape, false)?;
+        layers.push(parts.normed_before(&prefix, &shape, attention, mlp)?);
     }
     let norm = parts.rms("model.norm", shape.width, shape.eps)?;
     parts.decoder(&shape, layers, norm, false)

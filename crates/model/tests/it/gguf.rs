@@ -1,7 +1,12 @@
 use crate::{all_bits, bits, chain, small, small_tokenizer, tokens};
 use candle_core::{Device, Tensor, quantized::gguf_file};
 use model::{Config, Llama, Tokenizer, gguf, weights};
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 fn example() -> (Config, Tokenizer, BTreeMap<String, Tensor>) {
     let tokenizer = small_tokenizer();
@@ -100,15 +105,25 @@ fn verdict(path: &Path, bytes: &[u8]) -> Option<String> {
     gguf::read(path).err().map(|error| chain(&error).replace(&folder, ""))
 }
 
-const REMEDY: &str = "; the file is damaged, incomplete or not of this kind: take it again from where it came";
-
-#[test]
-fn a_truncated_file_is_refused_at_every_length() {
+/// The example in a file, and its bytes.
+fn written() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let (config, tokenizer, tensors) = example();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");
     gguf::write(&path, &config, &tokenizer, &tensors).unwrap();
     let bytes = fs::read(&path).unwrap();
+    (folder, path, bytes)
+}
+
+fn position(bytes: &[u8], text: &[u8]) -> usize {
+    bytes.windows(text.len()).position(|window| window == text).unwrap()
+}
+
+const REMEDY: &str = "; the file is damaged, incomplete or not of this kind: take it again from where it came";
+
+#[test]
+fn a_truncated_file_is_refused_at_every_length() {
+    let (_folder, path, bytes) = written();
     for length in (0..bytes.len()).step_by(61) {
         let message = verdict(&path, &bytes[..length]).unwrap();
         assert!(message.starts_with("`m.gguf`, byte ") && message.ends_with(REMEDY), "{message}");
@@ -133,12 +148,8 @@ fn a_truncated_file_is_refused_at_every_length() {
 
 #[test]
 fn a_flipped_bit_in_the_header_never_panics() {
-    let (config, tokenizer, tensors) = example();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.gguf");
-    gguf::write(&path, &config, &tokenizer, &tensors).unwrap();
-    let bytes = fs::read(&path).unwrap();
-    let position = |text: &[u8]| bytes.windows(text.len()).position(|window| window == text).unwrap();
+    let (_folder, path, bytes) = written();
+    let position = |text: &[u8]| position(&bytes, text);
     // All of the numbers before the tokens, and the names, shapes and offsets of the tensors; the tokens themselves in steps.
     let tokens = position(b"tokenizer.ggml.tokens");
     let entries = position(b"tokenizer.ggml.add_bos_token");
@@ -155,12 +166,8 @@ fn a_flipped_bit_in_the_header_never_panics() {
 
 #[test]
 fn damage_is_named_with_its_place() {
-    let (config, tokenizer, tensors) = example();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.gguf");
-    gguf::write(&path, &config, &tokenizer, &tensors).unwrap();
-    let bytes = fs::read(&path).unwrap();
-    let position = |text: &[u8]| bytes.windows(text.len()).position(|window| window == text).unwrap();
+    let (_folder, path, bytes) = written();
+    let position = |text: &[u8]| position(&bytes, text);
     let with = |at: usize, value: &[u8]| {
         let mut changed = bytes.clone();
         changed[at..at + value.len()].copy_from_slice(value);
