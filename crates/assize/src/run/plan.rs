@@ -138,8 +138,9 @@ pub(crate) fn scoring_flop(shape: &Shape, lengths: &[usize]) -> u128 {
 /// FLOP a second of this machine: two steps of the case's own shape on throw-away weights, the second timed.
 fn probe(shape: &Shape, tokens: &Tokens, case: &Case) -> anyhow::Result<Joules> {
     let seed = case.train.as_ref().map_or(0, |train| train.seed);
-    // Early stopping looks at text that a probe does not have.
-    let config = train::Config { steps: 2, early_stop: None, ..shape.train.clone() };
+    // A probe asks how fast steps are, not where they lead: it has no held-out text, and its trouble is nobody's.
+    let penalty = train::Penalty::default();
+    let config = train::Config { steps: 2, early_stop: None, penalty, ..shape.train.clone() };
     let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
     let flop = shape.step_flop(config.tokens_per_step(&corpus)?);
     let (mut begun, mut seconds) = (Instant::now(), f64::INFINITY);
