@@ -76,11 +76,37 @@ const SEEDS: [&str; 6] = [
 ];
 const NAMES: [&str; 6] = ["t.yaml", "t2.yaml", "g.yaml", "gen.yaml", "roll.yaml", "list.yaml"];
 const TASKS: [&str; 8] = ["t", "t2", "g", "gen", "roll", "l1", "l2", "a"];
-const ROWS: &str = "{\"q\": \"a b\", \"options\": [\"x\", \"ä\"], \"gold\": 0}\n{\"q\": \"\", \"options\": [\"y\"], \"gold\": 0}\n";
+const ROWS: &str =
+    "{\"q\": \"a b\", \"options\": [\"x\", \"ä\"], \"gold\": 0}\n{\"q\": \"\", \"options\": [\"y\"], \"gold\": 0}\n";
 const WORDS: [&str; 28] = [
-    "{{", "}}", "{%", "%}", "&a ", "*a", "<<: *a", "!function utils.f", "- ", ": ", "[[[[", "{a: {b: ", "|\n  ", "'", "\"", "~",
-    "1e999", "99999999999999999999", "-1", "range(100000)", "{% for a in range(90000) %}", "{% endfor %}", " * 999999999",
-    "|indent(999999999)", "(((((((", "\u{0}", "\u{feff}", "include: t.yaml\n",
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!function utils.f",
+    "- ",
+    ": ",
+    "[[[[",
+    "{a: {b: ",
+    "|\n  ",
+    "'",
+    "\"",
+    "~",
+    "1e999",
+    "99999999999999999999",
+    "-1",
+    "range(100000)",
+    "{% for a in range(90000) %}",
+    "{% endfor %}",
+    " * 999999999",
+    "|indent(999999999)",
+    "(((((((",
+    "\u{0}",
+    "\u{feff}",
+    "include: t.yaml\n",
 ];
 
 fn below(random: &mut ChaCha8Rng, n: usize) -> usize {

@@ -9,9 +9,9 @@ use super::{
     suites::{Scores, Suites},
 };
 use crate::{
-    Ended, key, packs,
+    Ended,
     args::RunArgs,
-    declare, run,
+    declare, key, packs, run,
     run::{UNCOVERED, documents, figures, now},
     screen::Screen,
     waive,
@@ -92,7 +92,10 @@ impl Step {
         let screen = Screen::new(args.json);
         let out = args.out.clone().context("where does the result go? say `--out DIR`")?;
         if out.exists() {
-            bail!("`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet", out.display());
+            bail!(
+                "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
+                out.display()
+            );
         }
         let name = out.file_name().context("`--out`: expected the name of a folder")?.to_string_lossy().into_owned();
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -269,7 +272,8 @@ impl Step {
         if out.exists() {
             bail!("{} was made meanwhile; the result stands in {}", out.display(), work.display());
         }
-        fs::rename(&work, &out).with_context(|| format!("{} cannot be renamed to {}", work.display(), out.display()))?;
+        fs::rename(&work, &out)
+            .with_context(|| format!("{} cannot be renamed to {}", work.display(), out.display()))?;
         if screen.is_json() {
             screen.event(&Json::Map(members));
         } else {
@@ -305,12 +309,7 @@ impl Step {
     }
 
     /// Scores a model, each piece asked of the budget first.
-    pub(crate) fn score(
-        &mut self,
-        suites: &Suites,
-        parts: &ModelParts,
-        decoder: &Decoder,
-    ) -> anyhow::Result<Scores> {
+    pub(crate) fn score(&mut self, suites: &Suites, parts: &ModelParts, decoder: &Decoder) -> anyhow::Result<Scores> {
         let blocks = blocks_of(decoder);
         let guard = &mut self.guard;
         let scores = suites.score(decoder, &parts.tokenizer, &mut |n| guard.ask(blocks.forward(1, n.max(1))))?;

@@ -268,7 +268,8 @@ fn columnar(path: &Path, file: &Arc<PathBuf>) -> Result<Vec<Item>, DataError> {
     let failed = |source| DataError::Parquet { path: path.to_owned(), source };
     let reader = SerializedFileReader::new(opened).map_err(failed)?;
     let groups = reader.metadata().row_groups().iter();
-    let unpacked = groups.fold(0_u64, |sum, group| sum.saturating_add(u64::try_from(group.total_byte_size()).unwrap_or(0)));
+    let unpacked =
+        groups.fold(0_u64, |sum, group| sum.saturating_add(u64::try_from(group.total_byte_size()).unwrap_or(0)));
     if unpacked > BYTES_MAX {
         return Err(DataError::TooLarge { path: path.to_owned() });
     }

@@ -20,7 +20,8 @@ use frameworks::FRAMEWORKS;
 pub const CATALOGUE: &[Metric] = &joined();
 
 const PARTS: [&[Metric]; 6] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS];
-const LENGTH: usize = MEASURED.len() + COMPRESSION.len() + DECLARED.len() + EUROPE.len() + ELSEWHERE.len() + FRAMEWORKS.len();
+const LENGTH: usize =
+    MEASURED.len() + COMPRESSION.len() + DECLARED.len() + EUROPE.len() + ELSEWHERE.len() + FRAMEWORKS.len();
 
 const fn joined() -> [Metric; LENGTH] {
     let mut all = [MEASURED[0]; LENGTH];

@@ -240,8 +240,11 @@ impl Tensors {
             (Some(format), Change::None | Change::Separate { .. }) if depth.is_multiple_of(BLOCK) && outputs > 0 => {
                 let row = separated(outputs, stored.change)?;
                 Panels::of_blocks(outputs, depth, format, &mapped[stored.place.clone()], row).map_err(
-                    |NotFinite { at, found }| {
-                        TensorError::NotFinite { path: path.clone(), name: name.to_owned(), at, found }
+                    |NotFinite { at, found }| TensorError::NotFinite {
+                        path: path.clone(),
+                        name: name.to_owned(),
+                        at,
+                        found,
                     },
                 )?
             }
@@ -289,7 +292,9 @@ impl Tensors {
             Kind::BF16 => pairs(data, |bits| f32::from_bits(u32::from(bits) << 16)),
             Kind::F64 => data.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
             Kind::Ggml(kind) => parse::numbers(kind, data)?,
-            Kind::Product { right, rank } => return product(data, &mapped[right..], &stored.shape, rank).map_err(Into::into),
+            Kind::Product { right, rank } => {
+                return product(data, &mapped[right..], &stored.shape, rank).map_err(Into::into);
+            }
             Kind::Int8 { scales } => int8_numbers(data, &mapped[scales..], stored.shape[1]),
             Kind::Whole => {
                 let (path, name) = (path.clone(), name.to_owned());
