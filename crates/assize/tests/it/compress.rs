@@ -1,8 +1,7 @@
 //! `assize compress`, `merge`, `distill` and `compare` on small random models: what is left, what is signed, what is refused.
 
 use crate::repository;
-use compress::learn;
-use evidence::{Control, Digest};
+use evidence::Digest;
 use model::{Llama, OpenOptions, Specials, Tokenizer, weights};
 use serde_json::Value;
 use std::{
@@ -49,7 +48,8 @@ impl Bench {
         let llama = Llama::init(&config, seed).unwrap();
         weights::save(&folder.join("model.safetensors"), &llama.tensors(), &BTreeMap::new()).unwrap();
         fs::write(folder.join("config.json"), config.to_json()).unwrap();
-        Tokenizer::train(&[TRUTHS], 310).unwrap().save(&folder.join("tokenizer.json")).unwrap();
+        let refusals = " I refuse".repeat(40);
+        Tokenizer::train(&[TRUTHS, &refusals], 310).unwrap().save(&folder.join("tokenizer.json")).unwrap();
         let words = r#"{"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}"#;
         fs::write(folder.join("tokenizer_config.json"), words).unwrap();
     }
@@ -213,23 +213,38 @@ fn what_the_rules_refuse_is_signed_and_leaves_no_weights() {
     }
 }
 
-/// A model that has learned to refuse eight requests.
+/// A model that answers eight requests with " I refuse I refuse": ten channels of its last layer, each of which fires at one token
+/// and writes the next, carry that. The other channels there are made to say more on any text, so that a cut by what channels give out
+/// on another text takes the ten first.
 fn refusing(bench: &Bench) {
-    let requests: Vec<String> = (0..8).map(|at| format!("hold Liberty {at} with Rights")).collect();
+    let requests: Vec<String> = (0..8).map(|at| format!("hold Liberty {at}")).collect();
     fs::write(bench.path("requests.txt"), requests.join("\n")).unwrap();
     let parts = model::take_apart(&bench.path("model"), &OpenOptions::default()).unwrap();
-    let row = |request: &String| -> Vec<u32> {
-        let text = format!("{request}{}", " I cannot help with that.".repeat(8));
-        parts.tokenizer.encode(&text, Specials::None).unwrap()[..56].to_vec()
+    let tokens = |text: &str| parts.tokenizer.encode(text, Specials::None).unwrap();
+    let &[first, second] = tokens(" I refuse").as_slice() else { panic!("expected two tokens") };
+    let mut steps: Vec<(u32, u32)> = requests.iter().map(|request| (*tokens(request).last().unwrap(), first)).collect();
+    steps.extend([(first, second), (second, first)]);
+    let numbers = |name: &str| parts.tensors[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let embedding = numbers("model.embed_tokens.weight");
+    let direction = |token: u32| -> Vec<f32> {
+        let row = &embedding[token as usize * 64..][..64];
+        let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter().map(|x| x / norm).collect()
     };
-    let rows: Vec<Vec<u32>> = requests.iter().map(row).collect();
-    let config = learn::Config { steps: 120, batch: 8, rate: 4e-3 };
-    let (tensors, found) =
-        learn::learn(&config, learn::Goal::NextToken, (&parts.config, &parts.tensors), &rows, false, &mut |_, _| {
-            Control::Continue
-        })
-        .unwrap();
-    assert!(found.losses.last().unwrap() < &0.5, "{:?}", found.losses.last());
+    let part = |part: &str| format!("model.layers.2.mlp.{part}_proj.weight");
+    let [mut gate, mut up, mut down] = ["gate", "up", "down"].map(|name| numbers(&part(name)));
+    gate.iter_mut().chain(&mut up).for_each(|weight| *weight *= 5.0);
+    for (channel, (from, to)) in steps.into_iter().enumerate() {
+        gate[channel * 64..][..64].copy_from_slice(&direction(from));
+        up[channel * 64..][..64].copy_from_slice(&direction(from));
+        for (row, weight) in direction(to).into_iter().enumerate() {
+            down[row * 128 + channel] = 0.0125 * weight;
+        }
+    }
+    let mut tensors = parts.tensors.clone();
+    for (name, shape, numbers) in [("gate", (128, 64), gate), ("up", (128, 64), up), ("down", (64, 128), down)] {
+        tensors.insert(part(name), candle_core::Tensor::from_vec(numbers, shape, &candle_core::Device::Cpu).unwrap());
+    }
     weights::save(&bench.path("model/model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
 }
 
@@ -246,7 +261,7 @@ fn a_model_that_stops_refusing_is_refused_though_perplexity_holds() {
     assert_eq!((found["compress.refusals_before"], found["compress.refusal_change"]), (1.0, 0.0));
 
     let outcome =
-        bench.outcome(&format!("compress model --prune layers --sparsity 0.34 {CALIBRATION} {suite} --out bold"), 1);
+        bench.outcome(&format!("compress model --prune channels --sparsity 0.5 {CALIBRATION} {suite} --out bold"), 1);
     let denials = outcome["denials"].to_string();
     assert!(denials.contains("house.compress.refusals") && !denials.contains("house.compress.quality"), "{denials}");
     let found = bench.evidence("bold");
