@@ -206,8 +206,11 @@ impl Step {
         let mut measurements = changed.measurements;
         let decimal = |value| evidence::Decimal::from_f64(value, evidence::DIGITS_MEASURED, evidence::Round::Up);
         let words = "summed over the lineage of this statement";
-        measurements.push(figures::measure("lineage.compute", subject, decimal(all_compute)?, words)?);
-        let mut energy = figures::measure("lineage.energy", subject, decimal(all_energy)?, words)?;
+        measurements.push(figures::measure("lineage.recorded_compute", subject, decimal(all_compute)?, words)?);
+        if unrecorded == 0 {
+            measurements.push(figures::measure("lineage.compute", subject, decimal(all_compute)?, words)?);
+        }
+        let mut energy = figures::measure("lineage.recorded_energy", subject, decimal(all_energy)?, words)?;
         if !self.guard.sensor().is_counter() {
             energy.provenance = evidence::Provenance::Inferred;
             energy.instrument = format!("{}; {}", run::INSTRUMENT, self.guard.sensor().method());

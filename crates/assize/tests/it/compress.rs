@@ -144,7 +144,7 @@ fn a_pruned_model_stands_in_a_dossier_that_verifies_and_names_its_ancestors() {
     bench.verify("small");
     let next = bench.evidence("small");
     assert!(next["compress.bytes_ratio"] < 0.5, "{}", next["compress.bytes_ratio"]);
-    assert!(next["lineage.compute"] > found["lineage.compute"]);
+    assert!(next["lineage.recorded_compute"] > found["lineage.recorded_compute"]);
     let compression = bench.predicate("small", "compression");
     let actions: Vec<Option<&str>> =
         compression["lineage"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
