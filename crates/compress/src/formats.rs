@@ -131,7 +131,9 @@ impl Findings {
 pub enum FormatError {
     #[error("expected matrices that read at a known place, found none; the family cannot be quantised so")]
     NothingToQuantize,
-    #[error("expected finite weights of at most 8.3e6, the range of an f16 scale, found {value} in `{name}` at index {index}")]
+    #[error(
+        "expected finite weights of at most 8.3e6, the range of an f16 scale, found {value} in `{name}` at index {index}"
+    )]
     Range { name: String, index: usize, value: f32 },
     #[error("GPTQ needs the input of `{name}`, and experts see different tokens each; choose `q4_1`")]
     Unseen { name: String },

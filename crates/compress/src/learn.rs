@@ -139,7 +139,8 @@ pub fn learn(
         if let Control::Stop(reason) = observe(step, config.steps) {
             return Err(LearnError::Stopped(reason));
         }
-        let batch: Vec<&Vec<u32>> = (0..config.batch.max(1)).map(|at| &rows[(step * config.batch.max(1) + at) % rows.len()]).collect();
+        let batch: Vec<&Vec<u32>> =
+            (0..config.batch.max(1)).map(|at| &rows[(step * config.batch.max(1) + at) % rows.len()]).collect();
         let loss = loss(&llama, goal, &batch)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
@@ -149,7 +150,11 @@ pub fn learn(
         let gradients = loss.backward()?;
         adam.step(rate(config, step), llama.parameters(), &gradients, &masks)?;
     }
-    let learned: Tensors = llama.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect::<candle_core::Result<_>>()?;
+    let learned: Tensors = llama
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.copy()?)))
+        .collect::<candle_core::Result<_>>()?;
     let zeros = |mask: &Tensor| -> candle_core::Result<f64> {
         Ok(mask.elem_count() as f64 - f64::from(mask.sum_all()?.to_scalar::<f32>()?))
     };

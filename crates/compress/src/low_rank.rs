@@ -110,7 +110,10 @@ fn leading(matrix: &[f64], n: usize, rank: usize) -> Vec<f64> {
     }
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&i, &j| a[j * n + j].total_cmp(&a[i * n + i]).then(i.cmp(&j)));
-    (0..n).flat_map(|at| order[..rank].iter().map(move |&which| (which, at))).map(|(which, at)| v[which * n + at]).collect()
+    (0..n)
+        .flat_map(|at| order[..rank].iter().map(move |&which| (which, at)))
+        .map(|(which, at)| v[which * n + at])
+        .collect()
 }
 
 fn rotate(a: &mut [f64], v: &mut [f64], n: usize, p: usize, q: usize) {
@@ -146,10 +149,12 @@ mod tests {
     #[test]
     fn the_error_is_that_of_the_eigenvalues_left_out() {
         let half = 0.5_f32;
-        let turn = [half, half, half, half, half, half, -half, -half, half, -half, half, -half, half, -half, -half, half];
+        let turn =
+            [half, half, half, half, half, half, -half, -half, half, -half, half, -half, half, -half, -half, half];
         let scaled = |at: usize| turn[at] * [4.0, 3.0, 2.0, 1.0][at % 4];
         let weights: Vec<f32> = (0..16).map(scaled).collect();
-        let mut matrix = Matrix { name: "w".to_owned(), outputs: 4, inputs: 4, weights: weights.clone(), is_turned: false };
+        let mut matrix =
+            Matrix { name: "w".to_owned(), outputs: 4, inputs: 4, weights: weights.clone(), is_turned: false };
         let mut gram = Gram::new(4);
         gram.add(&Tensor::eye(4, DType::F32, &Device::Cpu).unwrap()).unwrap();
         factor(&mut matrix, &gram, 2).unwrap();

@@ -121,9 +121,8 @@ impl Columns for Zeros {
 
     fn block(&mut self, rows: &[Vec<f64>], start: usize, end: usize, factor: &Factor) -> Vec<Vec<bool>> {
         let Self::Share(share) = *self else { return vec![vec![false; end - start]; rows.len()] };
-        let score = |row: &Vec<f64>| -> Vec<f64> {
-            (start..end).map(|at| (row[at] / factor.diagonal(at)).powi(2)).collect()
-        };
+        let score =
+            |row: &Vec<f64>| -> Vec<f64> { (start..end).map(|at| (row[at] / factor.diagonal(at)).powi(2)).collect() };
         let scores: Vec<Vec<f64>> = rows.par_iter().map(score).collect();
         let mut all: Vec<f64> = scores.iter().flatten().copied().collect();
         let n_zero = (share * all.len() as f64) as usize;

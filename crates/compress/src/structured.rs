@@ -42,7 +42,9 @@ pub struct Config {
 pub enum StructuredError {
     #[error("expected a share of at least 0 and below 1, found {0}")]
     Share(f64),
-    #[error("expected a family that keeps `{part}` as a matrix of its own in each layer, found none in layer {layer}; cut layers instead")]
+    #[error(
+        "expected a family that keeps `{part}` as a matrix of its own in each layer, found none in layer {layer}; cut layers instead"
+    )]
     Family { part: &'static str, layer: usize },
     #[error("expected at least one unit to go and one to stay, found {gone} of {all}; choose another share")]
     Count { gone: usize, all: usize },
@@ -94,7 +96,12 @@ impl Plan {
         let Some(shape) = shapes.first() else { return Err(StructuredError::Count { gone: 0, all: 0 }) };
         let needed: &[&'static str] = match config.unit {
             Unit::Channels => &["mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight"],
-            _ => &["self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight", "self_attn.o_proj.weight"],
+            _ => &[
+                "self_attn.q_proj.weight",
+                "self_attn.k_proj.weight",
+                "self_attn.v_proj.weight",
+                "self_attn.o_proj.weight",
+            ],
         };
         for layer in 0..shapes.len() {
             for part in needed {
@@ -279,9 +286,10 @@ fn without_layers(
 
 /// A hub name cut at the number of its layer.
 fn layer_of(name: &str) -> Option<(&str, usize, &str)> {
-    let start = name.find("layers.").map(|at| at + 7).or_else(|| {
-        if name.starts_with("h.") { Some(2) } else { name.find(".h.").map(|at| at + 3) }
-    })?;
+    let start = name
+        .find("layers.")
+        .map(|at| at + 7)
+        .or_else(|| if name.starts_with("h.") { Some(2) } else { name.find(".h.").map(|at| at + 3) })?;
     let length = name[start..].find('.')?;
     let layer = name[start..start + length].parse().ok()?;
     Some((&name[..start], layer, &name[start + length..]))

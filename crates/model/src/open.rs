@@ -145,7 +145,11 @@ pub fn decoder(config: &HubConfig, weights: &Path) -> Result<(Family, Decoder), 
     build(config, weights, &mut tensors)
 }
 
-pub(crate) fn build(config: &HubConfig, config_path: &Path, tensors: &mut Tensors) -> Result<(Family, Decoder), OpenError> {
+pub(crate) fn build(
+    config: &HubConfig,
+    config_path: &Path,
+    tensors: &mut Tensors,
+) -> Result<(Family, Decoder), OpenError> {
     let family = Family::of(config).map_err(|source| OpenError::Config { path: config_path.to_owned(), source })?;
     let decoder = family.build(config, tensors).map_err(|error| match error {
         BuildError::Config(source) => OpenError::Config { path: config_path.to_owned(), source },

@@ -47,11 +47,7 @@ pub fn write_folder(path: &Path, folder: &Path, options: &OpenOptions) -> Result
 }
 
 /// Configuration and tokenizer.
-fn write_texts(
-    folder: &Path,
-    config: &HubConfig,
-    tokenizer: &FileTokenizer,
-) -> Result<Vec<PathBuf>, WriteFolderError> {
+fn write_texts(folder: &Path, config: &HubConfig, tokenizer: &FileTokenizer) -> Result<Vec<PathBuf>, WriteFolderError> {
     let token = |id: Option<u32>| id.and_then(|id| tokenizer.token(id));
     let mut words = Map::new();
     for (member, value) in [

@@ -48,7 +48,9 @@ pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Ended> {
     if !suites.is_empty() && first.parts.tokenizer.to_json()? != second.parts.tokenizer.to_json()? {
         let found = Suites::read(&args.suites, &second.parts.tokenizer, context)?;
         if found.passages != suites.passages {
-            bail!("the two models cut the text into different tokens, so their losses a token cannot be compared; leave `--evaluate` out, or compare by `--tasks`");
+            bail!(
+                "the two models cut the text into different tokens, so their losses a token cannot be compared; leave `--evaluate` out, or compare by `--tasks`"
+            );
         }
     }
     let progress = |_: u64| Control::Continue;
@@ -87,12 +89,15 @@ fn verdicts_in(dossier: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 
 /// `None` unless both lie in dossiers.
 fn verdicts(first: &Path, second: &Path) -> anyhow::Result<Option<Verdicts>> {
-    let (Some(first), Some(second)) = (lineage::dossier_of(first), lineage::dossier_of(second)) else { return Ok(None) };
+    let (Some(first), Some(second)) = (lineage::dossier_of(first), lineage::dossier_of(second)) else {
+        return Ok(None);
+    };
     let (first, second) = (verdicts_in(&first)?, verdicts_in(&second)?);
     let rules: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
     let (mut changed, mut gained, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for rule in rules {
-        let of = |verdicts: &BTreeMap<String, String>| verdicts.get(rule).cloned().unwrap_or_else(|| "not asked".to_owned());
+        let of =
+            |verdicts: &BTreeMap<String, String>| verdicts.get(rule).cloned().unwrap_or_else(|| "not asked".to_owned());
         let (one, two) = (of(&first), of(&second));
         if one == two {
             continue;
@@ -176,7 +181,9 @@ fn page(names: &[String; 2], rows: &[Row], verdicts: Option<&Verdicts>) -> Strin
         let ends = ends.map_or_else(String::new, |(_, [lower, upper])| format!("{lower:.4} to {upper:.4}"));
         let [before, after] = [row.before, row.after].map(super::figures::shown);
         let name = escaped(&row.name);
-        out.push_str(&format!("<tr><td>{name}</td><td>{before}</td><td>{after}</td><td>{change}</td><td>{ends}</td></tr>\n"));
+        out.push_str(&format!(
+            "<tr><td>{name}</td><td>{before}</td><td>{after}</td><td>{change}</td><td>{ends}</td></tr>\n"
+        ));
     }
     out.push_str("</tbody></table>\n");
     if let Some(found) = verdicts {

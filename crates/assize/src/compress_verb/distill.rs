@@ -51,7 +51,10 @@ pub(crate) struct DistillArgs {
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
     if out.exists() {
-        bail!("`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet", out.display());
+        bail!(
+            "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
+            out.display()
+        );
     }
     let (teacher, student) = (Input::open(&args.run.case)?, Input::open(&args.student)?);
     if teacher.parts.tokenizer.to_json()? != student.parts.tokenizer.to_json()? {
@@ -60,14 +63,24 @@ pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     learn::llama_shape(&student.parts.config, &student.parts.tensors, args.length)?;
     let (text, digest) = suites::read_text(&args.text, "--text")?;
     let tokens = student.parts.tokenizer.encode(&text, Specials::None)?;
-    let config = calibrate::Config { rows: (tokens.len() / args.length.max(2)).clamp(1, args.steps * args.batch), positions: args.length.max(2) };
-    let rows = calibrate::rows(&tokens, &config).with_context(|| format!("the text {} is too small", args.text.display()))?;
+    let config = calibrate::Config {
+        rows: (tokens.len() / args.length.max(2)).clamp(1, args.steps * args.batch),
+        positions: args.length.max(2),
+    };
+    let rows =
+        calibrate::rows(&tokens, &config).with_context(|| format!("the text {} is too small", args.text.display()))?;
     let suites = Suites::read(&args.suites, &student.parts.tokenizer, student.decoder.context())?;
     let identity = Json::map([
         ("program", Some(run::INSTRUMENT.into())),
         ("models", Some(Json::list([teacher.subject.digest, student.subject.digest]))),
         ("text", Some(digest.into())),
-        ("work", Some(format!("distill {} {} {} {} {}", args.steps, args.batch, args.length, args.rate, args.temperature).into())),
+        (
+            "work",
+            Some(
+                format!("distill {} {} {} {} {}", args.steps, args.batch, args.length, args.rate, args.temperature)
+                    .into(),
+            ),
+        ),
     ]);
     let held = super::held_of(args.rules.as_deref(), &args.packs, &args.run)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
@@ -126,7 +139,9 @@ fn stages(
     let changed = sides.measure(&after.subject, suites)?;
     let rows = sides.rows()?;
     let mut lineage = teacher.lineage.clone();
-    lineage.extend(student.lineage.iter().filter(|one| !teacher.lineage.iter().any(|known| known.digest == one.digest)).cloned());
+    lineage.extend(
+        student.lineage.iter().filter(|one| !teacher.lineage.iter().any(|known| known.digest == one.digest)).cloned(),
+    );
     let losses = found.losses.iter().map(|loss| decimal(*loss)).collect::<Result<Vec<Json>, _>>()?;
     let passed = step.result(StepResult {
         subject: &after.subject,

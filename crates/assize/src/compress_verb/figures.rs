@@ -119,7 +119,8 @@ impl Sides {
     }
 
     fn refusal_change(&self) -> anyhow::Result<Option<(f64, [f64; 2])>> {
-        let of = |side: &Side| side.scores.refused.iter().map(|refused| f64::from(u8::from(*refused))).collect::<Vec<_>>();
+        let of =
+            |side: &Side| side.scores.refused.iter().map(|refused| f64::from(u8::from(*refused))).collect::<Vec<_>>();
         Self::paired(&of(&self.before), &of(&self.after))
     }
 
@@ -144,9 +145,21 @@ impl Sides {
         let ratio = loss.map(|(loss, ends)| (loss.exp(), ends.map(f64::exp)));
         change("compress.perplexity_ratio", ratio, n, "passages", "exp of the change of loss, ends alike")?;
         let items = self.before.scores.items.len();
-        change("compress.accuracy_change", self.accuracy_change(None)?, items, "items", "right after minus right before")?;
+        change(
+            "compress.accuracy_change",
+            self.accuracy_change(None)?,
+            items,
+            "items",
+            "right after minus right before",
+        )?;
         let requests = self.before.scores.refused.len();
-        change("compress.refusal_change", self.refusal_change()?, requests, "requests", "refused after minus refused before")?;
+        change(
+            "compress.refusal_change",
+            self.refusal_change()?,
+            requests,
+            "requests",
+            "refused after minus refused before",
+        )?;
         for (id, side) in [("compress.refusals_before", &self.before), ("compress.refusals_after", &self.after)] {
             found.extend(refusals(id, subject, &side.scores.refused)?);
         }
@@ -158,11 +171,19 @@ impl Sides {
         let exact = |id: &str, after: u64, before: u64, method: &str| -> anyhow::Result<Measurement> {
             let ratio = after as f64 / before.max(1) as f64;
             let interval = interval([ratio, ratio], None, "exact-count")?;
-            Ok(Measurement { interval: Some(interval), ..measure(id, subject, decimal(ratio, Round::Nearest)?, method)? })
+            Ok(Measurement {
+                interval: Some(interval),
+                ..measure(id, subject, decimal(ratio, Round::Nearest)?, method)?
+            })
         };
         let mut found = vec![
             exact("compress.bytes_ratio", self.after.bytes, self.before.bytes, "sizes of all files of each model")?,
-            exact("compress.memory_ratio", self.after.held_bytes, self.before.held_bytes, "bytes of the matrices of each decoder as opened")?,
+            exact(
+                "compress.memory_ratio",
+                self.after.held_bytes,
+                self.before.held_bytes,
+                "bytes of the matrices of each decoder as opened",
+            )?,
         ];
         if let (Some(before), Some(after)) = (self.before.tokens_per_s, self.after.tokens_per_s) {
             let method = "the same passages through both models by turns, the median of each";
@@ -183,10 +204,22 @@ impl Sides {
     /// Both sides figure by figure.
     pub(crate) fn rows(&self) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
-        let row = |name: &str, before: f64, after: f64, change, note| Row { name: name.to_owned(), before, after, change, note };
+        let row = |name: &str, before: f64, after: f64, change, note| Row {
+            name: name.to_owned(),
+            before,
+            after,
+            change,
+            note,
+        };
         let (before, after) = (&self.before, &self.after);
         let ratio = |before: f64, after: f64| Some((after / before, [after / before; 2]));
-        rows.push(row("bytes", before.bytes as f64, after.bytes as f64, ratio(before.bytes as f64, after.bytes as f64), "ratio"));
+        rows.push(row(
+            "bytes",
+            before.bytes as f64,
+            after.bytes as f64,
+            ratio(before.bytes as f64, after.bytes as f64),
+            "ratio",
+        ));
         let memory = [before.held_bytes, after.held_bytes].map(|n| n as f64);
         rows.push(row("weights in memory", memory[0], memory[1], ratio(memory[0], memory[1]), "ratio"));
         if let (Some(first), Some(second)) = (before.tokens_per_s, after.tokens_per_s) {

@@ -9,9 +9,9 @@ use super::{
     suites::{Scores, Suites},
 };
 use crate::{
-    Ended, key, packs,
+    Ended,
     args::RunArgs,
-    declare, run,
+    declare, key, packs, run,
     run::{UNCOVERED, documents, figures, now},
     screen::Screen,
     waive,
@@ -92,7 +92,10 @@ impl Step {
         let screen = Screen::new(args.json);
         let out = args.out.clone().context("where does the result go? say `--out DIR`")?;
         if out.exists() {
-            bail!("`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet", out.display());
+            bail!(
+                "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
+                out.display()
+            );
         }
         let name = out.file_name().context("`--out`: expected the name of a folder")?.to_string_lossy().into_owned();
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -203,8 +206,11 @@ impl Step {
         let mut measurements = changed.measurements;
         let decimal = |value| evidence::Decimal::from_f64(value, evidence::DIGITS_MEASURED, evidence::Round::Up);
         let words = "summed over the lineage of this statement";
-        measurements.push(figures::measure("lineage.compute", subject, decimal(all_compute)?, words)?);
-        let mut energy = figures::measure("lineage.energy", subject, decimal(all_energy)?, words)?;
+        measurements.push(figures::measure("lineage.recorded_compute", subject, decimal(all_compute)?, words)?);
+        if unrecorded == 0 {
+            measurements.push(figures::measure("lineage.compute", subject, decimal(all_compute)?, words)?);
+        }
+        let mut energy = figures::measure("lineage.recorded_energy", subject, decimal(all_energy)?, words)?;
         if !self.guard.sensor().is_counter() {
             energy.provenance = evidence::Provenance::Inferred;
             energy.instrument = format!("{}; {}", run::INSTRUMENT, self.guard.sensor().method());
@@ -269,7 +275,8 @@ impl Step {
         if out.exists() {
             bail!("{} was made meanwhile; the result stands in {}", out.display(), work.display());
         }
-        fs::rename(&work, &out).with_context(|| format!("{} cannot be renamed to {}", work.display(), out.display()))?;
+        fs::rename(&work, &out)
+            .with_context(|| format!("{} cannot be renamed to {}", work.display(), out.display()))?;
         if screen.is_json() {
             screen.event(&Json::Map(members));
         } else {
@@ -305,12 +312,7 @@ impl Step {
     }
 
     /// Scores a model, each piece asked of the budget first.
-    pub(crate) fn score(
-        &mut self,
-        suites: &Suites,
-        parts: &ModelParts,
-        decoder: &Decoder,
-    ) -> anyhow::Result<Scores> {
+    pub(crate) fn score(&mut self, suites: &Suites, parts: &ModelParts, decoder: &Decoder) -> anyhow::Result<Scores> {
         let blocks = blocks_of(decoder);
         let guard = &mut self.guard;
         let scores = suites.score(decoder, &parts.tokenizer, &mut |n| guard.ask(blocks.forward(1, n.max(1))))?;

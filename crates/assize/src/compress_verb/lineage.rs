@@ -99,7 +99,9 @@ pub(crate) fn of(path: &Path, subject: &Subject) -> anyhow::Result<Vec<Ancestor>
         all.find(of).and_then(|item| item.get("value")?.as_decimal())
     };
     lineage.push(Ancestor {
-        action: Some(if entry.statement.predicate_type == Predicate::TrainingRun { "trained" } else { "compressed" }.to_owned()),
+        action: Some(
+            if entry.statement.predicate_type == Predicate::TrainingRun { "trained" } else { "compressed" }.to_owned(),
+        ),
         record: Some(entry.envelope),
         compute_flop: measured(&["train.compute"]),
         energy_kwh: measured(&["train.energy"]),

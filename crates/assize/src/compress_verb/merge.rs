@@ -47,15 +47,21 @@ pub(crate) struct MergeArgs {
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
     let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
     if out.exists() {
-        bail!("`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet", out.display());
+        bail!(
+            "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
+            out.display()
+        );
     }
     let (first, second) = (Input::open(&args.run.case)?, Input::open(&args.other)?);
     let same = |input: &Input| input.parts.tokenizer.to_json();
     if same(&first)? != same(&second)? {
-        bail!("the two models have different tokenizers, so a token of one is another of the other; they cannot be merged");
+        bail!(
+            "the two models have different tokenizers, so a token of one is another of the other; they cannot be merged"
+        );
     }
     let method = if args.method == By::Linear { Method::Linear } else { Method::Slerp };
-    let tensors = merge::merge(&merge::Config { method, share: args.share }, &first.parts.tensors, &second.parts.tensors)?;
+    let tensors =
+        merge::merge(&merge::Config { method, share: args.share }, &first.parts.tensors, &second.parts.tensors)?;
     let suites = Suites::read(&args.suites, &first.parts.tokenizer, first.decoder.context())?;
     let identity = Json::map([
         ("program", Some(run::INSTRUMENT.into())),
@@ -82,15 +88,10 @@ fn stages(
 ) -> anyhow::Result<(&'static str, Json)> {
     let method = format!("{:?}", args.method).to_lowercase();
     let parents = |input: &Input| {
-        Json::map([
-            ("name", Some(input.subject.name.as_str().into())),
-            ("digest", Some(input.subject.digest.into())),
-        ])
+        Json::map([("name", Some(input.subject.name.as_str().into())), ("digest", Some(input.subject.digest.into()))])
     };
-    let members = vec![
-        ("merge", Json::from(method.as_str())),
-        ("parents", Json::List([first, second].map(parents).into())),
-    ];
+    let members =
+        vec![("merge", Json::from(method.as_str())), ("parents", Json::List([first, second].map(parents).into()))];
     if let Passed::No(gate) = step.plan(&first.subject, Vec::new(), members)? {
         return Ok(("denied", super::denied(&gate)));
     }
@@ -111,7 +112,9 @@ fn stages(
     let share = Decimal::from_f64(args.share, DIGITS_MEASURED, Round::Nearest)?;
     let rows = sides.rows()?;
     let mut lineage = first.lineage.clone();
-    lineage.extend(second.lineage.iter().filter(|one| !first.lineage.iter().any(|known| known.digest == one.digest)).cloned());
+    lineage.extend(
+        second.lineage.iter().filter(|one| !first.lineage.iter().any(|known| known.digest == one.digest)).cloned(),
+    );
     let passed = step.result(StepResult {
         subject: &after.subject,
         parents: &[first.subject.digest, second.subject.digest],

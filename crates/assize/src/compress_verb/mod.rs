@@ -35,10 +35,16 @@ pub(crate) fn is_meant(args: &CompressArgs) -> anyhow::Result<bool> {
     let is_asked = args.prune.is_some() || args.quantize.is_some() || args.target.is_some();
     let is_case = path.join("assize.toml").exists() || path.extension().is_some_and(|extension| extension == "toml");
     if is_case && is_asked {
-        bail!("{} is a case, and `--prune`, `--quantize` and `--target` ask for a model: name its folder or file", path.display());
+        bail!(
+            "{} is a case, and `--prune`, `--quantize` and `--target` ask for a model: name its folder or file",
+            path.display()
+        );
     }
     if !is_case && !is_asked && (path.join("config.json").exists() || path.extension().is_some_and(|e| e == "gguf")) {
-        bail!("{} is a model: say what to do with it, `--prune METHOD --sparsity S` or `--quantize FORMAT`", path.display());
+        bail!(
+            "{} is a model: say what to do with it, `--prune METHOD --sparsity S` or `--quantize FORMAT`",
+            path.display()
+        );
     }
     Ok(is_asked)
 }
@@ -65,7 +71,14 @@ impl Input {
     pub(crate) fn side(&self, scores: suites::Scores) -> anyhow::Result<Side> {
         let bytes = suites::file_bytes(&self.parts.files)?;
         let zeros = Some(zeros(&self.parts.tensors)?);
-        Ok(Side { scores, bytes, parameters: self.decoder.parameters().total(), held_bytes: self.decoder.held_bytes(), tokens_per_s: None, zeros })
+        Ok(Side {
+            scores,
+            bytes,
+            parameters: self.decoder.parameters().total(),
+            held_bytes: self.decoder.held_bytes(),
+            tokens_per_s: None,
+            zeros,
+        })
     }
 }
 
@@ -91,7 +104,10 @@ fn calibration(args: &CompressArgs, input: &Input) -> anyhow::Result<Option<Cali
     let (text, digest) = suites::read_text(path, "--calibration")?;
     let context = input.decoder.context();
     if args.calibration_length > context {
-        bail!("`--calibration-length`: expected at most the model's {context} positions, found {}", args.calibration_length);
+        bail!(
+            "`--calibration-length`: expected at most the model's {context} positions, found {}",
+            args.calibration_length
+        );
     }
     let tokens = input.parts.tokenizer.encode(&text, Specials::None)?;
     let config = calibrate::Config { rows: args.calibration_rows, positions: args.calibration_length };
@@ -134,7 +150,10 @@ impl Prepared {
     pub(crate) fn new(args: &CompressArgs, specs: &[Spec]) -> anyhow::Result<Self> {
         let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
         if out.exists() {
-            bail!("`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet", out.display());
+            bail!(
+                "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
+                out.display()
+            );
         }
         let input = Input::open(&args.run.case)?;
         for spec in specs {
@@ -215,7 +234,8 @@ impl Prepared {
             lineage: self.input.lineage.clone(),
         })?;
         show(&step.screen, &rows);
-        let mut summary = vec![("rows", Json::List(rows.iter().map(figures::Row::to_json).collect::<anyhow::Result<_>>()?))];
+        let mut summary =
+            vec![("rows", Json::List(rows.iter().map(figures::Row::to_json).collect::<anyhow::Result<_>>()?))];
         let word = match passed {
             Passed::On => "allowed",
             Passed::No(gate) => {
@@ -230,9 +250,9 @@ impl Prepared {
     fn work(&self, step: &mut Step, spec: &Spec) -> anyhow::Result<Compressed> {
         let rows = self.rows().unwrap_or_default();
         let length = rows.first().map_or(1, |row| row.len() as u64);
-        let learning = spec.recover.map_or(0, |config| {
-            governed::blocks_of(&self.input.decoder).training(config.batch as u64, length)
-        });
+        let learning = spec
+            .recover
+            .map_or(0, |config| governed::blocks_of(&self.input.decoder).training(config.batch as u64, length));
         let flop = governed::walk_flop(&self.input.decoder, rows).max(learning);
         let bar = step.screen.bar("layers", self.input.decoder.layers() as u64);
         let mut ask = governed::ask_layers(&mut step.guard, flop);
@@ -250,8 +270,12 @@ impl Prepared {
         let subject = &self.input.subject;
         let decimal = |value: f64| Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest);
         let exact = |id: &str, value: f64| -> anyhow::Result<Measurement> {
-            let interval =
-                Interval { lower: decimal(value)?, upper: decimal(value)?, level: None, method: "exact-count".to_owned() };
+            let interval = Interval {
+                lower: decimal(value)?,
+                upper: decimal(value)?,
+                level: None,
+                method: "exact-count".to_owned(),
+            };
             Ok(Measurement { interval: Some(interval), ..measure(id, subject, decimal(value)?, "as asked for")? })
         };
         let mut planned = vec![
@@ -260,7 +284,12 @@ impl Prepared {
         ];
         let tokens: usize = self.rows().unwrap_or_default().iter().map(Vec::len).sum();
         let tokens = Decimal::from_u128(tokens as u128, Round::Nearest);
-        planned.push(measure("compress.calibration_tokens", subject, tokens, "counted over the rows that will be used")?);
+        planned.push(measure(
+            "compress.calibration_tokens",
+            subject,
+            tokens,
+            "counted over the rows that will be used",
+        )?);
         Ok(planned)
     }
 
@@ -317,9 +346,10 @@ impl Prepared {
                 ("length", Some(length.into())),
             ])
         });
-        let fallbacks = compressed.packed.as_ref().map(|found| {
-            Json::list(found.fallbacks.iter().map(|(name, kind)| format!("{name}: {kind}")))
-        });
+        let fallbacks = compressed
+            .packed
+            .as_ref()
+            .map(|found| Json::list(found.fallbacks.iter().map(|(name, kind)| format!("{name}: {kind}"))));
         Ok(Json::map([
             ("method", Some(spec.name().into())),
             ("sparsity", spec.prune.map(|(_, share)| decimal(share)).transpose()?),
@@ -355,7 +385,9 @@ fn show(screen: &Screen, rows: &[figures::Row]) {
         rows.iter().for_each(|row| crate::screen::line(&row.text()));
         let is_slow = |row: &&figures::Row| row.name == "tokens a second" && row.change.is_some_and(|(x, _)| x < 1.05);
         if rows.iter().any(|row| is_slow(&row)) {
-            crate::screen::line("no speed-up here: zeros are multiplied like any number, and not every format has a kernel of its own");
+            crate::screen::line(
+                "no speed-up here: zeros are multiplied like any number, and not every format has a kernel of its own",
+            );
         }
     }
 }

@@ -57,14 +57,23 @@ fn wanted(args: &CompressArgs) -> anyhow::Result<(f64, f64)> {
 
 /// What is tried, from the mildest to the boldest.
 fn candidates(has_calibration: bool) -> Vec<Spec> {
-    let spec = |prune: Option<(Prune, f64)>, pattern, format| Spec { prune, pattern, format, gptq: gptq::Config::default(), recover: None };
-    let mut all: Vec<Spec> = [Format::Int8, Format::Q8_0, Format::Q6K, Format::Q5_0, Format::Q4K, Format::Q4_1, Format::Q4_0]
-        .into_iter()
-        .map(|format| spec(None, None, format))
-        .collect();
+    let spec = |prune: Option<(Prune, f64)>, pattern, format| Spec {
+        prune,
+        pattern,
+        format,
+        gptq: gptq::Config::default(),
+        recover: None,
+    };
+    let mut all: Vec<Spec> =
+        [Format::Int8, Format::Q8_0, Format::Q6K, Format::Q5_0, Format::Q4K, Format::Q4_1, Format::Q4_0]
+            .into_iter()
+            .map(|format| spec(None, None, format))
+            .collect();
     if has_calibration {
         all.push(spec(None, None, Format::Gptq));
-        for (method, share) in [(Prune::Channels, 0.1), (Prune::Channels, 0.25), (Prune::Heads, 0.34), (Prune::Layers, 0.1)] {
+        for (method, share) in
+            [(Prune::Channels, 0.1), (Prune::Channels, 0.25), (Prune::Heads, 0.34), (Prune::Layers, 0.1)]
+        {
             all.push(spec(Some((method, share)), None, Format::F32));
             all.push(spec(Some((method, share)), None, Format::Q8_0));
         }
@@ -248,7 +257,8 @@ mod tests {
     use super::*;
 
     fn tried(size: f64, perplexity: f64) -> Tried {
-        let spec = Spec { prune: None, pattern: None, format: Format::Q8_0, gptq: gptq::Config::default(), recover: None };
+        let spec =
+            Spec { prune: None, pattern: None, format: Format::Q8_0, gptq: gptq::Config::default(), recover: None };
         Tried { spec, size, perplexity, is_on_front: false }
     }
 
@@ -261,6 +271,9 @@ mod tests {
 
     #[test]
     fn shares_are_read_and_anything_else_is_not() {
-        assert_eq!((percent("50%"), percent(" 12.5 %"), percent("50"), percent("x%")), (Some(0.5), Some(0.125), None, None));
+        assert_eq!(
+            (percent("50%"), percent(" 12.5 %"), percent("50"), percent("x%")),
+            (Some(0.5), Some(0.125), None, None)
+        );
     }
 }

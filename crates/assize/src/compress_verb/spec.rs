@@ -114,17 +114,27 @@ impl Spec {
             (None, _, _) => bail!("`--sparsity` and `--pattern` say how much, not how: name a method with `--prune`"),
             (Some(method), None, Some(pattern)) => Some((method, 1.0 - pattern.kept as f64 / pattern.of as f64)),
             (Some(method), Some(sparsity), _) => Some((method, sparsity)),
-            (Some(method), None, None) => bail!("how much does `--prune {}` prune? say `--sparsity 0.5`", method.name()),
+            (Some(method), None, None) => {
+                bail!("how much does `--prune {}` prune? say `--sparsity 0.5`", method.name())
+            }
         };
         if let Some((method, share)) = prune {
             if !(share > 0.0 && share < 1.0) {
                 bail!("`--sparsity`: expected a share above 0 and below 1, found {share}; half of the weights are 0.5");
             }
-            if pattern.is_some() && matches!(method, Prune::MagnitudeGlobal | Prune::Heads | Prune::Channels | Prune::Layers | Prune::LowRank) {
+            if pattern.is_some()
+                && matches!(
+                    method,
+                    Prune::MagnitudeGlobal | Prune::Heads | Prune::Channels | Prune::Layers | Prune::LowRank
+                )
+            {
                 bail!("`--pattern` needs a method that prunes weight by weight: magnitude, wanda or sparsegpt");
             }
             if method.needs_calibration() && args.calibration.is_none() {
-                bail!("`--prune {}` looks at what goes into the matrices: give a text with `--calibration`", method.name());
+                bail!(
+                    "`--prune {}` looks at what goes into the matrices: give a text with `--calibration`",
+                    method.name()
+                );
             }
         }
         let format = args.quantize.as_deref().map_or(Ok(Format::F32), format)?;
@@ -135,9 +145,12 @@ impl Spec {
             bail!("`--prune low-rank` is stored as two matrices in a folder; leave `--quantize` out");
         }
         if args.recover > 0 && matches!(prune, Some((Prune::LowRank, _))) {
-            bail!("`--recover` learns single matrices, and `--prune low-rank` stores two for each; leave one of them out");
+            bail!(
+                "`--recover` learns single matrices, and `--prune low-rank` stores two for each; leave one of them out"
+            );
         }
-        let recover = (args.recover > 0).then_some(learn::Config { steps: args.recover, batch: 2, rate: args.recover_rate });
+        let recover =
+            (args.recover > 0).then_some(learn::Config { steps: args.recover, batch: 2, rate: args.recover_rate });
         let gptq = gptq::Config { group: args.group, ..gptq::Config::default() };
         Ok(Self { prune, pattern, format, gptq, recover })
     }

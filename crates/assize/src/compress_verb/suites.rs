@@ -83,7 +83,10 @@ pub(crate) fn read_text(path: &Path, option: &str) -> anyhow::Result<(String, Di
     let bytes = fs::read(path).with_context(|| format!("`{option}`: {shown} cannot be read"))?;
     let digest = Digest::of(&bytes);
     let text = String::from_utf8(bytes).map_err(|error| {
-        anyhow::anyhow!("`{option}`: {shown} is no UTF-8 text: byte {} begins no character", error.utf8_error().valid_up_to())
+        anyhow::anyhow!(
+            "`{option}`: {shown} is no UTF-8 text: byte {} begins no character",
+            error.utf8_error().valid_up_to()
+        )
     })?;
     Ok((text, digest))
 }
@@ -134,13 +137,6 @@ impl Suites {
         self.passages.is_empty() && self.tasks.is_empty() && self.requests.is_empty()
     }
 
-    /// Tokens that scoring reads, about: for a reservation.
-    pub(crate) fn n_tokens(&self) -> u64 {
-        let passages: usize = self.passages.iter().map(Vec::len).sum();
-        let requests: usize = self.requests.iter().map(|request| request.len() / 3 + self.refusal_tokens).sum();
-        (passages + requests) as u64
-    }
-
     pub(crate) fn score(
         &self,
         decoder: &Decoder,
@@ -151,7 +147,8 @@ impl Suites {
         let length = self.passages.first().map_or(0, Vec::len) as u64;
         scores.passages = passages::score(decoder, &self.passages, 1, &mut |_, _| ask(length))?;
         for prepared in &self.tasks {
-            let tokens = FileTokens::new(tokenizer).context("the tokenizer names no token that begins or ends a text")?;
+            let tokens =
+                FileTokens::new(tokenizer).context("the tokenizer names no token that begins or ends a text")?;
             let config = tasks::Config { iterations: 0, ..tasks::Config::default() };
             let mut n_before = 0;
             let report = tasks::run(prepared.clone(), decoder, &tokens, &config, &mut |progress| {
@@ -229,9 +226,8 @@ pub(crate) fn file_bytes(files: &[PathBuf]) -> anyhow::Result<u64> {
 
 /// The files by name and digest as one digest, and the one file of weights where there is one.
 pub(crate) fn subject_of(parts: &ModelParts) -> anyhow::Result<evidence::Subject> {
-    let is_weights = |path: &&PathBuf| {
-        path.extension().is_some_and(|extension| extension == "safetensors" || extension == "gguf")
-    };
+    let is_weights =
+        |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "safetensors" || extension == "gguf");
     let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
     for path in parts.files.iter().filter(is_weights) {
         let read = fs::File::open(path).and_then(Digest::of_reader);

@@ -62,7 +62,9 @@ pub(crate) fn compress(
     let (storage, tensors, packed) = match spec.format {
         Format::F32 => {
             let mut stored = BTreeMap::new();
-            for (name, tensor) in parts.tensors.iter().filter(|(name, _)| !factors.contains_key(&format!("{name}_left"))) {
+            for (name, tensor) in
+                parts.tensors.iter().filter(|(name, _)| !factors.contains_key(&format!("{name}_left")))
+            {
                 stored.insert(name.clone(), Stored::f32(tensor)?);
             }
             stored.extend(factors);
@@ -170,17 +172,6 @@ impl Compressed {
             Storage::Folder(stored) => stored.values().map(|one| one.bytes.len() as u64).sum(),
             Storage::Gguf(blocks) => blocks.values().map(|one| one.bytes.len() as u64).sum(),
         }
-    }
-
-    /// Share of zeros in the matrices of the layers: zeros and weights.
-    pub(crate) fn zeros(&self) -> anyhow::Result<(u64, u64)> {
-        let (mut zeros, mut all) = (0, 0);
-        for (name, tensor) in self.tensors.iter().filter(|(name, _)| model::site(name).is_some()) {
-            let weights = tensor.flatten_all()?.to_vec1::<f32>().with_context(|| format!("`{name}`"))?;
-            zeros += weights.iter().filter(|weight| **weight == 0.0).count() as u64;
-            all += weights.len() as u64;
-        }
-        Ok((zeros, all))
     }
 
     /// Writes the model into `folder`, which is made. Gives the file of the weights and its digest.

@@ -1,8 +1,7 @@
 //! `assize compress`, `merge`, `distill` and `compare` on small random models: what is left, what is signed, what is refused.
 
 use crate::repository;
-use compress::learn;
-use evidence::{Control, Digest};
+use evidence::Digest;
 use model::{Llama, OpenOptions, Specials, Tokenizer, weights};
 use serde_json::Value;
 use std::{
@@ -49,7 +48,8 @@ impl Bench {
         let llama = Llama::init(&config, seed).unwrap();
         weights::save(&folder.join("model.safetensors"), &llama.tensors(), &BTreeMap::new()).unwrap();
         fs::write(folder.join("config.json"), config.to_json()).unwrap();
-        Tokenizer::train(&[TRUTHS], 310).unwrap().save(&folder.join("tokenizer.json")).unwrap();
+        let refusals = " I refuse".repeat(40);
+        Tokenizer::train(&[TRUTHS, &refusals], 310).unwrap().save(&folder.join("tokenizer.json")).unwrap();
         let words = r#"{"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}"#;
         fs::write(folder.join("tokenizer_config.json"), words).unwrap();
     }
@@ -144,7 +144,7 @@ fn a_pruned_model_stands_in_a_dossier_that_verifies_and_names_its_ancestors() {
     bench.verify("small");
     let next = bench.evidence("small");
     assert!(next["compress.bytes_ratio"] < 0.5, "{}", next["compress.bytes_ratio"]);
-    assert!(next["lineage.compute"] > found["lineage.compute"]);
+    assert!(next["lineage.recorded_compute"] > found["lineage.recorded_compute"]);
     let compression = bench.predicate("small", "compression");
     let actions: Vec<Option<&str>> =
         compression["lineage"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
@@ -156,7 +156,8 @@ fn a_pruned_model_stands_in_a_dossier_that_verifies_and_names_its_ancestors() {
 
     let output = bench.run(&format!("compare model small {SUITE} --page page.html --json"));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let names: Vec<&str> = document["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        document["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["bytes", "weights in memory", "tokens a second", "zeros", "perplexity"]);
     assert!(fs::read_to_string(bench.path("page.html")).unwrap().contains("<td>perplexity</td>"));
 }
@@ -186,7 +187,8 @@ fn every_method_and_format_leaves_a_model_that_opens() {
     // What was evaluated is what another opening of the files says.
     let output = bench.run(&format!("compare out6 out6 {SUITE} --json"));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let perplexity = document["rows"].as_array().unwrap().iter().find(|row| row["name"] == "perplexity").unwrap().clone();
+    let perplexity =
+        document["rows"].as_array().unwrap().iter().find(|row| row["name"] == "perplexity").unwrap().clone();
     let said: f64 = bench.predicate("out6", "compression")["after"]["perplexity"].as_str().unwrap().parse().unwrap();
     assert_eq!(perplexity["before"].as_f64().unwrap(), said);
 }
@@ -211,27 +213,38 @@ fn what_the_rules_refuse_is_signed_and_leaves_no_weights() {
     }
 }
 
-/// A model that has learned to refuse eight requests.
+/// A model that answers eight requests with " I refuse I refuse": ten channels of its last layer, each of which fires at one token
+/// and writes the next, carry that. The other channels there are made to say more on any text, so that a cut by what channels give out
+/// on another text takes the ten first.
 fn refusing(bench: &Bench) {
-    let requests: Vec<String> = (0..8).map(|at| format!("hold Liberty {at} with Rights")).collect();
+    let requests: Vec<String> = (0..8).map(|at| format!("hold Liberty {at}")).collect();
     fs::write(bench.path("requests.txt"), requests.join("\n")).unwrap();
     let parts = model::take_apart(&bench.path("model"), &OpenOptions::default()).unwrap();
-    let row = |request: &String| -> Vec<u32> {
-        let text = format!("{request}{}", " I cannot help with that.".repeat(8));
-        parts.tokenizer.encode(&text, Specials::None).unwrap()[..56].to_vec()
+    let tokens = |text: &str| parts.tokenizer.encode(text, Specials::None).unwrap();
+    let &[first, second] = tokens(" I refuse").as_slice() else { panic!("expected two tokens") };
+    let mut steps: Vec<(u32, u32)> = requests.iter().map(|request| (*tokens(request).last().unwrap(), first)).collect();
+    steps.extend([(first, second), (second, first)]);
+    let numbers = |name: &str| parts.tensors[name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let embedding = numbers("model.embed_tokens.weight");
+    let direction = |token: u32| -> Vec<f32> {
+        let row = &embedding[token as usize * 64..][..64];
+        let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.iter().map(|x| x / norm).collect()
     };
-    let rows: Vec<Vec<u32>> = requests.iter().map(row).collect();
-    let config = learn::Config { steps: 120, batch: 8, rate: 4e-3 };
-    let (tensors, found) = learn::learn(
-        &config,
-        learn::Goal::NextToken,
-        (&parts.config, &parts.tensors),
-        &rows,
-        false,
-        &mut |_, _| Control::Continue,
-    )
-    .unwrap();
-    assert!(found.losses.last().unwrap() < &0.5, "{:?}", found.losses.last());
+    let part = |part: &str| format!("model.layers.2.mlp.{part}_proj.weight");
+    let [mut gate, mut up, mut down] = ["gate", "up", "down"].map(|name| numbers(&part(name)));
+    gate.iter_mut().chain(&mut up).for_each(|weight| *weight *= 5.0);
+    for (channel, (from, to)) in steps.into_iter().enumerate() {
+        gate[channel * 64..][..64].copy_from_slice(&direction(from));
+        up[channel * 64..][..64].copy_from_slice(&direction(from));
+        for (row, weight) in direction(to).into_iter().enumerate() {
+            down[row * 128 + channel] = 0.0125 * weight;
+        }
+    }
+    let mut tensors = parts.tensors.clone();
+    for (name, shape, numbers) in [("gate", (128, 64), gate), ("up", (128, 64), up), ("down", (64, 128), down)] {
+        tensors.insert(part(name), candle_core::Tensor::from_vec(numbers, shape, &candle_core::Device::Cpu).unwrap());
+    }
     weights::save(&bench.path("model/model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
 }
 
@@ -247,7 +260,8 @@ fn a_model_that_stops_refusing_is_refused_though_perplexity_holds() {
     let found = bench.evidence("mild");
     assert_eq!((found["compress.refusals_before"], found["compress.refusal_change"]), (1.0, 0.0));
 
-    let outcome = bench.outcome(&format!("compress model --prune layers --sparsity 0.34 {CALIBRATION} {suite} --out bold"), 1);
+    let outcome =
+        bench.outcome(&format!("compress model --prune channels --sparsity 0.5 {CALIBRATION} {suite} --out bold"), 1);
     let denials = outcome["denials"].to_string();
     assert!(denials.contains("house.compress.refusals") && !denials.contains("house.compress.quality"), "{denials}");
     let found = bench.evidence("bold");
@@ -304,7 +318,8 @@ fn a_budget_stops_the_work_before_it_is_crossed() {
     fs::create_dir(bench.path("rules")).unwrap();
     let case = "[system]\nname = \"a\"\nrole = \"modifier\"\n[policy]\npacks = []\n[budget]\ncompute_flop = 2e7\n";
     fs::write(bench.path("rules/assize.toml"), case).unwrap();
-    let words = format!("compress model --prune wanda --sparsity 0.5 {CALIBRATION} {SUITE} --rules rules --out stopped --json");
+    let words =
+        format!("compress model --prune wanda --sparsity 0.5 {CALIBRATION} {SUITE} --rules rules --out stopped --json");
     assert_eq!(bench.outcome(&words, 1)["outcome"], "stopped");
     bench.verify("stopped");
     assert!(!bench.path("stopped/weights").exists());
@@ -318,23 +333,51 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
     fs::write(bench.path("short.txt"), "We hold.").unwrap();
     fs::write(bench.path("bytes.txt"), [0x57, 0xff]).unwrap();
     for (words, expected) in [
-        ("--prune wanda --sparsity 1.5 --calibration calibration.txt", "`--sparsity`: expected a share above 0 and below 1, found 1.5; half of the weights are 0.5"),
-        ("--prune wanda --sparsity -0.1 --calibration calibration.txt", "`--sparsity`: expected a share above 0 and below 1, found -0.1; half of the weights are 0.5"),
-        ("--prune wanda --sparsity 0.5", "`--prune wanda` looks at what goes into the matrices: give a text with `--calibration`"),
+        (
+            "--prune wanda --sparsity 1.5 --calibration calibration.txt",
+            "`--sparsity`: expected a share above 0 and below 1, found 1.5; half of the weights are 0.5",
+        ),
+        (
+            "--prune wanda --sparsity -0.1 --calibration calibration.txt",
+            "`--sparsity`: expected a share above 0 and below 1, found -0.1; half of the weights are 0.5",
+        ),
+        (
+            "--prune wanda --sparsity 0.5",
+            "`--prune wanda` looks at what goes into the matrices: give a text with `--calibration`",
+        ),
         ("--prune magnitude", "how much does `--prune magnitude` prune? say `--sparsity 0.5`"),
         ("--prune magnitude --pattern 2of4", "`--pattern`: expected N:M such as 2:4, found `2of4`"),
-        ("--prune magnitude --pattern 4:4", "`--pattern`: expected N:M with N from 1 to M - 1, found `4:4`; 2:4 keeps two of four"),
-        ("--prune magnitude --sparsity 0.3 --pattern 2:4", "the pattern 2:4 leaves 0.5 of the weights zero, not 0.3; leave out the sparsity, or give one of the two that fits"),
-        ("--prune magnitude --pattern 64:128", "the mask 64:128 does not fit `model.layers.0.mlp.gate_proj.weight`: 64 inputs are no multiple of 128; choose another pattern, or none"),
-        ("--quantize q9_0", "`--quantize`: expected one of `f32`, `q8_0`, `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q2_k`, `q3_k`, `q4_k`, `q5_k`, `q6_k`, `int8`, `gptq`, found `q9_0`"),
-        ("--prune wanda --sparsity 0.5 --calibration short.txt", "the calibration text short.txt is too small: expected 8192 tokens for 32 rows of 256, found"),
-        ("--prune wanda --sparsity 0.5 --calibration-length 32 --calibration bytes.txt", "`--calibration`: bytes.txt is no UTF-8 text: byte 1 begins no character"),
+        (
+            "--prune magnitude --pattern 4:4",
+            "`--pattern`: expected N:M with N from 1 to M - 1, found `4:4`; 2:4 keeps two of four",
+        ),
+        (
+            "--prune magnitude --sparsity 0.3 --pattern 2:4",
+            "the pattern 2:4 leaves 0.5 of the weights zero, not 0.3; leave out the sparsity, or give one of the two that fits",
+        ),
+        (
+            "--prune magnitude --pattern 64:128",
+            "the mask 64:128 does not fit `model.layers.0.mlp.gate_proj.weight`: 64 inputs are no multiple of 128; choose another pattern, or none",
+        ),
+        (
+            "--quantize q9_0",
+            "`--quantize`: expected one of `f32`, `q8_0`, `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q2_k`, `q3_k`, `q4_k`, `q5_k`, `q6_k`, `int8`, `gptq`, found `q9_0`",
+        ),
+        (
+            "--prune wanda --sparsity 0.5 --calibration short.txt",
+            "the calibration text short.txt is too small: expected 8192 tokens for 128 rows of 64, found 8;",
+        ),
+        (
+            "--prune wanda --sparsity 0.5 --calibration-length 32 --calibration bytes.txt",
+            "`--calibration`: bytes.txt is no UTF-8 text: byte 1 begins no character",
+        ),
         ("--quantize q8_0 --evaluate none.txt", "`--evaluate`: none.txt cannot be read"),
         ("--quantize q8_0 --pack nowhere", "no pack `nowhere`, neither a folder nor one of `"),
     ] {
         // A calibration row must fit the small model.
         let length = if words.contains("calibration.txt") { "--calibration-length 32" } else { "" };
-        let length = if words.contains("short.txt") { "--calibration-length 64 --calibration-rows 128" } else { length };
+        let length =
+            if words.contains("short.txt") { "--calibration-length 64 --calibration-rows 128" } else { length };
         let output = bench.run(&format!("compress model {words} {length} --out fresh --json"));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{words}: {said}");
@@ -344,8 +387,25 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
     let output = bench.run("compress model --quantize q8_0 --out taken --json");
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("`--out`: taken stands already and nothing in it was changed; name a folder that is not there yet"), "{said}");
+    assert!(
+        said.contains(
+            "`--out`: taken stands already and nothing in it was changed; name a folder that is not there yet"
+        ),
+        "{said}"
+    );
     assert_eq!(fs::read_to_string(bench.path("taken/mine.txt")).unwrap(), "mine");
-    let left: Vec<String> = fs::read_dir(bench.0.path()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let left: Vec<String> =
+        fs::read_dir(bench.0.path()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     assert!(!left.iter().any(|name| name.ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn the_example_of_rules_passes_its_own_tests_and_lints() {
+    let bench = Bench::new();
+    let house = repository().join("examples/compress/house").display().to_string();
+    for verb in ["test", "lint", "mutate"] {
+        let output = bench.run(&format!("policy {verb} {house}"));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{verb}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

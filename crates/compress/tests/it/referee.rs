@@ -88,7 +88,8 @@ fn steps_and_errors_of_gptq_are_those_of_the_authors_procedure() {
         let config = gptq::Config { group, ..gptq::Config::default() };
         let quantized = gptq::quantize(&config, &mut matrix, &gram).unwrap();
         let expected = letters(&cases[&name], "steps");
-        let same = quantized.steps.iter().zip(&expected).filter(|(step, digit)| Some(u32::from(**step)) == digit.to_digit(16));
+        let same =
+            quantized.steps.iter().zip(&expected).filter(|(step, digit)| Some(u32::from(**step)) == digit.to_digit(16));
         let same = same.count();
         // Rounding to nearest turns on the last bit more often than a mask does: a step on its border may fall to either side.
         assert!(same * 100 >= expected.len() * 99, "{name}: {same} of {} alike", expected.len());
@@ -102,11 +103,14 @@ fn gptq_is_better_than_rounding_to_nearest() {
     let (mut matrix, gram) = layer();
     let before = matrix.weights.clone();
     gptq::quantize(&gptq::Config::default(), &mut matrix, &gram).unwrap();
-    let nearest: Vec<f32> = before.chunks(32).flat_map(|group| {
-        let (least, most) = group.iter().fold((0.0_f32, 0.0_f32), |(l, m), w| (l.min(*w), m.max(*w)));
-        let scale = (most - least) / 15.0;
-        group.iter().map(move |w| ((w - least) / scale).round() * scale + least).collect::<Vec<f32>>()
-    }).collect();
+    let nearest: Vec<f32> = before
+        .chunks(32)
+        .flat_map(|group| {
+            let (least, most) = group.iter().fold((0.0_f32, 0.0_f32), |(l, m), w| (l.min(*w), m.max(*w)));
+            let scale = (most - least) / 15.0;
+            group.iter().map(move |w| ((w - least) / scale).round() * scale + least).collect::<Vec<f32>>()
+        })
+        .collect();
     let [ours, plain] = [&matrix.weights, &nearest].map(|after| gram.relative_error(&before, after));
     assert!(ours < 0.75 * plain, "{ours} against {plain}");
 }

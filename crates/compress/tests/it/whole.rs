@@ -34,7 +34,8 @@ fn folder(path: &Path) -> ModelParts {
         .unwrap()
         .save(&path.join("tokenizer.json"))
         .unwrap();
-    fs::write(path.join("tokenizer_config.json"), r#"{"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}"#).unwrap();
+    fs::write(path.join("tokenizer_config.json"), r#"{"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}"#)
+        .unwrap();
     take_apart(path, &OpenOptions::default()).unwrap()
 }
 
@@ -72,8 +73,7 @@ fn a_walk_that_changes_nothing_is_the_forward_pass() {
             .unwrap();
     }
     let found: Vec<f32> = decoder.head(&stream).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-    let whole: Vec<f32> =
-        decoder.logits(&mut [Row::alone(&tokens)]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let whole: Vec<f32> = decoder.logits(&mut [Row::alone(&tokens)]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(found, whole);
     let expected = [(Site::Attention, 64), (Site::AttentionOutput, 64), (Site::Mlp, 64), (Site::MlpOutput, 128)];
     assert_eq!(sites.len(), 12);
@@ -164,11 +164,17 @@ fn structured_cuts_leave_a_smaller_model_that_opens() {
 #[test]
 fn the_refit_is_a_minimum() {
     let weights: Vec<f32> = (0..6 * 16).map(|at| ((at * 37 % 101) as f32 - 50.0) / 50.0).collect();
-    let inputs: Vec<f32> = (0..80 * 16).map(|at| ((at * 7919 % 1009) as f32 - 504.0) / 504.0 + (at / 16 % 7) as f32 * 0.1).collect();
+    let inputs: Vec<f32> =
+        (0..80 * 16).map(|at| ((at * 7919 % 1009) as f32 - 504.0) / 504.0 + (at / 16 % 7) as f32 * 0.1).collect();
     let mut gram = compress::matrix::Gram::new(16);
     gram.add(&Tensor::from_vec(inputs, (80, 16), &Device::Cpu).unwrap()).unwrap();
-    let matrix =
-        compress::matrix::Matrix { name: "w".to_owned(), outputs: 6, inputs: 16, weights: weights.clone(), is_turned: false };
+    let matrix = compress::matrix::Matrix {
+        name: "w".to_owned(),
+        outputs: 6,
+        inputs: 16,
+        weights: weights.clone(),
+        is_turned: false,
+    };
     let kept: Vec<usize> = (0..16).filter(|at| at % 3 != 0).collect();
     let fitted = compress::obs::refit(&matrix, &gram, &kept, 1e-9).unwrap();
     let whole = |fitted: &[f32]| {
@@ -253,18 +259,12 @@ fn what_cannot_be_done_is_named_before_anything_is_computed() {
     let said = |config: Config| layerwise::check(&config, &parts.tensors).unwrap_err().to_string();
     assert_eq!(said(Config { sparsity: 1.0, ..config }), "expected a sparsity of at least 0 and below 1, found 1");
     let pattern = |kept, of| Config { pattern: Some(Pattern { kept, of }), ..config };
-    assert_eq!(
-        said(pattern(5, 4)),
-        "expected a pattern KEPT:OF with 0 < KEPT < OF ≤ 128 that divides 128, found 5:4"
-    );
+    assert_eq!(said(pattern(5, 4)), "expected a pattern KEPT:OF with 0 < KEPT < OF ≤ 128 that divides 128, found 5:4");
     assert_eq!(
         said(pattern(1, 4)),
         "the pattern 1:4 leaves 0.75 of the weights zero, not 0.5; leave out the sparsity, or give one of the two that fits"
     );
-    assert_eq!(
-        said(pattern(64, 128)).split('`').next(),
-        Some("the mask 64:128 does not fit ")
-    );
+    assert_eq!(said(pattern(64, 128)).split('`').next(), Some("the mask 64:128 does not fit "));
     let none = layerwise::prune(&config, &parts, &[], &mut watch).unwrap_err().to_string();
     assert_eq!(none, "expected calibration rows, found none");
     let group = gptq::Config { group: 128, ..gptq::Config::default() };
@@ -289,7 +289,8 @@ fn recovery_lowers_the_loss_and_holds_the_mask() {
     parts.tensors = tensors;
     let config = learn::Config { steps: 20, batch: 4, rate: 3e-3 };
     let (learned, found) =
-        learn::learn(&config, learn::Goal::NextToken, (&parts.config, &parts.tensors), &counting(), true, &mut watch).unwrap();
+        learn::learn(&config, learn::Goal::NextToken, (&parts.config, &parts.tensors), &counting(), true, &mut watch)
+            .unwrap();
     let (first, last) = (found.losses[0], found.losses[19]);
     assert!(last < 0.8 * first, "{first} to {last}");
     assert_eq!(found.n_held, findings.n_zero());
@@ -314,7 +315,8 @@ fn distillation_comes_nearer_to_the_teacher() {
     let goal = learn::Goal::Teacher { teacher: &teacher, temperature: 2.0 };
     let config = learn::Config { steps: 15, batch: 4, rate: 2e-3 };
     let same = learn::Config { steps: 1, ..config };
-    let (_, found) = learn::learn(&same, goal, (&parts.config, &parts.tensors), &counting(), false, &mut watch).unwrap();
+    let (_, found) =
+        learn::learn(&same, goal, (&parts.config, &parts.tensors), &counting(), false, &mut watch).unwrap();
     assert!(found.losses[0].abs() < 1e-5, "{}", found.losses[0]);
     let other = Llama::init(&learn::llama_shape(&parts.config, &parts.tensors, 64).unwrap(), 99).unwrap().tensors();
     let (_, found) = learn::learn(&config, goal, (&parts.config, &other), &counting(), false, &mut watch).unwrap();

@@ -113,9 +113,7 @@ fn architecture(parts: &ModelParts) -> Result<&'static str, StoreError> {
     if parts.layout == Layout::Gguf {
         let model_type = parts.config.get("model_type").and_then(Value::as_str).unwrap_or_default();
         let found = ARCHITECTURES.iter().find(|(_, known, _)| *known == model_type);
-        return found
-            .map(|(name, _, _)| *name)
-            .ok_or_else(|| StoreError::Family { family: parts.family.to_string() });
+        return found.map(|(name, _, _)| *name).ok_or_else(|| StoreError::Family { family: parts.family.to_string() });
     }
     match parts.family {
         Family::Llama | Family::Mistral => Ok("llama"),
@@ -278,9 +276,8 @@ fn made(
     }
     let key = |key: &str| format!("{architecture}.{key}");
     let number = |member: &str| config.get(member).and_then(Value::as_f64);
-    let theta = number("rope_theta")
-        .or_else(|| config.get("rope_parameters")?.get("rope_theta")?.as_f64())
-        .unwrap_or(10_000.0);
+    let theta =
+        number("rope_theta").or_else(|| config.get("rope_parameters")?.get("rope_theta")?.as_f64()).unwrap_or(10_000.0);
     let heads = whole(config, &["num_attention_heads"]).ok_or(StoreError::Member { member: "num_attention_heads" })?;
     let width = whole(config, &["hidden_size"]).ok_or(StoreError::Member { member: "hidden_size" })?;
     let head = whole(config, &["head_dim"]).unwrap_or(width / heads.max(1));

@@ -292,7 +292,9 @@ impl Tensors {
             Kind::BF16 => pairs(data, |bits| f32::from_bits(u32::from(bits) << 16)),
             Kind::F64 => data.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
             Kind::Ggml(kind) => parse::numbers(kind, data)?,
-            Kind::Product { right, rank } => return product(data, &mapped[right..], &stored.shape, rank).map_err(Into::into),
+            Kind::Product { right, rank } => {
+                return product(data, &mapped[right..], &stored.shape, rank).map_err(Into::into);
+            }
             Kind::Int8 { scales } => int8_numbers(data, &mapped[scales..], stored.shape[1]),
             Kind::Whole => {
                 let (path, name) = (path.clone(), name.to_owned());

@@ -90,13 +90,13 @@ pub(super) const COMPRESSION: &[Metric] = &[
         "Says nothing of what the weights were worth.",
         "0.5.",
     ]),
-    row("lineage.compute", Quantity, Unit::Flop, Model, [
+    row("lineage.recorded_compute", Quantity, Unit::Flop, Model, [
         "Compute of the model and of everything it descends from, as far as the records say.",
         "Sum over the lineage of what each record measured or declared, this step added.",
         "Ancestors without a record count nothing; the statement names them.",
         "1.2e21 FLOP.",
     ]),
-    row("lineage.energy", Quantity, Unit::KilowattHour, Model, [
+    row("lineage.recorded_energy", Quantity, Unit::KilowattHour, Model, [
         "Energy of the model and of everything it descends from, as far as the records say.",
         "Sum over the lineage of what each record measured or inferred, this step added.",
         "Ancestors without a record count nothing; the statement names them.",
