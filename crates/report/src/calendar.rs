@@ -118,13 +118,13 @@ fn mark(html: &mut Html, words: &str, it: &Json, shown: &Shown<'_>) {
     let sure = if text("applies") == "yes" { "dot" } else { "dot unsure" };
     let class = format!("{sure} {}", kind.map_or("apart", Kind::class));
     let sign = kind.map_or("none", Kind::class);
-    let attributes = [("class", class.as_str()), ("title", &label), ("aria-label", &label)];
-    match href(it, shown) {
-        Some(href) => {
-            html.within("a", &[&attributes[..], &[("href", href.as_str())]].concat(), |html| html.symbol(sign))
-        }
-        None => html.within("span", &[&attributes[..], &[("role", "img")]].concat(), |html| html.symbol(sign)),
-    }
+    let href = href(it, shown);
+    let (tag, more) = match &href {
+        Some(href) => ("a", ("href", href.as_str())),
+        None => ("span", ("role", "img")),
+    };
+    let attributes = [("class", class.as_str()), ("title", &label), ("aria-label", &label), more];
+    html.within(tag, &attributes, |html| html.symbol(sign));
 }
 
 /// Where the rule's verdict stands on the page.
