@@ -57,3 +57,11 @@ if [ -n "${ASSIZE_DATA:-}" ]; then
 else
     echo "ASSIZE_DATA does not name the folder of data sets; left out"
 fi
+echo "The scores of tasks, by lm-evaluation-harness on the same weights:"
+if [ -n "${ASSIZE_DATA:-}" ] && [ -n "${ASSIZE_MODELS:-}" ]; then
+    "$venv/bin/pip" install --quiet --disable-pip-version-check lm_eval==0.4.13 torch transformers datasets
+    $assize model "$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf" --write "$dossier/hub" > /dev/null
+    "$venv/bin/python" tests/referees/task_scores.py "${CARGO_TARGET_DIR:-target}/release/assize" "$dossier/hub" "$ASSIZE_DATA"
+else
+    echo "ASSIZE_DATA and ASSIZE_MODELS do not name the folders of data sets and models; left out"
+fi
