@@ -97,16 +97,16 @@ mod tests {
     #[test]
     fn the_candidate_of_least_inner_loss_is_taken_and_scored_elsewhere() {
         let mut calls = Vec::new();
-        let losses = [1.0, 0.2, 0.6];
+        let losses = [1.0, 0.25, 0.5];
         let found = nested(12, (3, 2), 3, 7, |candidate, fold| {
             calls.push((candidate, fold.clone()));
-            Ok::<f64, Infallible>(losses[candidate] + 0.01 * fold.held_out.len() as f64)
+            Ok::<f64, Infallible>(losses[candidate] + 0.0625 * fold.held_out.len() as f64)
         });
         let found = found.unwrap();
         assert_eq!(found.candidate, 1);
         assert_eq!(found.outer.len(), 3);
         for chosen in &found.outer {
-            assert_eq!((chosen.candidate, chosen.inner_loss, chosen.outer_loss), (1, 0.24, 0.24));
+            assert_eq!((chosen.candidate, chosen.inner_loss, chosen.outer_loss), (1, 0.5, 0.5));
         }
         assert_eq!(calls.len(), 3 * (2 * 3 + 1) + 2 * 3);
         // No inner fold of an outer one touches a document that the outer one holds out.
