@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 assize=${ASSIZE:-target/release/assize}
 work=${ASSIZE_WORK:?a folder for the models}
-passages=${PASSAGES:-24} length=${LENGTH:-512}
+passages=${PASSAGES:-24} length=${LENGTH:-512} rows=${ROWS:-32} row=${ROW:-256}
 export ASSIZE_KEY=$work/assize.key
 mkdir -p "$work"
 text=$ASSIZE_DATA/wikitext-2-raw/wiki.test.raw
@@ -38,7 +38,7 @@ for setting in "${settings[@]}"; do
     [ -d "$work/$name" ] && continue
     # shellcheck disable=SC2086
     python3 - "$work/$name.time" "$assize" compress "$work/dense" ${setting#*|} --calibration "$work/calibration.txt" \
-        --calibration-rows 32 --calibration-length 256 --evaluate "$work/text.txt" --passage "$length" --passages "$passages" \
+        --calibration-rows "$rows" --calibration-length "$row" --evaluate "$work/text.txt" --passage "$length" --passages "$passages" \
         ${TASKS:+--tasks "$TASKS" --data "$ASSIZE_DATA" --limit "${LIMIT:-100}"} --out "$work/$name" --json <<'PY' >&2
 import resource, subprocess, sys, time
 begun = time.monotonic()
@@ -49,9 +49,9 @@ peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 open(sys.argv[1], "w").write(f"{time.monotonic() - begun:.0f} {peak:.0f}\n")
 PY
 done
-python3 - "$work" "$passages" "$length" "${settings[@]}" <<'PY'
+python3 - "$work" "$passages" "$length" "$rows" "$row" "${settings[@]}" <<'PY'
 import base64, glob, json, os, sys
-work, passages, length, settings = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+work, (passages, length, n_rows, n_row), settings = sys.argv[1], map(int, sys.argv[2:6]), sys.argv[6:]
 rows, dense = [], None
 for setting in settings:
     name = setting.split("|")[0]
@@ -79,7 +79,7 @@ for setting in settings:
 print(f"""## Pruning and quantisation of SmolLM2-135M-Instruct
 
 The model's own Q4_1 file, opened and written as an f32 folder, is the dense model: the original weights in f32 are not in the file.
-WikiText-2 raw, test split: the first half of its lines calibrates (32 rows of 256 tokens), the second is scored, {passages} passages of {length} tokens,
+WikiText-2 raw, test split: the first half of its lines calibrates ({n_rows} rows of {n_row} tokens), the second is scored, {passages} passages of {length} tokens,
 {passages * (length - 1)} predicted. Perplexity is over these, its ratio paired by passage with the bootstrap interval of 95 %. Error: share of the matrices'
 output energy that changed on the calibration rows. Speed: tokens a second as a share of the dense model's, by turns in one process,
 median of 3. Seconds and memory are of the whole command, which evaluates both models as well. `benches/sections/compress.sh`.
