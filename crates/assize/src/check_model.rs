@@ -13,7 +13,10 @@ use evidence::{Digest, Measurement};
 use jiff::civil::Date;
 use model::profile::{Depth, ranks};
 use policy::{Facts, Mode, System, expr::Value};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 use supervise::{PackText, Terms};
 
 /// The packs that ask for what can be measured of a model, where none is named.
@@ -54,7 +57,7 @@ pub(crate) fn ground(
     screen::remark(
         "no case says what this model is used for: rules whose application depends on it stay undecided; `assize init` begins a case",
     );
-    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None })
+    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None, entries: BTreeMap::new() })
 }
 
 fn shipped() -> Vec<PackText> {

@@ -113,6 +113,11 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     Ok(Ended::Well)
 }
 
+pub(crate) fn file_tokens(tokenizer: &model::FileTokenizer) -> anyhow::Result<FileTokens<'_>> {
+    FileTokens::new(tokenizer)
+        .context("the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context")
+}
+
 /// The one folder that rows are read from.
 fn data_folder(args: &EvaluateArgs) -> anyhow::Result<Option<&Path>> {
     match args.data.as_slice() {
@@ -211,9 +216,7 @@ impl Opened {
     }
 
     pub(crate) fn tokens(&self) -> anyhow::Result<FileTokens<'_>> {
-        FileTokens::new(&self.0.tokenizer).context(
-            "the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context",
-        )
+        file_tokens(&self.0.tokenizer)
     }
 
     /// The files by digest, and what stands before a text.

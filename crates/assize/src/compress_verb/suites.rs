@@ -1,10 +1,11 @@
 //! The same questions to a model before and after: a text, tasks, requests that must be refused.
 
+use crate::evaluate_tasks;
 use anyhow::{Context as _, bail};
 use evaluate::{
     DocumentScore, passages,
     refusal::{Detector, Verdict},
-    tasks::{self, Catalog, FileTokens, Prepared, prompts::PromptConfig, value::Value},
+    tasks::{self, Catalog, Prepared, prompts::PromptConfig, value::Value},
 };
 use evidence::{Control, Digest};
 use model::{Decoder, FileTokenizer, ModelParts, Specials};
@@ -147,8 +148,7 @@ impl Suites {
         let length = self.passages.first().map_or(0, Vec::len) as u64;
         scores.passages = passages::score(decoder, &self.passages, 1, &mut |_, _| ask(length))?;
         for prepared in &self.tasks {
-            let tokens =
-                FileTokens::new(tokenizer).context("the tokenizer names no token that begins or ends a text")?;
+            let tokens = evaluate_tasks::file_tokens(tokenizer)?;
             let config = tasks::Config { iterations: 0, ..tasks::Config::default() };
             let mut n_before = 0;
             let report = tasks::run(prepared.clone(), decoder, &tokens, &config, &mut |progress| {

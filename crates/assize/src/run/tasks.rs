@@ -1,6 +1,11 @@
 //! Tasks asked of the trained model, against thresholds that the plan carries.
 
-use super::{Session, data::Tokens, figures, shape, train::Trained};
+use super::{
+    Session,
+    data::{Tokens, Words},
+    figures, shape,
+    train::Trained,
+};
 use crate::{
     evaluate_evidence::Circumstances,
     evaluate_scores::{self, Beside, Threshold},
@@ -12,6 +17,7 @@ use evaluate::{
         self, Catalog, Config, Prepared, Report, Reread, RunError, bias,
         robust::{self, Form},
         scoring::ScoringError,
+        tokens::Tokenizer,
     },
 };
 use evidence::{Json, Predicate};
@@ -85,7 +91,15 @@ impl Session<'_> {
         let bar = self.screen.bar("tasks", 0);
         // What stands before a row is read again with it, so a row may cost a whole context.
         let context = trained.shape.model.context as u64;
-        let found = tasks::run(prepared, &Reread(&trained.model), &tokens.tokenizer, config, &mut |progress| {
+        let of_base;
+        let tokenizer: &dyn Tokenizer = match (&tokens.tokenizer, &tokens.base) {
+            (Words::Base, Some((base, _))) => {
+                of_base = evaluate_tasks::file_tokens(&base.tokenizer)?;
+                &of_base
+            }
+            _ => tokens.own()?,
+        };
+        let found = tasks::run(prepared, &Reread(&trained.model), tokenizer, config, &mut |progress| {
             bar.set_length(progress.n_positions as u64);
             bar.set_position(progress.n_done as u64);
             guard.ask(architecture.forward(progress.next_rows as u64, context))
