@@ -1,7 +1,7 @@
 //! Logistic regression with an L2 penalty, fitted by gradient descent, or by stochastic gradient descent.
 //!
-//! J(w) = 1/n Σ −ln p(class of row i) + λ/2 ‖w‖², the intercept free. Two classes have one vector of weights, more have one
-//! each. In scikit-learn's terms C = 1/(λ n).
+//! J(w) = 1/n Σ −ln p(class of row i) + λ/2 ‖w‖², the intercept free. Two classes have one vector of weights, more have
+//! one each. In scikit-learn's terms C = 1/(λ n).
 //!
 //! Legend: N rows, C columns, K vectors of weights (1 for two classes).
 
