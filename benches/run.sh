@@ -1,12 +1,17 @@
 #!/bin/bash
 # Measures what docs/benchmarks.md shows and writes that page: `benches/run.sh [SECTION…]`, all sections when none is named; the
-# others stay as the page has them. Needs a quiet machine and, for the comparisons, Python 3 with its package index.
+# others stay as the page has them. Needs a quiet machine and, for the comparisons, Python 3 with its package index. Sections on a
+# real model need ASSIZE_MODELS, a folder with SmolLM2-135M-Instruct.Q4_1.gguf, and ASSIZE_DATA, and are passed over without.
 # A section is a script that prints its part in Markdown, from `## ` on. Each comparison is made in one run, by turns.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 page=docs/benchmarks.md
-all=(case train)
-chosen=("${@:-${all[@]}}")
+all=(case train policy evaluate compress)
+chosen=("$@")
+if [ $# = 0 ]; then
+    chosen=(case train policy)
+    [ -n "${ASSIZE_MODELS:-}" ] && [ -n "${ASSIZE_DATA:-}" ] && chosen+=(evaluate compress)
+fi
 export BENCH_WORK BENCH_PYTHON BENCH_TARGET ASSIZE_KEY
 BENCH_WORK=$(mktemp -d)
 trap 'rm -rf "$BENCH_WORK"' EXIT

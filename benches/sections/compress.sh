@@ -4,8 +4,8 @@
 # setting, so that it can be run in pieces: `benches/sections/compress.sh NAME…` does these settings alone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-assize=${ASSIZE:-target/release/assize}
-work=${ASSIZE_WORK:?a folder for the models}
+assize=${ASSIZE:-${CARGO_TARGET_DIR:-target}/release/assize}
+work=${ASSIZE_WORK:-$(mktemp -d)}
 passages=${PASSAGES:-24} length=${LENGTH:-512} rows=${ROWS:-32} row=${ROW:-256}
 export ASSIZE_KEY=$work/assize.key
 mkdir -p "$work"

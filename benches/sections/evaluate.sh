@@ -1,12 +1,12 @@
 #!/bin/bash
-# Prints the section on evaluation of docs/benchmarks.md: `benches/sections/evaluate.sh MODEL.gguf DATA`, on a quiet machine. Builds nothing.
+# Prints the section on evaluation of docs/benchmarks.md: `benches/sections/evaluate.sh [MODEL.gguf DATA]`, on a quiet machine. Builds nothing.
 #
 # Needs the built program (ASSIZE) and the example `inference` of assize-model (INFERENCE), a virtual environment with lm_eval 0.4.13, torch
 # and transformers (EVAL_VENV), and one with xllamacpp and gguf (LLAMA_VENV). BATCH is the best batch of lm-evaluation-harness
 # on the machine, found beforehand. PARTS says which tasks are run; the rows of others are taken from WORK of an earlier call.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-gguf=$1 data=$2
+gguf=${1:-$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf} data=${2:-$ASSIZE_DATA}
 target=${CARGO_TARGET_DIR:-target}/release
 assize=${ASSIZE:-$target/assize} inference=${INFERENCE:-$target/examples/inference}
 work=${WORK:-$(mktemp -d)}
