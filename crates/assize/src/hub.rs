@@ -37,7 +37,9 @@ struct Listed {
 /// Fetches what a model needs into `folder`: weights in safetensors, configuration, tokenizer, read-me, licence.
 pub(crate) fn fetch(model: &str, folder: &Path, screen: &Screen) -> anyhow::Result<()> {
     let is_name = |part: &str| {
-        !part.is_empty() && !part.starts_with('.') && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
     ensure!(
         model.split_once('/').is_some_and(|(org, name)| is_name(org) && is_name(name)),
@@ -77,7 +79,8 @@ fn list(agent: &ureq::Agent, endpoint: &str, model: &str) -> anyhow::Result<(Str
     }
     let text = response.body_mut().with_config().limit(LIST_BYTES_MAX).read_to_string();
     let text = text.with_context(|| format!("cannot read `{address}`"))?;
-    let document: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("`{address}`: expected JSON"))?;
+    let document: serde_json::Value =
+        serde_json::from_str(&text).with_context(|| format!("`{address}`: expected JSON"))?;
     let commit = document["sha"].as_str().filter(|sha| sha.chars().all(|c| c.is_ascii_hexdigit()) && !sha.is_empty());
     let commit = commit.with_context(|| format!("`{address}`: expected a commit in `sha`"))?.to_owned();
     let all = document["siblings"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -98,12 +101,19 @@ fn listed(sibling: &serde_json::Value) -> Option<Listed> {
 
 /// Files at the outermost level alone: no name leads out of the folder.
 fn is_wanted(name: &str) -> bool {
-    let is_plain = Path::new(name).file_name().is_some_and(|last| last == name) && !name.starts_with('.') && !name.contains('\\');
+    let is_plain =
+        Path::new(name).file_name().is_some_and(|last| last == name) && !name.starts_with('.') && !name.contains('\\');
     let is_kind = [".json", ".safetensors", ".jinja"].iter().any(|ending| name.ends_with(ending));
     is_plain && (is_kind || name == "README.md" || name.starts_with("LICENSE"))
 }
 
-fn file_into(agent: &ureq::Agent, address: &str, file: &Listed, folder: &Path, told: &dyn Fn(u64)) -> anyhow::Result<()> {
+fn file_into(
+    agent: &ureq::Agent,
+    address: &str,
+    file: &Listed,
+    folder: &Path,
+    told: &dyn Fn(u64),
+) -> anyhow::Result<()> {
     let (path, part) = (folder.join(&file.name), folder.join(format!("{}.part", file.name)));
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.bytes) && is_right(&path, file)? {
         told(file.bytes);
@@ -121,7 +131,9 @@ fn file_into(agent: &ureq::Agent, address: &str, file: &Listed, folder: &Path, t
             Ok(()) => {
                 fs::remove_file(&part).with_context(|| format!("cannot remove `{}`", part.display()))?;
                 let stated = file.sha256.as_deref().unwrap_or_default();
-                bail!("`{address}`: expected sha256:{stated}, found another; the file is removed: run the command again");
+                bail!(
+                    "`{address}`: expected sha256:{stated}, found another; the file is removed: run the command again"
+                );
             }
             Err(_) if size() > before => n_in_vain = 0,
             Err(error) => {

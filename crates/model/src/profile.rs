@@ -195,9 +195,7 @@ impl Decoder {
         }
         let mut all = vec![of("embedding".to_owned(), &self.embedding)];
         let positions = self.positions.iter();
-        all.extend(
-            positions.map(|tensor| Matrix { name: "positions".to_owned(), numbers: Numbers::Tensor(tensor) }),
-        );
+        all.extend(positions.map(|tensor| Matrix { name: "positions".to_owned(), numbers: Numbers::Tensor(tensor) }));
         for (at, Layer { attention, mlp, .. }) in self.layers.iter().enumerate() {
             let attention = [
                 ("query", &attention.query),

@@ -167,8 +167,7 @@ impl Tokenizer {
             return Err(TokenizerError::TooLarge { path: path.to_owned(), found });
         }
         let bytes = fs::read(path).map_err(read)?;
-        let tokenizer =
-            from_json(&bytes).map_err(|source| TokenizerError::Parse { path: path.to_owned(), source })?;
+        let tokenizer = from_json(&bytes).map_err(|source| TokenizerError::Parse { path: path.to_owned(), source })?;
         let kind = |expected, found: String| TokenizerError::Kind { path: path.to_owned(), expected, found };
         if !matches!(tokenizer.get_model(), ModelWrapper::BPE(_)) {
             return Err(kind("byte-pair encoding", "another model".to_owned()));

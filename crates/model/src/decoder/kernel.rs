@@ -79,7 +79,10 @@ fn portable(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: us
 }
 
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "vector loads have no safe form, and neither has calling what the machine was found to have")]
+#[expect(
+    unsafe_code,
+    reason = "vector loads have no safe form, and neither has calling what the machine was found to have"
+)]
 mod x86 {
     use super::{Sums, TILE, WIDTH};
     use std::arch::x86_64::{

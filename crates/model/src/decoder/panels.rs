@@ -223,10 +223,7 @@ impl Panels {
     /// All numbers, row by row: (O, K).
     pub(crate) fn numbers(&self) -> Vec<f32> {
         let mut numbers = vec![0.0; self.outputs * self.depth];
-        numbers
-            .par_chunks_mut(self.depth.max(1))
-            .enumerate()
-            .for_each(|(output, out)| self.row(output, out));
+        numbers.par_chunks_mut(self.depth.max(1)).enumerate().for_each(|(output, out)| self.row(output, out));
         numbers
     }
 
@@ -389,7 +386,8 @@ mod tests {
             }
             let all = parse::numbers(kind, &blocks).unwrap();
             let turned = |output: usize| (output * 3 + 1) % outputs;
-            let expected: Vec<f32> = (0..outputs).flat_map(|row| all[turned(row) * depth..][..depth].to_vec()).collect();
+            let expected: Vec<f32> =
+                (0..outputs).flat_map(|row| all[turned(row) * depth..][..depth].to_vec()).collect();
             let found = Panels::of_blocks(outputs, depth, format, &blocks, turned).unwrap();
             assert_eq!(found.numbers(), expected, "{format:?}");
             let plain = Panels::of_numbers(outputs, depth, &expected);

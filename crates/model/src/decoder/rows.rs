@@ -174,9 +174,9 @@ pub(super) fn exp_f64(x: f64) -> f64 {
     let n = shifted - ROUND;
     let r = x - n * LN_2[0] - n * LN_2[1];
     let mut p = 1.0 / 6_227_020_800.0;
-    for factorial in [
-        479_001_600.0, 39_916_800.0, 3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0,
-    ] {
+    for factorial in
+        [479_001_600.0, 39_916_800.0, 3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0]
+    {
         p = p * r + 1.0 / factorial;
     }
     let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(1023).wrapping_shl(52);

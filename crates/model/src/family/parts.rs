@@ -383,7 +383,11 @@ fn divisors(given: &HubConfig, member: &'static str, n: usize) -> Result<Vec<f64
 }
 
 /// Rows of a fused projection, cut into its parts. Shapes: `weight` (sum of `sizes`, in), `bias` likewise.
-pub(super) fn split<const N: usize>(weight: &Tensor, bias: Option<&[f32]>, sizes: [usize; N]) -> candle_core::Result<[Linear; N]> {
+pub(super) fn split<const N: usize>(
+    weight: &Tensor,
+    bias: Option<&[f32]>,
+    sizes: [usize; N],
+) -> candle_core::Result<[Linear; N]> {
     let (_, inputs) = weight.dims2()?;
     let numbers: Vec<f32> = weight.flatten_all()?.to_vec1()?;
     let mut start = 0;

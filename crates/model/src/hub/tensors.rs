@@ -191,8 +191,11 @@ impl Tensors {
             (Some(format), Change::None | Change::Separate { .. }) if depth.is_multiple_of(BLOCK) && outputs > 0 => {
                 let row = separated(outputs, stored.change)?;
                 Panels::of_blocks(outputs, depth, format, &mapped[stored.place.clone()], row).map_err(
-                    |NotFinite { at, found }| {
-                        TensorError::NotFinite { path: path.clone(), name: name.to_owned(), at, found }
+                    |NotFinite { at, found }| TensorError::NotFinite {
+                        path: path.clone(),
+                        name: name.to_owned(),
+                        at,
+                        found,
                     },
                 )?
             }
