@@ -9,8 +9,13 @@ pub enum Control {
     /// Do not do what was about to be done; leave a state that can be resumed.
     Stop(String),
     /// To training in trouble: go on with steps of so many hundredths of their length.
-    LowerRate { percent: u32 },
+    LowerRate {
+        percent: u32,
+    },
     /// To training in trouble: go back to the last state that was good, leave out so many batches, and go on from there with
     /// steps of so many hundredths of their length.
-    RollBack { percent: u32, skip: u64 },
+    RollBack {
+        percent: u32,
+        skip: u64,
+    },
 }

@@ -77,10 +77,8 @@ pub fn render(template: &str, turns: &[Turn], is_asked: bool) -> Result<String, 
     environment.add_function("raise_exception", |text: String| -> Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
     });
-    let messages: Vec<Value> = turns
-        .iter()
-        .map(|turn| context! { role => turn.role.as_str(), content => turn.content.as_str() })
-        .collect();
+    let messages: Vec<Value> =
+        turns.iter().map(|turn| context! { role => turn.role.as_str(), content => turn.content.as_str() }).collect();
     let template = environment.template_from_str(template)?;
     Ok(template.render(context! { messages, add_generation_prompt => is_asked })?)
 }

@@ -344,10 +344,7 @@ fn project(stream: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// down(silu(gate(x)) · up(x)). Shapes: (N, C) → (N, C). Source: Shazeer 2020 (SwiGLU).
-fn feed_forward(
-    normed: &Tensor,
-    weight: impl Fn(&str) -> candle_core::Result<Tensor>,
-) -> candle_core::Result<Tensor> {
+fn feed_forward(normed: &Tensor, weight: impl Fn(&str) -> candle_core::Result<Tensor>) -> candle_core::Result<Tensor> {
     let gate = project(normed, &weight("mlp.gate_proj")?)?.silu()?;
     let up = project(normed, &weight("mlp.up_proj")?)?;
     project(&(gate * up)?, &weight("mlp.down_proj")?)

@@ -267,8 +267,7 @@ impl Llama {
         let embedding = gradients.get_mut(EMBEDDING).map(Vec::as_mut_slice);
         let slopes = head::Slopes { stream: &mut of_normed, embedding };
         let (width, targets) = (self.config().width, targets(windows, options));
-        let loss =
-            with_slice(&self.held(EMBEDDING), |table| head::loss(&normed, table, width, targets, Some(slopes)))?;
+        let loss = with_slice(&self.held(EMBEDDING), |table| head::loss(&normed, table, width, targets, Some(slopes)))?;
         let mut of_stream = vec![0.0; stream.len()];
         self.norm_back(FINAL_NORM, (stream, &scales), &of_normed, &mut of_stream, gradients)?;
         Ok((loss, of_stream))

@@ -117,7 +117,8 @@ impl Config {
     /// # Errors
     /// `Data` when the corpus has no whole window.
     pub fn tokens_per_step(&self, corpus: &Corpus) -> Result<u64, ConfigError> {
-        let n_tokens = Batches::new(corpus, self.context, self.batch, self.seed)?.n_tokens(self.optimizer.takes_full_batch());
+        let n_tokens =
+            Batches::new(corpus, self.context, self.batch, self.seed)?.n_tokens(self.optimizer.takes_full_batch());
         Ok(if self.optimizer.takes_full_batch() { n_tokens } else { n_tokens * self.accumulate as u64 })
     }
 
@@ -142,9 +143,9 @@ impl Config {
         ]);
         // What is as it is by default is left out, so that a record says what was asked for.
         let share = |name, value: f64| (value != 0.0).then(|| decimal(name, value)).transpose();
-        let early_stop = self.early_stop.map(|stop| {
-            Json::map([("every", Some(stop.every.into())), ("patience", Some(stop.patience.into()))])
-        });
+        let early_stop = self
+            .early_stop
+            .map(|stop| Json::map([("every", Some(stop.every.into())), ("patience", Some(stop.patience.into()))]));
         Ok(Json::map([
             ("seed", Some(self.seed.into())),
             ("steps", Some(self.steps.into())),

@@ -261,7 +261,8 @@ impl<'a> Batches<'a> {
         let n_tokens = (windows.len() * t) as u64;
         let ids = |ids: Vec<u32>| Tensor::from_vec(ids, shape, &Device::Cpu);
         if let Some(packed) = &self.corpus.packed {
-            let (inputs, targets) = (ids(picked(&packed.inputs, windows, t))?, ids(picked(&packed.targets, windows, t))?);
+            let (inputs, targets) =
+                (ids(picked(&packed.inputs, windows, t))?, ids(picked(&packed.targets, windows, t))?);
             let (weights, starts) = (picked(&packed.weights, windows, t), picked(&packed.starts, windows, t));
             return Ok(Batch { inputs, targets, n_tokens, weights: Some(weights), starts: Some(starts) });
         }
@@ -357,7 +358,8 @@ mod tests {
             let weights = tokens.clone().enumerate().map(|(at, _)| if at < n_asked { 0.0 } else { 1.0 }).collect();
             Example { tokens: tokens.collect(), weights }
         };
-        let examples = [example(10..13, 1), example(20..24, 3), example(30..33, 3), example(40..45, 2), example(50..60, 4)];
+        let examples =
+            [example(10..13, 1), example(20..24, 3), example(30..33, 3), example(40..45, 2), example(50..60, 4)];
         let corpus = Corpus::packed(&examples, 5).unwrap();
         assert_eq!((corpus.n_windows(5), corpus.n_documents()), (3, 5));
         let batches = Batches::new(&corpus, 5, 3, 1).unwrap();

@@ -1,10 +1,6 @@
 //! The gradient of J, by parameter name: gathered over chunks, penalised, measured and clipped.
 
-use crate::{
-    groups,
-    objective::Penalty,
-    slices::with_entries,
-};
+use crate::{groups, objective::Penalty, slices::with_entries};
 use candle_core::{Var, backprop::GradStore};
 use rayon::prelude::*;
 use std::collections::BTreeMap;

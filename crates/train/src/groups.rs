@@ -114,9 +114,8 @@ mod tests {
     fn the_slope_is_that_of_finite_differences() {
         let entries = [ramp(12, -1.0), ramp(12, 0.5), ramp(6, -2.0), ramp(6, 1.0), ramp(6, -0.6)];
         let penalty = Penalty { heads: 0.3, channels: 0.7, ..Penalty::default() };
-        let value = |entries: &[Vec<f32>; 5], slopes: &mut Slopes| {
-            penalise(slopes, &parameters(entries), &penalty, 2).unwrap()
-        };
+        let value =
+            |entries: &[Vec<f32>; 5], slopes: &mut Slopes| penalise(slopes, &parameters(entries), &penalty, 2).unwrap();
         let zeros = || -> Slopes {
             parameters(&entries).iter().map(|(name, var)| (name.clone(), vec![0.0; var.elem_count()])).collect()
         };

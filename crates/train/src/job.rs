@@ -237,11 +237,7 @@ impl<'a> Job<'a> {
     }
 
     /// The batches of a step, or the reason of a stop.
-    fn gather(
-        &mut self,
-        step: u64,
-        observe: &mut Observe<'_>,
-    ) -> Result<Result<Vec<Batch>, String>, TrainError> {
+    fn gather(&mut self, step: u64, observe: &mut Observe<'_>) -> Result<Result<Vec<Batch>, String>, TrainError> {
         if self.config.optimizer.takes_full_batch() {
             return Ok(Ok(self.batches.full().collect::<Result<_, _>>()?));
         }
@@ -357,7 +353,9 @@ impl<'a> Job<'a> {
         let snapshot = self.saved.map(|held| (held.path, held.digest));
         let step = self.step;
         let model = match self.best {
-            Some(best) => self.model.restored(best).map_err(|source| TrainError::Step { step, source: source.into() })?,
+            Some(best) => {
+                self.model.restored(best).map_err(|source| TrainError::Step { step, source: source.into() })?
+            }
             None => self.model,
         };
         Ok(Trained { model, curve: self.curve, snapshot, looks: self.looks, adjustments: self.adjustments })

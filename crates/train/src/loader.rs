@@ -36,9 +36,7 @@ impl Loader {
         match receive.recv_timeout(self.timeout) {
             Ok(Ok(batch)) => Ok(batch),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                Err(format!("no batch in {} s", self.timeout.as_secs_f64()))
-            }
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("no batch in {} s", self.timeout.as_secs_f64())),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err("the loader died".to_owned()),
         }
     }

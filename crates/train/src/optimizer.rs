@@ -133,11 +133,9 @@ impl Optimizer {
         match *self {
             Self::GradientDescent => Vec::new(),
             Self::Sgd { momentum, .. } => vec![("momentum", "momentum", momentum, Share)],
-            Self::Adam { beta1, beta2, eps } => vec![
-                ("beta1", "beta1", beta1, Share),
-                ("beta2", "beta2", beta2, Share),
-                ("eps", "eps", eps, Positive),
-            ],
+            Self::Adam { beta1, beta2, eps } => {
+                vec![("beta1", "beta1", beta1, Share), ("beta2", "beta2", beta2, Share), ("eps", "eps", eps, Positive)]
+            }
             Self::AdamW { beta1, beta2, eps, weight_decay } => vec![
                 ("beta1", "beta1", beta1, Share),
                 ("beta2", "beta2", beta2, Share),
@@ -189,10 +187,7 @@ impl Optimizer {
                 "beta2",
             ) => beta2,
             (
-                Self::Adam { eps, .. }
-                | Self::AdamW { eps, .. }
-                | Self::Adafactor { eps, .. }
-                | Self::Muon { eps, .. },
+                Self::Adam { eps, .. } | Self::AdamW { eps, .. } | Self::Adafactor { eps, .. } | Self::Muon { eps, .. },
                 "eps",
             ) => eps,
             (
@@ -307,11 +302,7 @@ impl State {
                 let key = format!("{moment}.{name}");
                 let tensor = tensors.get(&key).ok_or_else(|| StateError::Missing(key.clone()))?;
                 if tensor.dims() != dims.as_slice() {
-                    return Err(StateError::Shape {
-                        name: key,
-                        expected: dims.clone(),
-                        found: tensor.dims().to_vec(),
-                    });
+                    return Err(StateError::Shape { name: key, expected: dims.clone(), found: tensor.dims().to_vec() });
                 }
                 *entries = tensor.flatten_all()?.to_vec1::<f32>()?;
             }

@@ -47,7 +47,8 @@ fn with_windows<T>(
     pass: impl FnOnce(&Windows<'_>) -> Result<T, SlopeError>,
 ) -> Result<T, SlopeError> {
     let ids = |side: &candle_core::Tensor| side.flatten_all()?.to_vec1::<u32>();
-    let (tokens, targets) = (ids(&batch.inputs).map_err(DataError::from)?, ids(&batch.targets).map_err(DataError::from)?);
+    let (tokens, targets) =
+        (ids(&batch.inputs).map_err(DataError::from)?, ids(&batch.targets).map_err(DataError::from)?);
     let share = 1.0 / total_weight;
     let weights: Vec<f32> = match &batch.weights {
         Some(weights) => weights.iter().map(|&weight| (f64::from(weight) * share) as f32).collect(),

@@ -80,8 +80,7 @@ impl Session<'_> {
     /// `false` after a recorded stop.
     fn quantize(&mut self, tokens: &Tokens, before: &Before<'_>, guard: &mut Guard) -> anyhow::Result<bool> {
         let path = self.weights("model-q8_0.gguf");
-        let digest =
-            gguf::write(&path, &before.trained.shape.model, tokens.own()?, &before.trained.model.tensors())?;
+        let digest = gguf::write(&path, &before.trained.shape.model, tokens.own()?, &before.trained.model.tensors())?;
         let subject = Subject::new("weights/model-q8_0.gguf", digest);
         // What is evaluated is what the file says, read back; the findings are of the same blocks in memory.
         let (config, tensors) = gguf::read(&path)?;

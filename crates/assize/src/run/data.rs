@@ -43,10 +43,8 @@ impl Tokens {
         let Some(weights) = &self.weights else {
             return Ok(train::Corpus::new(&self.of(indices), model::END_OF_TEXT_ID));
         };
-        let example = |&index: &usize| train::Example {
-            tokens: self.documents[index].clone(),
-            weights: weights[index].clone(),
-        };
+        let example =
+            |&index: &usize| train::Example { tokens: self.documents[index].clone(), weights: weights[index].clone() };
         Ok(train::Corpus::packed(&indices.iter().map(example).collect::<Vec<_>>(), context)?)
     }
 
@@ -127,10 +125,16 @@ fn documents_of<'a>(
     tokens: &'a Tokens,
 ) -> impl Iterator<Item = (usize, usize)> + 'a {
     let places = [source.path.to_string_lossy().replace('\\', "/"), source.name.clone()];
-    data.split.train.iter().filter(move |&&document| {
-        let path = &data.corpus.files[data.corpus.documents[document].file].path;
-        places.iter().any(|place| path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-    }).map(move |&document| (document, tokens.documents[document].len() + 1))
+    data.split
+        .train
+        .iter()
+        .filter(move |&&document| {
+            let path = &data.corpus.files[data.corpus.documents[document].file].path;
+            places.iter().any(|place| {
+                path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        })
+        .map(move |&document| (document, tokens.documents[document].len() + 1))
 }
 
 impl Session<'_> {

@@ -32,7 +32,11 @@ pub(crate) fn tokenize(case: &Case, base: &Base, data: &Data, path: &Path) -> an
     let place = case.folder.join(&base.path);
     let held = model::trainable(&place)?;
     let context = held.model.config().context;
-    anyhow::ensure!(base.context <= context, "expected a context of at most the model's {context}, found {}", base.context);
+    anyhow::ensure!(
+        base.context <= context,
+        "expected a context of at most the model's {context}, found {}",
+        base.context
+    );
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
@@ -67,9 +71,9 @@ fn turns(text: &str, chat: &Chat) -> Option<Vec<Turn>> {
     let turn = |role: &str, content: &str| Turn { role: role.to_owned(), content: content.trim().to_owned() };
     turns.extend(chat.system.as_deref().map(|system| turn("system", system)));
     for line in text.lines() {
-        let begun = [(&chat.user, "user"), (&chat.assistant, "assistant")].into_iter().find_map(|(mark, role)| {
-            Some(turn(role, line.strip_prefix(mark.as_str())?))
-        });
+        let begun = [(&chat.user, "user"), (&chat.assistant, "assistant")]
+            .into_iter()
+            .find_map(|(mark, role)| Some(turn(role, line.strip_prefix(mark.as_str())?)));
         match (begun, turns.last_mut()) {
             (Some(begun), _) => turns.push(begun),
             (None, Some(last)) if last.role != "system" => {
@@ -113,8 +117,13 @@ mod tests {
         let chat = Chat { user: "Q:".to_owned(), assistant: "A:".to_owned(), system: Some("Reckon.".to_owned()) };
         let turns = turns("Q: How many?\nIn all?\nA: Four.\nQ: Sure?\nA: Yes.\n", &chat).unwrap();
         let found: Vec<(&str, &str)> = turns.iter().map(|turn| (turn.role.as_str(), turn.content.as_str())).collect();
-        let expected =
-            [("system", "Reckon."), ("user", "How many?\nIn all?"), ("assistant", "Four."), ("user", "Sure?"), ("assistant", "Yes.")];
+        let expected = [
+            ("system", "Reckon."),
+            ("user", "How many?\nIn all?"),
+            ("assistant", "Four."),
+            ("user", "Sure?"),
+            ("assistant", "Yes."),
+        ];
         assert_eq!(found, expected);
         assert_eq!(super::turns("Q: Nobody answers\n", &chat), None);
     }

@@ -99,7 +99,8 @@ fn training(plan: &TrainPlan, context: usize) -> anyhow::Result<train::Config> {
 
 /// The optimiser of that name with its own defaults, but for decay and momentum: without a word there is none.
 fn optimizer(said: &case::Optimizer) -> anyhow::Result<train::Optimizer> {
-    let mut optimizer = train::Optimizer::from_name(said.name).context("an optimizer that the case knows and training does not")?;
+    let mut optimizer =
+        train::Optimizer::from_name(said.name).context("an optimizer that the case knows and training does not")?;
     optimizer.set("weight_decay", 0.0);
     if said.name == "sgd" {
         optimizer.set("momentum", 0.0);

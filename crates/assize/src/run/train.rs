@@ -5,10 +5,10 @@ use anyhow::Context as _;
 use evidence::{
     Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject,
 };
+use ledger::Entry;
 use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
-use ledger::Entry;
 use supervise::{
     Record,
     case::{Answer, Parent},

@@ -16,7 +16,10 @@ fn trouble_is_an_entry_with_the_answer_of_the_case() {
     let log = statements(&bench);
     let (_, entry) = log.iter().find(|(kind, _)| kind == "urn:assize:intervention:v0.1").unwrap();
     let said = ["trouble", "answer", "found"].map(|member| entry[member].as_str().unwrap());
-    assert_eq!((said, entry["step"].as_u64()), (["not-finite", "pause", "the gradient is not a finite number"], Some(1)));
+    assert_eq!(
+        (said, entry["step"].as_u64()),
+        (["not-finite", "pause", "the gradient is not a finite number"], Some(1))
+    );
     assert_eq!(bench.json("verify examples/first-case/dossier --json", 0)["ok"], true);
 }
 
@@ -52,10 +55,12 @@ fn a_base_is_trained_further_under_a_case() {
     let (before, rest) = text.split_once("[model]").unwrap();
     let (_, train) = rest.split_once("[train]").unwrap();
     let (train, _) = train.split_once("[compress]").unwrap();
-    let model = "[model]\nbase = \"../base\"\ncontext = 32\nadapters = { rank = 2, targets = [\"q_proj\", \"down_proj\"] }\n";
+    let model =
+        "[model]\nbase = \"../base\"\ncontext = 32\nadapters = { rank = 2, targets = [\"q_proj\", \"down_proj\"] }\n";
     let tuned = format!("{before}{model}[train]{train}[[evaluate]]\nsuite = \"perplexity\"\n");
     fs::create_dir_all(bench.path("examples/tuned")).unwrap();
-    fs::write(bench.path("examples/tuned/assize.toml"), tuned.replace("15_360", "2_560").replace("\"house\"", "")).unwrap();
+    fs::write(bench.path("examples/tuned/assize.toml"), tuned.replace("15_360", "2_560").replace("\"house\"", ""))
+        .unwrap();
     bench.ends("train examples/tuned", 0);
     let weights = bench.path("examples/tuned/dossier/weights");
     for file in ["adapter_model.safetensors", "adapter_config.json", "tokenizer.json"] {

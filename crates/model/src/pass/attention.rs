@@ -65,9 +65,7 @@ impl<'a> Inputs<'a> {
     fn group(&self, shape: Shape, at: usize) -> Group<'a> {
         let (row, q_channel, kv_channel) = shape.place(at);
         let (t, d) = (shape.positions, shape.head_width);
-        let of = |side: &'a [f32]| {
-            View::strided(&side[row * shape.kv_width() + kv_channel..], t, d, shape.kv_width())
-        };
+        let of = |side: &'a [f32]| View::strided(&side[row * shape.kv_width() + kv_channel..], t, d, shape.kv_width());
         Group {
             shape,
             q: &self.q[row * shape.q_width() + q_channel..],
@@ -173,11 +171,8 @@ pub(super) fn backward(shape: Shape, inputs: Inputs<'_>, out: &[f32], log_sums: 
             backward_group(&inputs.group(shape, at), &out[from..], log_sums, &dout[from..])
         })
         .collect();
-    let mut slopes = Slopes {
-        dq: vec![0.0; inputs.q.len()],
-        dk: vec![0.0; inputs.k.len()],
-        dv: vec![0.0; inputs.v.len()],
-    };
+    let mut slopes =
+        Slopes { dq: vec![0.0; inputs.q.len()], dk: vec![0.0; inputs.k.len()], dv: vec![0.0; inputs.v.len()] };
     scatter(&mut slopes.dq, shape, g, found.iter().map(|[dq, _, _]| dq.as_slice()));
     scatter(&mut slopes.dk, shape, 1, found.iter().map(|[_, dk, _]| dk.as_slice()));
     scatter(&mut slopes.dv, shape, 1, found.iter().map(|[_, _, dv]| dv.as_slice()));

@@ -31,7 +31,13 @@ pub(super) struct Slopes<'a> {
 ///
 /// Source: Goodfellow, Bengio and Courville 2016, equations 6.29 and 6.30; slopes in the forward pass as in Hsu et al. 2024
 /// (Liger), section 3.2.
-pub(super) fn loss(stream: &[f32], embedding: &[f32], width: usize, targets: Targets<'_>, slopes: Option<Slopes<'_>>) -> f64 {
+pub(super) fn loss(
+    stream: &[f32],
+    embedding: &[f32],
+    width: usize,
+    targets: Targets<'_>,
+    slopes: Option<Slopes<'_>>,
+) -> f64 {
     let vocab = embedding.len() / width;
     let counted: Vec<usize> = (0..targets.ids.len()).filter(|&row| targets.weights[row] != 0.0).collect();
     let (mut slopes, mut total) = (slopes, 0.0);

@@ -25,7 +25,8 @@ fn shape() -> Config {
 /// Fresh weights are all but linear; three times as large, every part has something to say.
 fn model() -> Llama {
     let fresh = Llama::init(&shape(), 5).unwrap();
-    let larger = |(name, tensor): (String, Tensor)| (name, if tensor.rank() > 1 { (tensor * 6.0).unwrap() } else { tensor });
+    let larger =
+        |(name, tensor): (String, Tensor)| (name, if tensor.rank() > 1 { (tensor * 6.0).unwrap() } else { tensor });
     let gain = |(name, tensor): (String, Tensor)| {
         let n = tensor.elem_count();
         let ramp = Tensor::from_vec((0..n).map(|i| 0.7 + 0.01 * i as f32).collect::<Vec<_>>(), n, &Device::Cpu);
@@ -114,8 +115,11 @@ fn the_fused_pass_agrees_with_its_plain_twin() {
 
 #[test]
 fn adapters_agree_with_their_plain_twin_and_with_the_merged_model() {
-    let adapters =
-        Adapters { rank: 3, alpha: 5.0, targets: ["q_proj", "v_proj", "o_proj", "down_proj"].map(str::to_owned).to_vec() };
+    let adapters = Adapters {
+        rank: 3,
+        alpha: 5.0,
+        targets: ["q_proj", "v_proj", "o_proj", "down_proj"].map(str::to_owned).to_vec(),
+    };
     let fresh = model().with_adapters(&adapters, 1).unwrap();
     assert_eq!(fresh.parameters().len(), 2 * 2 * 4);
     let given = given(2, 70);
@@ -139,8 +143,7 @@ fn packed_documents_do_not_see_one_another() {
     let model = model();
     let given = given(1, 90);
     let cuts = [0_usize, 20, 21, 85, 90];
-    let starts: Vec<u32> =
-        (0..90_usize).map(|at| *cuts.iter().rev().find(|&&cut| cut <= at).unwrap() as u32).collect();
+    let starts: Vec<u32> = (0..90_usize).map(|at| *cuts.iter().rev().find(|&&cut| cut <= at).unwrap() as u32).collect();
     let packed = fused(&model, &Windows { starts: Some(&starts), ..given.windows() }, &PassOptions::default());
     let (mut loss, mut alone) = (0.0, zeros(&model));
     for cut in cuts.windows(2) {

@@ -3,8 +3,8 @@
 //! Every complaint names file, line and column, shows the line, and says what was expected.
 
 mod excerpt;
-mod place;
 mod models;
+mod place;
 mod read;
 mod training;
 mod wire;

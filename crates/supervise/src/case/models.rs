@@ -52,7 +52,11 @@ impl Reader<'_> {
                 return Err(self.complain(adapters.rank.span(), "`adapters` stand beside a model that is held", hint));
             }
             let Some(architecture) = &model.architecture else {
-                return Err(self.complain(model.context.span(), "`[model]` needs `architecture` and sizes, or `base`", ""));
+                return Err(self.complain(
+                    model.context.span(),
+                    "`[model]` needs `architecture` and sizes, or `base`",
+                    "",
+                ));
             };
             self.known("architecture", architecture, &["llama"])?;
             let mut found = [0; 4];

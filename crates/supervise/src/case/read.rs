@@ -78,7 +78,12 @@ const JURISDICTIONS: [&str; 12] =
     ["EU", "CN", "KR", "JP", "UK", "SG", "US", "US-CA", "US-NY", "US-IL", "US-CO", "US-TX"];
 
 impl Reader<'_> {
-    pub(super) fn complain(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> CaseError {
+    pub(super) fn complain(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> CaseError {
         CaseError::at(self.file, self.text, span, message.into(), hint.into())
     }
 

@@ -138,9 +138,8 @@ impl Reader<'_> {
         if *train.tokens.get_ref() == 0 {
             return Err(self.complain(train.tokens.span(), "expected at least one token to train on, found `0`", ""));
         }
-        let share = |what, number: Option<Spanned<f64>>| {
-            number.map_or(Ok(0.0), |number| self.from_zero(what, &number, 1.0))
-        };
+        let share =
+            |what, number: Option<Spanned<f64>>| number.map_or(Ok(0.0), |number| self.from_zero(what, &number, 1.0));
         let norm = |what, number: Option<Spanned<f64>>| {
             number.map(|number| self.within(what, &number, 0.0, f64::INFINITY)).transpose()
         };
@@ -206,7 +205,11 @@ impl Reader<'_> {
         let (name, known) = OPTIMIZERS.into_iter().find(|(name, _)| *name == said).unwrap_or(OPTIMIZERS[0]);
         let foreign = |key: &str, span| {
             let has = if known.is_empty() { "none".to_owned() } else { format!("`{}`", known.join("`, `")) };
-            self.complain(span, format!("`{key}` is no setting of `{name}`"), format!("beside the learning rate it has {has}"))
+            self.complain(
+                span,
+                format!("`{key}` is no setting of `{name}`"),
+                format!("beside the learning rate it has {has}"),
+            )
         };
         let mut settings = Vec::new();
         for (key, number) in [
@@ -249,7 +252,11 @@ impl Reader<'_> {
         }
         if let Some(decay) = schedule.decay.as_ref().filter(|_| name != "warmup-stable-decay") {
             let message = format!("`decay` is no setting of the schedule `{name}`");
-            return Err(self.complain(decay.span(), message, "it is the share of the steps over which `warmup-stable-decay` falls"));
+            return Err(self.complain(
+                decay.span(),
+                message,
+                "it is the share of the steps over which `warmup-stable-decay` falls",
+            ));
         }
         Ok(match name.as_str() {
             "constant" => Schedule::Constant,
@@ -353,7 +360,11 @@ mod tests {
             ("name = \"sgd\", momentum = 0.9, nesterov = true", "sgd", &[("momentum", 0.9)]),
             ("name = \"gradient-descent\"", "gradient-descent", &[]),
             ("name = \"lion\", beta1 = 0.95", "lion", &[("beta1", 0.95)]),
-            ("name = \"adafactor\", beta2_decay = 0.7, update_clip = 2.0", "adafactor", &[("beta2_decay", 0.7), ("update_clip", 2.0)]),
+            (
+                "name = \"adafactor\", beta2_decay = 0.7, update_clip = 2.0",
+                "adafactor",
+                &[("beta2_decay", 0.7), ("update_clip", 2.0)],
+            ),
             ("name = \"muon\", momentum = 0.9", "muon", &[("momentum", 0.9)]),
         ] {
             let case = read(&format!("optimizer = {{ learning_rate = 1e-3, {written} }}")).unwrap();
@@ -385,10 +396,25 @@ mod tests {
                 "expected `momentum` of at least 0 and below 1, found `1`",
                 "",
             ),
-            (format!("{adamw}dropout = 1.0"), (8, 11), "expected a dropout rate of at least 0 and below 1, found `1`", ""),
+            (
+                format!("{adamw}dropout = 1.0"),
+                (8, 11),
+                "expected a dropout rate of at least 0 and below 1, found `1`",
+                "",
+            ),
             (format!("{adamw}accumulate = 0"), (8, 14), "expected a count of batches of at least 1, found `0`", ""),
-            (format!("{adamw}penalty = {{ heads = -1.0 }}"), (8, 21), "expected a weight of at least 0 and finite, found `-1`", ""),
-            (format!("{adamw}early_stop = {{ every = 5, patience = 0 }}"), (8, 37), "expected `patience` of at least 1, found `0`", ""),
+            (
+                format!("{adamw}penalty = {{ heads = -1.0 }}"),
+                (8, 21),
+                "expected a weight of at least 0 and finite, found `-1`",
+                "",
+            ),
+            (
+                format!("{adamw}early_stop = {{ every = 5, patience = 0 }}"),
+                (8, 37),
+                "expected `patience` of at least 1, found `0`",
+                "",
+            ),
             (
                 format!("{adamw}schedule = {{ name = \"cosine\", decay = 0.2 }}"),
                 (8, 39),
@@ -401,7 +427,12 @@ mod tests {
                 "expected a reaction, one of `pause`, `roll-back`, `stop`, found `continue`",
                 "",
             ),
-            (format!("{adamw}on_trouble = {{ percent = 0 }}"), (8, 26), "expected `percent` from 1 to 100, found `0`", ""),
+            (
+                format!("{adamw}on_trouble = {{ percent = 0 }}"),
+                (8, 26),
+                "expected `percent` from 1 to 100, found `0`",
+                "",
+            ),
             (
                 format!("{adamw}chat = {{ }}"),
                 (8, 8),

@@ -52,14 +52,7 @@ impl Adafactor {
         self.apply(weights, variances, slopes, keep, scale);
     }
 
-    pub(super) fn vector(
-        &self,
-        weights: &mut [f32],
-        moment: &mut [f32],
-        slopes: &[f32],
-        keep: f32,
-        scale: f32,
-    ) {
+    pub(super) fn vector(&self, weights: &mut [f32], moment: &mut [f32], slopes: &[f32], keep: f32, scale: f32) {
         let new = self.one_less_beta2();
         for (v, g) in moment.iter_mut().zip(slopes) {
             let g = scale * g;
@@ -68,19 +61,11 @@ impl Adafactor {
         self.apply(weights, moment.iter().copied(), slopes, keep, scale);
     }
 
-    fn apply(
-        &self,
-        weights: &mut [f32],
-        variances: impl Iterator<Item = f32>,
-        slopes: &[f32],
-        keep: f32,
-        scale: f32,
-    ) {
+    fn apply(&self, weights: &mut [f32], variances: impl Iterator<Item = f32>, slopes: &[f32], keep: f32, scale: f32) {
         let rho = self.learning_rate.min(1.0 / (self.step as f64).sqrt());
         let alpha = self.scale_floor.max(rms(weights)) * rho;
         let floor = (self.eps * self.eps) as f32;
-        let update: Vec<f32> =
-            variances.zip(slopes).map(|(v, g)| v.max(floor).sqrt().recip() * (scale * g)).collect();
+        let update: Vec<f32> = variances.zip(slopes).map(|(v, g)| v.max(floor).sqrt().recip() * (scale * g)).collect();
         let rate = (alpha / (rms(&update) / self.update_clip).max(1.0)) as f32;
         weights.iter_mut().zip(&update).for_each(|(w, u)| *w = keep * *w - rate * u);
     }

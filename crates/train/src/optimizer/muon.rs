@@ -86,7 +86,9 @@ mod tests {
         let found = orthogonal(turned.to_vec(), 2, 2).unwrap();
         let length = f64::from(found[0]).hypot(f64::from(found[2]));
         assert!((0.65..1.25).contains(&length), "{length}");
-        assert!((f64::from(found[0]) - cosine * length).abs() < 1e-6 && (f64::from(found[2]) - sine * length).abs() < 1e-6);
+        assert!(
+            (f64::from(found[0]) - cosine * length).abs() < 1e-6 && (f64::from(found[2]) - sine * length).abs() < 1e-6
+        );
         // Both orders of the sides: the transpose of one is the other.
         let tall: Vec<f32> = (0..8_u8).map(|i| f32::from(i * i % 5) - 2.0).collect();
         let wide: Vec<f32> = (0..8).map(|at| tall[at % 4 * 2 + at / 4]).collect();

@@ -198,9 +198,8 @@ fn a_dead_loader_is_told_of_asked_again_and_given_up_on() {
         assert_eq!(told(&seen), ["trouble 3 loader"; 2], "{name}");
         assert_eq!(digest(&finished(outcome)), digest(&plain), "{name}");
         let (outcome, _) = answered(&config(5), None, Some(&failing(99, how)), |_| Control::Continue);
-        let expected = format!(
-            "no batch came for step 3 in 3 tries: {reason}; the weights before that step are untouched"
-        );
+        let expected =
+            format!("no batch came for step 3 in 3 tries: {reason}; the weights before that step are untouched");
         assert_eq!(outcome.unwrap_err().to_string(), expected);
     }
 }
