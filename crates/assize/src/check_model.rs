@@ -57,7 +57,16 @@ pub(crate) fn ground(
     screen::remark(
         "no case says what this model is used for: rules whose application depends on it stay undecided; `assize init` begins a case",
     );
-    Ok(Ground { rules, system, facts, as_of, waivers, declared: Declarations::default(), case: None, entries: BTreeMap::new() })
+    Ok(Ground {
+        rules,
+        system,
+        facts,
+        as_of,
+        waivers,
+        declared: Declarations::default(),
+        case: None,
+        entries: BTreeMap::new(),
+    })
 }
 
 fn shipped() -> Vec<PackText> {
