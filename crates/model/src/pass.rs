@@ -282,7 +282,7 @@ impl Llama {
         kept: Kept,
         windows: &Windows<'_>,
         options: &PassOptions,
-        slopes: &mut Vec<f32>,
+        slopes: &mut [f32],
         gradients: &mut Gradients,
     ) -> candle_core::Result<()> {
         let config = self.config();

@@ -300,9 +300,10 @@ error[unknown-fact]: rule `house.refuse`
    │                                         ^^^^^ unknown field `lower` in `[[tests.given]]`
 
 error[unknown-fact]: rule `house.refuse`
-   ┌─ house/refuse.toml:36:56
+   ┌─ house/refuse.toml:36:64
 36 │ given = { refusal_bank = { value = 0.5, lower = 0.4 }, refusal.bank = { value = 1 } }
-   │                                                        ^^^^^^^ no fact `refusal` in the catalogue"#,
+   │                                                                ^^^^ no fact `refusal.bank` in the catalogue
+   = hint: did you mean `refusal_bank`?"#,
     );
     check_test(
         "as_of = 2026-11-23\nexpect = \"fail\"\ngiven = { refusal_bank = { value = 0.12345678901234567, n = 1.5 } }\n",

@@ -293,7 +293,7 @@ fn the_dates_of_2024_bind_nobody_to_the_high_risk_chapter_any_more() {
                     bound.push(verdict.rule().to_owned());
                 }
             }
-            assert_eq!(n_asked, 26, "rules on Art. 6 to 49");
+            assert_eq!(n_asked, 27, "rules on Art. 6 to 49");
             assert_eq!(bound, Vec::<String>::new(), "{role}, {route}, {was}");
         }
     }
@@ -522,6 +522,7 @@ fn a_day_changes_exactly_these_rules_for_a_provider() {
         ],
         [
             "eu.art10.2.governance",
+            "eu.art10.2f.bias",
             "eu.art10.3.quality",
             "eu.art12.1.logs",
             "eu.art14.oversight",

@@ -380,19 +380,19 @@ mod tests {
         for (train, place, message, hint) in [
             (
                 "optimizer = { name = \"lion\", learning_rate = 1e-3, eps = 1e-8 }".to_owned(),
-                (7, 61),
+                (7, 58),
                 "`eps` is no setting of `lion`",
                 "beside the learning rate it has `beta1`, `beta2`, `weight_decay`",
             ),
             (
                 "optimizer = { name = \"gradient-descent\", learning_rate = 1e-3, nesterov = true }".to_owned(),
-                (7, 78),
+                (7, 75),
                 "`nesterov` is no setting of `gradient-descent`",
                 "beside the learning rate it has none",
             ),
             (
                 "optimizer = { name = \"sgd\", learning_rate = 1e-3, momentum = 1.0 }".to_owned(),
-                (7, 65),
+                (7, 62),
                 "expected `momentum` of at least 0 and below 1, found `1`",
                 "",
             ),
@@ -411,7 +411,7 @@ mod tests {
             ),
             (
                 format!("{adamw}early_stop = {{ every = 5, patience = 0 }}"),
-                (8, 37),
+                (8, 38),
                 "expected `patience` of at least 1, found `0`",
                 "",
             ),

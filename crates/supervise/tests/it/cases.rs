@@ -48,7 +48,7 @@ fn every_complaint_has_its_place() {
             format!("{GOOD}{}", train.replace("adamw", "adamx")),
             7,
             22,
-            "expected a optimizer, one of `adamw`, `sgd`, `gradient-descent`, found `adamx`",
+            "expected a optimizer, one of `adamw`, `adam`, `sgd`, `gradient-descent`, `lion`, `adafactor`, `muon`, found `adamx`",
         ),
         (
             format!("{GOOD}{declare}made = 2026-11-24\nexpires = 2026-11-24\n"),
