@@ -14,6 +14,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one a process")]
 pub(crate) enum Verb {
     /// Write a commented assize.toml for what stands in a folder
     Init { folder: PathBuf },

@@ -66,7 +66,7 @@ fn weights(config: &Config, x: &[f32], y: &[f32]) -> [f64; 2] {
     let norms = (dot(x, x) * dot(y, y)).sqrt();
     let angle = if norms > 0.0 { (dot(x, y) / norms).clamp(-1.0, 1.0).acos() } else { 0.0 };
     // Opposite tensors have no arc of their own; the line is taken there as well.
-    let is_line = config.method == Method::Linear || angle < ANGLE_MIN || angle > std::f64::consts::PI - ANGLE_MIN;
+    let is_line = config.method == Method::Linear || !(ANGLE_MIN..=std::f64::consts::PI - ANGLE_MIN).contains(&angle);
     if is_line { [1.0 - t, t] } else { [((1.0 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()] }
 }
 

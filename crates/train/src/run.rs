@@ -93,6 +93,7 @@ pub struct Point {
 
 /// How a run ended.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a run, and it is moved once")]
 pub enum Outcome {
     Finished(Trained),
     /// The observer said stop.

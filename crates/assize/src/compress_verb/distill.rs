@@ -86,7 +86,7 @@ pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     let mut step = Step::begin(&args.run, held, &identity)?;
     let text = (suites::name_of(&args.text), digest);
     match stages(args, &mut step, [&teacher, &student], (&rows[..], text), &suites) {
-        Ok((word, summary)) => step.close(word, summary),
+        Ok((word, summary)) => step.close(word, &summary),
         Err(error) => match governed::stopped(&error) {
             Some(reason) => step.stop(&reason, &student.subject),
             None => {

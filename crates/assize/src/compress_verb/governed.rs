@@ -248,11 +248,11 @@ impl Step {
         record.members = vec![("reason", reason.into()), ("budget", figures::budget(self.guard.account()))];
         self.record(record)?;
         self.screen.note(&format!("stopped: {reason}"));
-        self.close("stopped", Json::map([]))
+        self.close("stopped", &Json::map([]))
     }
 
     /// Seals, gives the folder its name, and tells the outcome. What was not allowed leaves no weights.
-    pub(crate) fn close(mut self, word: &str, summary: Json) -> anyhow::Result<Ended> {
+    pub(crate) fn close(mut self, word: &str, summary: &Json) -> anyhow::Result<Ended> {
         let is_allowed = word == "allowed";
         let weights = self.work.join("weights");
         if !is_allowed && weights.exists() {

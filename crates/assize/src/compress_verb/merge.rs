@@ -71,7 +71,7 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
     let held = super::held_of(args.rules.as_deref(), &args.packs, &args.run)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
     match stages(args, &mut step, [&first, &second], &tensors, &suites) {
-        Ok((word, summary)) => step.close(word, summary),
+        Ok((word, summary)) => step.close(word, &summary),
         Err(error) => {
             step.abandon();
             Err(error)

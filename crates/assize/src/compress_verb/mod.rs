@@ -171,9 +171,9 @@ impl Prepared {
     }
 
     /// Plan, gate, work, evaluation, gate, seal. `found` is what a search adds to the record.
-    pub(crate) fn carry_out(self, mut step: Step, spec: &Spec, found: Option<search::Found>) -> anyhow::Result<Ended> {
+    pub(crate) fn carry_out(self, mut step: Step, spec: &Spec, found: Option<&search::Found>) -> anyhow::Result<Ended> {
         match self.stages(&mut step, spec, found) {
-            Ok((word, summary)) => step.close(word, summary),
+            Ok((word, summary)) => step.close(word, &summary),
             Err(error) => match governed::stopped(&error) {
                 Some(reason) => step.stop(&reason, &self.input.subject),
                 None => {
@@ -188,7 +188,7 @@ impl Prepared {
         &self,
         step: &mut Step,
         spec: &Spec,
-        found: Option<search::Found>,
+        found: Option<&search::Found>,
     ) -> anyhow::Result<(&'static str, Json)> {
         let subject = &self.input.subject;
         if let Passed::No(gate) = step.plan(subject, self.planned(spec)?, self.plan_members(spec))? {
@@ -213,13 +213,13 @@ impl Prepared {
         if let Some([first, second]) = suites::speeds(&self.input.decoder, &after.decoder, &self.suites.passages)? {
             (sides.before.tokens_per_s, sides.after.tokens_per_s) = (Some(first), Some(second));
         }
-        if let Some(found) = &found {
+        if let Some(found) = found {
             found.write(&step.work)?;
         }
         let mut changed = sides.measure(&after.subject, &self.suites)?;
         changed.measurements.extend(self.reconstruction(&compressed, &after.subject)?);
         let mut parameters = self.parameters(spec, &compressed)?;
-        if let (Json::Map(members), Some(found)) = (&mut parameters, &found) {
+        if let (Json::Map(members), Some(found)) = (&mut parameters, found) {
             members.insert("search".to_owned(), found.json.clone());
         }
         let rows = sides.rows()?;

@@ -114,7 +114,7 @@ pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
         let held = governed::held(args.rules.as_deref(), &args.packs, &args.run)?;
         let step = governed::Step::begin(&args.run, held, &identity(&one.spec))?;
         let again = Prepared::new(args, &[])?;
-        let ended = again.carry_out(step, &one.spec, Some(found.clone()))?;
+        let ended = again.carry_out(step, &one.spec, Some(&found))?;
         if ended == Ended::Well {
             return Ok(ended);
         }

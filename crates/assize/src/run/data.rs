@@ -33,7 +33,7 @@ pub(crate) struct Tokens {
 /// A tokenizer of our own, or that of a model that stands.
 #[derive(Debug)]
 pub(crate) enum Words {
-    Own(Tokenizer),
+    Own(Box<Tokenizer>),
     Base,
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     let digest = tokenizer.save(path)?;
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
-    let tokenizer = Words::Own(tokenizer);
+    let tokenizer = Words::Own(Box::new(tokenizer));
     arranged(case, data, Tokens { tokenizer, base: None, weights: None, digest, documents, train, held_out })
 }
 

@@ -135,9 +135,9 @@ pub fn fit(head: &Head, rows: &Rows, target: &[usize], n_classes: usize, warm: O
     let found = Fitted { weights, n_classes, width: rows.width, gradient: f64::INFINITY, steps: 0 };
     match head.method {
         Method::GradientDescent { tolerance, steps_max } => {
-            descend(head.lambda, rows, target, found, tolerance, steps_max)
+            descend(head.lambda, rows, target, &found, tolerance, steps_max)
         }
-        Method::Sgd { epochs, seed } => stochastic(head.lambda, rows, target, found, epochs, seed),
+        Method::Sgd { epochs, seed } => stochastic(head.lambda, rows, target, &found, epochs, seed),
     }
 }
 
@@ -147,9 +147,11 @@ fn gradient(lambda: f64, rows: &Rows, target: &[usize], weights: &[f64]) -> Vec<
     let of_piece = |piece: usize| {
         let mut sum = vec![0.0; weights.len()];
         let (mut forms, mut slopes) = (Vec::new(), Vec::new());
-        for at in piece * n / PIECES..(piece + 1) * n / PIECES {
+        let from = piece * n / PIECES;
+        for (at, &class) in target[from..(piece + 1) * n / PIECES].iter().enumerate() {
+            let at = from + at;
             linear(weights, rows.width, rows, at, &mut forms);
-            slope(&forms, target[at], &mut slopes);
+            slope(&forms, class, &mut slopes);
             for (vector, slope) in sum.chunks_exact_mut(rows.width + 1).zip(&slopes) {
                 for (column, value) in rows.row(at) {
                     vector[column] += slope * value;
@@ -210,7 +212,7 @@ fn largest_eigenvalue(rows: &Rows) -> f64 {
 }
 
 /// Step 1/L; the momentum is begun anew where it points uphill. Source: Nesterov 1983; restart of O'Donoghue and Candès 2015.
-fn descend(lambda: f64, rows: &Rows, target: &[usize], begun: Fitted, tolerance: f64, steps_max: usize) -> Fitted {
+fn descend(lambda: f64, rows: &Rows, target: &[usize], begun: &Fitted, tolerance: f64, steps_max: usize) -> Fitted {
     // The second derivative of −ln σ is at most 1/4, that of a soft-max at most 1/2.
     let curvature = if begun.n_classes == 2 { 0.25 } else { 0.5 };
     let step = 1.0 / (curvature * largest_eigenvalue(rows) + lambda);
@@ -233,11 +235,11 @@ fn descend(lambda: f64, rows: &Rows, target: &[usize], begun: Fitted, tolerance:
         ahead = next.iter().zip(&weights).map(|(new, old)| new + push * (new - old)).collect();
         weights = next;
     }
-    Fitted { weights, gradient: largest, steps, ..begun }
+    Fitted { weights, gradient: largest, steps, ..*begun }
 }
 
 /// Source: Bottou 2012 for the rate; Polyak and Juditsky 1992 for the mean.
-fn stochastic(lambda: f64, rows: &Rows, target: &[usize], begun: Fitted, epochs: usize, seed: u64) -> Fitted {
+fn stochastic(lambda: f64, rows: &Rows, target: &[usize], begun: &Fitted, epochs: usize, seed: u64) -> Fitted {
     let key = Digest::of(format!("assize sgd {seed}").as_bytes());
     let mut random = ChaCha20Rng::from_seed(*key.as_bytes());
     let curvature = if begun.n_classes == 2 { 0.25 } else { 0.5 };
@@ -277,7 +279,7 @@ fn stochastic(lambda: f64, rows: &Rows, target: &[usize], begun: Fitted, epochs:
     }
     let slopes = gradient(lambda, rows, target, &weights);
     let gradient = slopes.iter().fold(0.0, |largest, slope| f64::max(largest, slope.abs()));
-    Fitted { weights, gradient, steps: step, ..begun }
+    Fitted { weights, gradient, steps: step, ..*begun }
 }
 
 #[cfg(test)]

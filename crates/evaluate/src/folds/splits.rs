@@ -123,14 +123,14 @@ fn stratified(strata: &[String], folds: usize, mut random: Option<&mut ChaCha20R
     // The labels in order; fold i takes every K-th from i.
     let mut sorted = of.clone();
     sorted.sort_unstable();
-    let mut allocation = vec![vec![0; n_classes]; folds];
+    let mut allocation = vec![vec![0; folds]; n_classes];
     for (at, &class) in sorted.iter().enumerate() {
-        allocation[at % folds][class] += 1;
+        allocation[class][at % folds] += 1;
     }
     let mut dealt: Vec<Vec<usize>> = Vec::with_capacity(n_classes);
-    for class in 0..n_classes {
+    for by_fold in allocation {
         let mut blocks: Vec<usize> =
-            (0..folds).flat_map(|fold| std::iter::repeat_n(fold, allocation[fold][class])).collect();
+            by_fold.into_iter().enumerate().flat_map(|(fold, n)| std::iter::repeat_n(fold, n)).collect();
         if let Some(random) = random.as_deref_mut() {
             shuffle(&mut blocks, random);
         }

@@ -66,8 +66,9 @@ fn tally(sample: &Sample, metric: &str) -> Option<bbq::Tally> {
 }
 
 fn of_bbq(task: &str, tallies: &[bbq::Tally]) -> Vec<(String, Figure)> {
-    let scores: [(&str, fn(&[bbq::Tally]) -> Option<f64>); 2] = [("s_dis", bbq::s_dis), ("s_amb", bbq::s_amb)];
-    let figure = |(name, score): (&str, fn(&[bbq::Tally]) -> Option<f64>)| {
+    type Score = fn(&[bbq::Tally]) -> Option<f64>;
+    let scores: [(&str, Score); 2] = [("s_dis", bbq::s_dis), ("s_amb", bbq::s_amb)];
+    let figure = |(name, score): (&str, Score)| {
         let value = score(tallies)?;
         let of = |drawn: &[usize]| {
             let drawn: Vec<bbq::Tally> = drawn.iter().map(|&at| tallies[at]).collect();

@@ -138,8 +138,9 @@ impl Reader<'_> {
         if *train.tokens.get_ref() == 0 {
             return Err(self.complain(train.tokens.span(), "expected at least one token to train on, found `0`", ""));
         }
-        let share =
-            |what, number: Option<Spanned<f64>>| number.map_or(Ok(0.0), |number| self.from_zero(what, &number, 1.0));
+        let share = |what, number: Option<Spanned<f64>>| {
+            number.map_or(Ok(0.0), |number| self.at_least_zero(what, &number, 1.0))
+        };
         let norm = |what, number: Option<Spanned<f64>>| {
             number.map(|number| self.within(what, &number, 0.0, f64::INFINITY)).transpose()
         };
@@ -190,7 +191,7 @@ impl Reader<'_> {
     }
 
     /// From 0, which is allowed, to `high`, which is not.
-    fn from_zero(&self, what: &str, number: &Spanned<f64>, high: f64) -> Result<f64, CaseError> {
+    fn at_least_zero(&self, what: &str, number: &Spanned<f64>, high: f64) -> Result<f64, CaseError> {
         let value = *number.get_ref();
         if (0.0..high).contains(&value) {
             return Ok(value);
@@ -228,8 +229,8 @@ impl Reader<'_> {
             }
             let what = format!("`{key}`");
             let value = match key {
-                "momentum" | "beta1" | "beta2" | "beta2_decay" => self.from_zero(&what, number, 1.0)?,
-                "weight_decay" => self.from_zero(&what, number, f64::INFINITY)?,
+                "momentum" | "beta1" | "beta2" | "beta2_decay" => self.at_least_zero(&what, number, 1.0)?,
+                "weight_decay" => self.at_least_zero(&what, number, f64::INFINITY)?,
                 _ => self.within(&what, number, 0.0, f64::INFINITY)?,
             };
             settings.push((key, value));
@@ -271,7 +272,7 @@ impl Reader<'_> {
 
     fn penalty(&self, penalty: &wire::Penalty) -> Result<Penalty, CaseError> {
         let weight = |number: &Option<Spanned<f64>>| {
-            number.as_ref().map_or(Ok(0.0), |number| self.from_zero("a weight", number, f64::INFINITY))
+            number.as_ref().map_or(Ok(0.0), |number| self.at_least_zero("a weight", number, f64::INFINITY))
         };
         Ok(Penalty {
             l1: weight(&penalty.l1)?,
