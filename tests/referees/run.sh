@@ -38,30 +38,25 @@ echo "Results and packs in the formats of others, held against their schemas and
 "$target/assize" policy export --oscal "$work/rules.json" > /dev/null
 "$venv/bin/python" tests/referees/exports.py "$work"
 
-echo "The requests of tasks, built by lm-evaluation-harness itself:"
-if [ -n "${ASSIZE_DATA:-}" ]; then
-    # Without what it needs for running models: only its prompts are wanted.
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps lm_eval==0.4.13 evaluate pytablewriter peft
-    "$venv/bin/pip" install --quiet --disable-pip-version-check datasets jinja2 pyyaml sacrebleu rouge-score scikit-learn \
-        more_itertools word2number zstandard dill tqdm jsonlines sqlitedict
-    "$venv/bin/python" tests/referees/task_requests.py "$target/examples/task_requests" "$ASSIZE_DATA"
-else
-    echo "ASSIZE_DATA does not name the folder of data sets; left out"
+if [ -z "${ASSIZE_DATA:-}" ]; then
+    echo "ASSIZE_DATA does not name the folder of data sets: the referees of evaluation are left out"
+    exit 0
 fi
+# Without what it needs for running models: only its prompts are wanted.
+"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps lm_eval==0.4.13 evaluate pytablewriter peft
+"$venv/bin/pip" install --quiet --disable-pip-version-check datasets jinja2 pyyaml sacrebleu rouge-score scikit-learn \
+    more_itertools word2number zstandard dill tqdm jsonlines sqlitedict
+echo "The requests of tasks, built by lm-evaluation-harness itself:"
+"$venv/bin/python" tests/referees/task_requests.py "$target/examples/task_requests" "$ASSIZE_DATA"
 
 echo "Cross-validated heads, fitted by scikit-learn on the same folds:"
-if [ -n "${ASSIZE_DATA:-}" ]; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check scikit-learn
-    cargo build --release --quiet -p assize
-    "$venv/bin/python" tests/referees/folds.py "${CARGO_TARGET_DIR:-target}/release/assize" "$ASSIZE_DATA"
-else
-    echo "ASSIZE_DATA does not name the folder of data sets; left out"
+"$venv/bin/python" tests/referees/folds.py "$target/assize" "$ASSIZE_DATA" 1500
+
+if [ -z "${ASSIZE_MODELS:-}" ]; then
+    echo "ASSIZE_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf: the referees of a real model are left out"
+    exit 0
 fi
 echo "The scores of tasks, by lm-evaluation-harness on the same weights:"
-if [ -n "${ASSIZE_DATA:-}" ] && [ -n "${ASSIZE_MODELS:-}" ]; then
-    "$venv/bin/pip" install --quiet --disable-pip-version-check lm_eval==0.4.13 torch transformers datasets
-    $assize model "$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf" --write "$dossier/hub" > /dev/null
-    "$venv/bin/python" tests/referees/task_scores.py "${CARGO_TARGET_DIR:-target}/release/assize" "$dossier/hub" "$ASSIZE_DATA"
-else
-    echo "ASSIZE_DATA and ASSIZE_MODELS do not name the folders of data sets and models; left out"
-fi
+"$venv/bin/pip" install --quiet --disable-pip-version-check lm_eval==0.4.13 torch transformers datasets
+"$target/assize" model "$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf" --write "$work/hub" > /dev/null
+"$venv/bin/python" tests/referees/task_scores.py "$target/assize" "$work/hub" "$ASSIZE_DATA"
