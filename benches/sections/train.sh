@@ -2,7 +2,7 @@
 set -euo pipefail
 "$BENCH_PYTHON" -c 'import torch, safetensors' 2>/dev/null \
     || "$BENCH_PYTHON" -m pip install --quiet --disable-pip-version-check torch==2.13.0 numpy safetensors >&2
-cargo build --release --quiet -p assize-train --examples
+cargo build --release --quiet --examples
 over() { awk "BEGIN { printf \"%.2f\", $1 / $2 }"; }
 median() { sed -n "s/^$2 *\([0-9.]*\).*/\1/p" "$BENCH_WORK/$1".[123] | sort -n | sed -n 2p; }
 cat <<PAGE
