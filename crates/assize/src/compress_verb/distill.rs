@@ -49,13 +49,7 @@ pub(crate) struct DistillArgs {
 }
 
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
-    let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
-    if out.exists() {
-        bail!(
-            "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
-            out.display()
-        );
-    }
+    super::check_out(&args.run)?;
     let (teacher, student) = (Input::open(&args.run.case)?, Input::open(&args.student)?);
     if teacher.parts.tokenizer.to_json()? != student.parts.tokenizer.to_json()? {
         bail!("teacher and student have different tokenizers, so a token of one is another of the other");

@@ -7,7 +7,7 @@ use super::{
     suites::{self, SuiteArgs, Suites},
 };
 use crate::{Ended, args::RunArgs, run};
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::ValueEnum;
 use compress::merge::{self, Method};
 use evidence::{DIGITS_MEASURED, Decimal, Digest, Json, Round, Subject};
@@ -45,13 +45,7 @@ pub(crate) struct MergeArgs {
 }
 
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
-    let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
-    if out.exists() {
-        bail!(
-            "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
-            out.display()
-        );
-    }
+    super::check_out(&args.run)?;
     let (first, second) = (Input::open(&args.run.case)?, Input::open(&args.other)?);
     let same = |input: &Input| input.parts.tokenizer.to_json();
     if same(&first)? != same(&second)? {

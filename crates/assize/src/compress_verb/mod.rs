@@ -146,15 +146,21 @@ pub(crate) struct Prepared {
     pub(crate) suites: Suites,
 }
 
+/// The folder that the result goes into is named, and not there yet.
+fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
+    let out = run.out.as_deref().context("where does the result go? say `--out DIR`")?;
+    if out.exists() {
+        bail!(
+            "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
 impl Prepared {
     pub(crate) fn new(args: &CompressArgs, specs: &[Spec]) -> anyhow::Result<Self> {
-        let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
-        if out.exists() {
-            bail!(
-                "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
-                out.display()
-            );
-        }
+        check_out(&args.run)?;
         let input = Input::open(&args.run.case)?;
         for spec in specs {
             if let Some(config) = spec.layerwise() {
