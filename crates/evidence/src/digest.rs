@@ -1,6 +1,6 @@
 //! SHA-256 digests: how everything in Assize is named.
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 use std::{fmt, str::FromStr};
 
 /// A SHA-256 digest. Displays as 64 lower-case hexadecimal digits.
@@ -11,7 +11,9 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        let mut context = Context::new(&SHA256);
+        context.update(bytes);
+        Self::of_context(context)
     }
 
     /// The digest of everything `reader` gives, read in blocks of 64 KiB.
@@ -19,14 +21,20 @@ impl Digest {
     /// # Errors
     /// Those of the reader.
     pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<Self> {
-        let mut hasher = Sha256::new();
+        let mut context = Context::new(&SHA256);
         let mut block = vec![0_u8; 1 << 16];
         loop {
             match reader.read(&mut block)? {
-                0 => return Ok(Self(hasher.finalize().into())),
-                n => hasher.update(&block[..n]),
+                0 => return Ok(Self::of_context(context)),
+                n => context.update(&block[..n]),
             }
         }
+    }
+
+    fn of_context(context: Context) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(bytes)
     }
 
     /// The 32 bytes as given by a tree or a file.

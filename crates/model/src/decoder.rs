@@ -26,7 +26,7 @@ pub(crate) use kernel::{BLOCK, exercise};
 pub(crate) use norm::Norm;
 pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
-pub(crate) use rows::{Linear, exp, lanes};
+pub(crate) use rows::{Linear, exp, lanes, with_slice};
 pub use score::{Scored, Target};
 pub use walk::{Observe, Site, site};
 
@@ -36,6 +36,9 @@ use std::{fmt, ops::Range};
 
 /// Embedded tokens below which a second thread costs more than it gives.
 const PICKED_MIN: usize = 16;
+
+/// Tokens of a group of rows, at least: each thread then reads all weights for itself.
+const GROUP_MIN: usize = 256;
 
 /// Tokens to compute, and what stands before them.
 #[derive(Debug)]
@@ -80,6 +83,22 @@ pub enum DecoderError {
     NotFinite { found: f32, row: usize, position: usize },
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
+}
+
+impl DecoderError {
+    /// The same of a row that stands behind `first` others.
+    fn behind(mut self, first: usize) -> Self {
+        if let Self::Empty { row }
+        | Self::Positions { row, .. }
+        | Self::Token { row, .. }
+        | Self::Cache { row, .. }
+        | Self::Turned { row }
+        | Self::NotFinite { row, .. } = &mut self
+        {
+            *row += first;
+        }
+        self
+    }
 }
 
 /// What one decoder layer computes.
@@ -199,9 +218,44 @@ impl Decoder {
     /// # Errors
     /// Those of `logits`; `NotFinite`.
     pub fn log_probs(&self, rows: &mut [Row]) -> Result<Vec<Vec<Scored>>, DecoderError> {
+        self.check(rows)?;
         score::check(self.vocab(), rows)?;
-        let stream = self.forward(rows)?;
-        score::log_probs(self, &stream, rows)
+        let before: Vec<usize> = rows.iter().map(Row::n_before).collect();
+        let answered = self.log_probs_of_groups(rows);
+        if answered.is_err() {
+            forget(rows, &before);
+        }
+        answered
+    }
+
+    /// A group of rows for each thread: the threads meet at the end alone, not behind every product.
+    fn log_probs_of_groups(&self, rows: &mut [Row]) -> Result<Vec<Vec<Scored>>, DecoderError> {
+        let n: usize = rows.iter().map(|row| row.tokens.len()).sum();
+        let n_groups = rayon::current_num_threads().min(n / GROUP_MIN).max(1);
+        let (mut rest, mut first, mut groups) = (rows, 0, Vec::with_capacity(n_groups));
+        while !rest.is_empty() {
+            let mut n_tokens = 0;
+            let until_full = rest.iter().take_while(|row| {
+                let is_open = n_tokens == 0 || n_tokens + row.tokens.len() / 2 <= n / n_groups;
+                n_tokens += row.tokens.len();
+                is_open
+            });
+            let (group, others) = rest.split_at_mut(until_full.count());
+            let n_rows = group.len();
+            groups.push((first, group));
+            (rest, first) = (others, first + n_rows);
+        }
+        let answered: Vec<Result<Vec<Vec<Scored>>, DecoderError>> = groups
+            .into_par_iter()
+            .map(|(first, group)| {
+                let stream = self.forward(group);
+                let scored = stream.and_then(|stream| score::log_probs(self, &stream, group));
+                scored.map_err(|error| error.behind(first))
+            })
+            .collect();
+        // The error of the first row that has one, whatever thread ended first.
+        let answered: Vec<Vec<Vec<Scored>>> = answered.into_iter().collect::<Result<_, _>>()?;
+        Ok(answered.into_iter().flatten().collect())
     }
 
     /// (n, C) → (n, V).
@@ -219,11 +273,7 @@ impl Decoder {
         let before: Vec<usize> = rows.iter().map(Row::n_before).collect();
         let stream = self.layers_over(rows, &spans);
         if stream.is_err() {
-            for (row, n) in rows.iter_mut().zip(before) {
-                if let Some(cache) = &mut row.cache {
-                    cache.truncate(n);
-                }
-            }
+            forget(rows, &before);
         }
         stream
     }
@@ -314,6 +364,15 @@ impl Decoder {
             n += row.tokens.len();
         }
         Ok(spans)
+    }
+}
+
+/// Brings the caches back to what they held.
+fn forget(rows: &mut [Row], before: &[usize]) {
+    for (row, n) in rows.iter_mut().zip(before) {
+        if let Some(cache) = &mut row.cache {
+            cache.truncate(*n);
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use crate::{
     hub::Tensors,
 };
 use evidence::Digest;
+use rayon::prelude::*;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 /// A larger `config.json` is refused; the largest on the hub are below 1 MB.
@@ -46,7 +48,11 @@ pub struct Model {
     /// What the file says of itself: `name`, `license`.
     pub card: BTreeMap<String, String>,
     files: Vec<PathBuf>,
+    manifest: OnceLock<Manifest>,
 }
+
+/// Name, bytes and sha256 of files.
+type Manifest = Vec<(String, u64, Digest)>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -96,7 +102,8 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Model, OpenError>
     if found > vocab {
         return Err(OpenError::Vocab { path: tokenizer.path().to_owned(), vocab, found });
     }
-    Ok(Model { path: path.to_owned(), layout, family, config, decoder, tokenizer, card, files })
+    let manifest = OnceLock::new();
+    Ok(Model { path: path.to_owned(), layout, family, config, decoder, tokenizer, card, files, manifest })
 }
 
 /// A model of others that can be trained further.
@@ -113,7 +120,7 @@ impl Trainable {
     ///
     /// # Errors
     /// `Read` naming the file.
-    pub fn manifest(&self) -> Result<Vec<(String, u64, Digest)>, OpenError> {
+    pub fn manifest(&self) -> Result<Manifest, OpenError> {
         manifest(&self.files)
     }
 }
@@ -242,16 +249,20 @@ impl Model {
         &self.files
     }
 
-    /// Name, bytes and sha256 of each file; reads them whole.
+    /// Name, bytes and sha256 of each file; reads them whole, once.
     ///
     /// # Errors
     /// `Read` naming the file.
-    pub fn manifest(&self) -> Result<Vec<(String, u64, Digest)>, OpenError> {
-        manifest(&self.files)
+    pub fn manifest(&self) -> Result<&[(String, u64, Digest)], OpenError> {
+        if let Some(manifest) = self.manifest.get() {
+            return Ok(manifest);
+        }
+        let found = manifest(&self.files)?;
+        Ok(self.manifest.get_or_init(|| found))
     }
 }
 
-fn manifest(files: &[PathBuf]) -> Result<Vec<(String, u64, Digest)>, OpenError> {
+fn manifest(files: &[PathBuf]) -> Result<Manifest, OpenError> {
     let entry = |path: &PathBuf| {
         let read = |source| OpenError::Read { path: path.clone(), source };
         let bytes = fs::metadata(path).map_err(read)?.len();
@@ -259,7 +270,7 @@ fn manifest(files: &[PathBuf]) -> Result<Vec<(String, u64, Digest)>, OpenError> 
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Ok((name, bytes, digest))
     };
-    files.iter().map(entry).collect()
+    files.par_iter().map(entry).collect()
 }
 
 /// The tokenizer of a GGUF file, which may hold nothing else.

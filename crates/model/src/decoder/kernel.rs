@@ -31,7 +31,12 @@ pub(super) fn vectors() -> Vectors {
         #[cfg(target_arch = "x86_64")]
         {
             let has_fma = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
-            if has_fma && std::arch::is_x86_feature_detected!("avx512f") {
+            // All that `for_vectors` and `x86` enable: the first machines with AVX-512 had the first alone.
+            let has_512 = std::arch::is_x86_feature_detected!("avx512f")
+                && std::arch::is_x86_feature_detected!("avx512bw")
+                && std::arch::is_x86_feature_detected!("avx512vl")
+                && std::arch::is_x86_feature_detected!("avx512dq");
+            if has_fma && has_512 {
                 return Vectors::Avx512;
             }
             if has_fma {
@@ -68,6 +73,35 @@ pub(super) fn multiply(
     }
 }
 
+/// `multiply` with a panel of codes: each is made a number where it is multiplied, as `unpack` makes it.
+///
+/// Shapes: `codes` (K, W) or (K, W / 2); `scales` and `least`, which may be empty, (K / BLOCK); `rows` (K, R).
+pub(super) fn multiply_codes(
+    vectors: Vectors,
+    n_rows: usize,
+    rows: &[f32],
+    codes: BlockCodes,
+    (scales, least): (&[[f32; WIDTH]], &[[f32; WIDTH]]),
+    sums: &mut Sums,
+) {
+    let n_blocks = scales.len();
+    let n_depths = codes.n_depths();
+    assert!(
+        n_rows <= TILE && rows.len() >= n_blocks * BLOCK * n_rows && n_depths >= n_blocks * BLOCK,
+        "{n_blocks} blocks"
+    );
+    assert!(least.is_empty() || least.len() == n_blocks, "{} least numbers for {n_blocks} blocks", least.len());
+    #[cfg(target_arch = "x86_64")]
+    if vectors == Vectors::Avx512 {
+        return x86::codes(n_rows, rows, codes, scales, least, sums);
+    }
+    let mut numbers = [0.0; BLOCK * WIDTH];
+    for (block, scales) in scales.iter().enumerate() {
+        unpack(codes.block(block), scales, least.get(block), &mut numbers);
+        multiply(vectors, n_rows, BLOCK, &rows[block * BLOCK * n_rows..], &numbers, WIDTH, sums);
+    }
+}
+
 /// The plain twin. Without fused instructions it is slow, and right.
 fn portable(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: usize, sums: &mut Sums) {
     for k in 0..depth {
@@ -84,10 +118,10 @@ fn portable(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: us
     reason = "vector loads have no safe form, and neither has calling what the machine was found to have"
 )]
 mod x86 {
-    use super::{BlockCodes, Sums, TILE, WIDTH};
+    use super::{BLOCK, BlockCodes, Sums, TILE, WIDTH};
     use std::arch::x86_64::{
-        __m256, __m512, _mm_loadu_si128, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+        __m256, __m512, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
         _mm512_cvtepu8_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
         _mm512_setzero_ps, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
     };
@@ -119,6 +153,9 @@ mod x86 {
         by_rows!(n_rows, wide_rows(depth, rows, panel, stride, sums));
     }
 
+    /// Numbers of a panel, and of the rows, that are fetched before they are multiplied: both come out of the second cache.
+    const AHEAD: (usize, usize) = (16 * WIDTH, 16 * TILE);
+
     #[target_feature(enable = "avx512f")]
     unsafe fn wide_rows<const R: usize>(depth: usize, rows: &[f32], panel: &[f32], stride: usize, sums: &mut Sums) {
         let mut held: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
@@ -130,6 +167,10 @@ mod x86 {
             }
             for _ in 0..depth {
                 let (low, high) = (_mm512_loadu_ps(columns), _mm512_loadu_ps(columns.add(16)));
+                // A hint, which reads nothing: it may point behind the numbers.
+                _mm_prefetch::<_MM_HINT_T0>(columns.wrapping_add(AHEAD.0).cast());
+                _mm_prefetch::<_MM_HINT_T0>(columns.wrapping_add(AHEAD.0 + 16).cast());
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD.1).cast());
                 for (at, held) in held.iter_mut().enumerate() {
                     let x = _mm512_set1_ps(*row.add(at));
                     held[0] = _mm512_fmadd_ps(x, low, held[0]);
@@ -146,10 +187,7 @@ mod x86 {
     }
 
     pub(super) fn unpack(codes: BlockCodes, scales: &[f32; WIDTH], least: Option<&[f32; WIDTH]>, out: &mut [f32]) {
-        let n = match codes {
-            BlockCodes::Bytes(codes) => codes.len() / WIDTH,
-            BlockCodes::Halves(codes, _) => codes.len() / (WIDTH / 2),
-        };
+        let n = codes.n_depths();
         assert!(out.len() >= n * WIDTH, "room for {} numbers of {n} depths", out.len());
         // SAFETY: `vectors` found the features on this machine; codes and room for the numbers of `n` depths are there.
         unsafe { unpack_wide(n, codes, scales, least, out) }
@@ -166,29 +204,14 @@ mod x86 {
         let out = out.as_mut_ptr();
         // SAFETY: the caller promises codes and room for `n` depths; scales and least numbers are WIDTH each.
         unsafe {
-            let pair =
-                |numbers: &[f32; WIDTH]| [_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers.as_ptr().add(16))];
             let scales = pair(scales);
-            let least = least.map(pair);
+            let least = least.map(|least| pair(least));
             for k in 0..n {
                 let [low, high] = match codes {
-                    BlockCodes::Bytes(codes) => {
-                        let codes = codes.as_ptr().add(k * WIDTH);
-                        let wide = |at| _mm512_cvtepi8_epi32(_mm_loadu_si128(codes.add(at).cast()));
-                        [wide(0), wide(16)]
-                    }
-                    BlockCodes::Halves(codes, offset) => {
-                        let codes = _mm_loadu_si128(codes.as_ptr().add(k * WIDTH / 2).cast());
-                        let codes = _mm512_cvtepu8_epi32(codes);
-                        let less = _mm512_set1_epi32(offset);
-                        let low = _mm512_and_si512(codes, _mm512_set1_epi32(15));
-                        [_mm512_sub_epi32(low, less), _mm512_sub_epi32(_mm512_srli_epi32::<4>(codes), less)]
-                    }
+                    BlockCodes::Bytes(codes) => byte_numbers(codes, k, 0),
+                    BlockCodes::Halves(codes, offset) => half_byte_numbers(codes, k, offset),
                 };
-                let mut numbers = [
-                    _mm512_mul_ps(_mm512_cvtepi32_ps(low), scales[0]),
-                    _mm512_mul_ps(_mm512_cvtepi32_ps(high), scales[1]),
-                ];
+                let mut numbers = [_mm512_mul_ps(low, scales[0]), _mm512_mul_ps(high, scales[1])];
                 if let Some(least) = least {
                     numbers = [_mm512_add_ps(numbers[0], least[0]), _mm512_add_ps(numbers[1], least[1])];
                 }
@@ -196,6 +219,97 @@ mod x86 {
                 _mm512_storeu_ps(out.add(k * WIDTH + 16), numbers[1]);
             }
         }
+    }
+
+    pub(super) fn codes(
+        n_rows: usize,
+        rows: &[f32],
+        codes: BlockCodes,
+        scales: &[[f32; WIDTH]],
+        least: &[[f32; WIDTH]],
+        sums: &mut Sums,
+    ) {
+        match codes {
+            BlockCodes::Bytes(codes) => {
+                by_rows!(n_rows, byte_rows(rows, codes, 0, scales, least, sums));
+            }
+            BlockCodes::Halves(codes, offset) => {
+                by_rows!(n_rows, half_byte_rows(rows, codes, offset, scales, least, sums));
+            }
+        }
+    }
+
+    macro_rules! code_rows {
+        ($name:ident, $numbers:ident) => {
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2")]
+            unsafe fn $name<const R: usize>(
+                rows: &[f32],
+                codes: &[u8],
+                offset: i32,
+                scales: &[[f32; WIDTH]],
+                least: &[[f32; WIDTH]],
+                sums: &mut Sums,
+            ) {
+                let mut held: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
+                let mut row = rows.as_ptr();
+                // SAFETY: `multiply_codes` asserted rows, codes and least numbers for all blocks.
+                unsafe {
+                    for (held, sums) in held.iter_mut().zip(&*sums) {
+                        *held = pair(sums);
+                    }
+                    for (block, scales) in scales.iter().enumerate() {
+                        let (scales, least) = (pair(scales), least.get(block).map(|least| pair(least)));
+                        for k in block * BLOCK..(block + 1) * BLOCK {
+                            let mut numbers = $numbers(codes, k, offset);
+                            numbers = [_mm512_mul_ps(numbers[0], scales[0]), _mm512_mul_ps(numbers[1], scales[1])];
+                            if let Some(least) = least {
+                                numbers = [_mm512_add_ps(numbers[0], least[0]), _mm512_add_ps(numbers[1], least[1])];
+                            }
+                            for (at, held) in held.iter_mut().enumerate() {
+                                let x = _mm512_set1_ps(*row.add(at));
+                                held[0] = _mm512_fmadd_ps(x, numbers[0], held[0]);
+                                held[1] = _mm512_fmadd_ps(x, numbers[1], held[1]);
+                            }
+                            row = row.add(R);
+                        }
+                    }
+                    for (held, sums) in held.iter().zip(sums) {
+                        _mm512_storeu_ps(sums.as_mut_ptr(), held[0]);
+                        _mm512_storeu_ps(sums.as_mut_ptr().add(16), held[1]);
+                    }
+                }
+            }
+        };
+    }
+    code_rows!(byte_rows, byte_numbers);
+    code_rows!(half_byte_rows, half_byte_numbers);
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn pair(numbers: &[f32; WIDTH]) -> [__m512; 2] {
+        // SAFETY: there are WIDTH.
+        unsafe { [_mm512_loadu_ps(numbers.as_ptr()), _mm512_loadu_ps(numbers.as_ptr().add(16))] }
+    }
+
+    /// The codes of depth `k`, which the caller promises is there.
+    #[target_feature(enable = "avx512f,avx2")]
+    unsafe fn byte_numbers(codes: &[u8], k: usize, _: i32) -> [__m512; 2] {
+        // SAFETY: depth `k` has WIDTH bytes.
+        unsafe {
+            let codes = codes.as_ptr().add(k * WIDTH);
+            let wide = |at| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(codes.add(at).cast())));
+            [wide(0), wide(16)]
+        }
+    }
+
+    /// Likewise.
+    #[target_feature(enable = "avx512f,avx2")]
+    unsafe fn half_byte_numbers(codes: &[u8], k: usize, offset: i32) -> [__m512; 2] {
+        // SAFETY: depth `k` has WIDTH / 2 bytes.
+        let codes = unsafe { _mm_loadu_si128(codes.as_ptr().add(k * WIDTH / 2).cast()) };
+        let (codes, less) = (_mm512_cvtepu8_epi32(codes), _mm512_set1_epi32(offset));
+        let low = _mm512_and_si512(codes, _mm512_set1_epi32(15));
+        let numbers = |codes| _mm512_cvtepi32_ps(_mm512_sub_epi32(codes, less));
+        [numbers(low), numbers(_mm512_srli_epi32::<4>(codes))]
     }
 
     /// Six rows by 16 columns at a time, as many sums as 16 registers hold.
@@ -299,6 +413,25 @@ pub(super) enum BlockCodes<'a> {
     Bytes(&'a [u8]),
     /// (K, W / 2): column j in the low half of byte j, column j + W / 2 in its high half; less the offset.
     Halves(&'a [u8], i32),
+}
+
+impl BlockCodes<'_> {
+    /// K
+    const fn n_depths(self) -> usize {
+        match self {
+            Self::Bytes(codes) => codes.len() / WIDTH,
+            Self::Halves(codes, _) => codes.len() / (WIDTH / 2),
+        }
+    }
+
+    /// One block of many.
+    fn block(self, at: usize) -> Self {
+        const N: usize = BLOCK * WIDTH;
+        match self {
+            Self::Bytes(codes) => Self::Bytes(&codes[at * N..][..N]),
+            Self::Halves(codes, offset) => Self::Halves(&codes[at * N / 2..][..N / 2], offset),
+        }
+    }
 }
 
 /// code · scale + least, one product and one sum rounded each, for a block of W columns. Shapes: `out` (K, W); W of the others.

@@ -5,7 +5,7 @@
 //!
 //! Legend: O outputs, the rows of the matrix; K depth, its columns; W columns of a panel; N rows that are multiplied.
 
-use super::kernel::{BLOCK, BlockCodes, Sums, TILE, Vectors, WIDTH, multiply, unpack, vectors};
+use super::kernel::{BLOCK, BlockCodes, Sums, TILE, Vectors, WIDTH, multiply, multiply_codes, unpack, vectors};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -13,6 +13,9 @@ use std::sync::Arc;
 const CHUNK: usize = 1 << 18;
 /// Multiplications below which a second thread costs more than it gives.
 const PIECE: usize = 1 << 16;
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
 
 /// A matrix (O, K).
 #[derive(Clone)]
@@ -129,10 +132,13 @@ impl Panels {
         let mut panels = vec![0.0; outputs.div_ceil(WIDTH) * depth * WIDTH];
         panels.par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, out)| {
             let first = panel * WIDTH;
-            for output in first..outputs.min(first + WIDTH) {
-                let row = &numbers[output * depth..][..depth];
-                for (columns, number) in out.chunks_exact_mut(WIDTH).zip(row) {
-                    columns[output - first] = *number;
+            // A cache line of each row at a time: what is written meanwhile stays at hand.
+            for (line, out) in out.chunks_mut(LINE * WIDTH).enumerate() {
+                for output in first..outputs.min(first + WIDTH) {
+                    let row = &numbers[output * depth..][..depth][line * LINE..];
+                    for (columns, number) in out.chunks_exact_mut(WIDTH).zip(row) {
+                        columns[output - first] = *number;
+                    }
                 }
             }
         });
@@ -246,7 +252,7 @@ impl Panels {
     /// x · Wᵀ. Shapes: `rows` (N, K) → (N, O). Every element has the same bits whatever N is.
     pub(crate) fn product(&self, rows: &[f32]) -> Vec<f32> {
         let n = rows.len() / self.depth.max(1);
-        let mut out = vec![0.0; n * self.outputs];
+        let mut out = Vec::with_capacity(n * self.outputs);
         let (packed, target) = (pack(rows, n, self.depth), Target(out.as_mut_ptr()));
         let n_panels = self.outputs.div_ceil(WIDTH);
         let chunk = (CHUNK / self.depth.max(1) / TILE).max(1) * TILE;
@@ -259,6 +265,11 @@ impl Panels {
                 self.product_panel(&packed, first..n.min(first + chunk), panel, numbers, &target);
             },
         );
+        // SAFETY: the tasks were all pairs of rows and panels, and each wrote its part.
+        #[expect(unsafe_code, reason = "zeros that are written over cost a twentieth of the product")]
+        unsafe {
+            out.set_len(n * self.outputs);
+        }
         out
     }
 
@@ -301,33 +312,46 @@ impl Panels {
 impl Codes {
     /// The numbers of one block of one panel: (BLOCK, W).
     fn unpack(&self, block: usize, out: &mut [f32]) {
-        let n = BLOCK * WIDTH;
-        let codes = match self.width {
-            Width::Byte => BlockCodes::Bytes(&self.codes[block * n..][..n]),
-            Width::Half(offset) => BlockCodes::Halves(&self.codes[block * n / 2..][..n / 2], offset),
-        };
         let (scales, least) = (self.scales.as_chunks().0, self.least.as_chunks().0);
-        unpack(codes, &scales[block], least.get(block), out);
+        unpack(self.blocks(block..block + 1), &scales[block], least.get(block), out);
+    }
+
+    fn blocks(&self, blocks: std::ops::Range<usize>) -> BlockCodes<'_> {
+        let n = BLOCK * WIDTH;
+        match self.width {
+            Width::Byte => BlockCodes::Bytes(&self.codes[blocks.start * n..blocks.end * n]),
+            Width::Half(offset) => BlockCodes::Halves(&self.codes[blocks.start * n / 2..blocks.end * n / 2], offset),
+        }
     }
 
     fn multiply(&self, found: Vectors, panel: usize, depth: usize, rows: &[f32], n_rows: usize, sums: &mut Sums) {
-        let mut numbers = [0.0; BLOCK * WIDTH];
-        for block in 0..depth / BLOCK {
-            self.unpack(panel * (depth / BLOCK) + block, &mut numbers);
-            multiply(found, n_rows, BLOCK, &rows[block * BLOCK * n_rows..], &numbers, WIDTH, sums);
-        }
+        let n_blocks = depth / BLOCK;
+        let blocks = panel * n_blocks..(panel + 1) * n_blocks;
+        let (scales, least) = (self.scales.as_chunks().0, self.least.as_chunks().0);
+        let least = least.get(blocks.clone()).unwrap_or_default();
+        multiply_codes(found, n_rows, rows, self.blocks(blocks.clone()), (&scales[blocks], least), sums);
     }
 }
 
 /// Tiles one behind another, each (K, R).
 fn pack(rows: &[f32], n: usize, depth: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; n * depth];
-    packed.par_chunks_mut((TILE * depth).max(1)).zip(rows.par_chunks((TILE * depth).max(1))).for_each(|(out, rows)| {
+    let mut packed: Vec<f32> = Vec::with_capacity(n * depth);
+    let places = packed.spare_capacity_mut()[..n * depth].par_chunks_mut((TILE * depth).max(1));
+    places.zip(rows.par_chunks((TILE * depth).max(1))).for_each(|(out, rows)| {
         let n_rows = rows.len() / depth;
-        for (at, row) in rows.chunks_exact(depth).enumerate() {
-            out.chunks_exact_mut(n_rows).zip(row).for_each(|(out, x)| out[at] = *x);
+        for (line, out) in out.chunks_mut(LINE * n_rows).enumerate() {
+            for (at, row) in rows.chunks_exact(depth).enumerate() {
+                out.chunks_exact_mut(n_rows).zip(&row[line * LINE..]).for_each(|(out, x)| {
+                    out[at].write(*x);
+                });
+            }
         }
     });
+    // SAFETY: every tile is full: `n_rows` rows of `depth` numbers were written to its `n_rows · depth` places.
+    #[expect(unsafe_code, reason = "as in `product`")]
+    unsafe {
+        packed.set_len(n * depth);
+    }
     packed
 }
 
@@ -343,9 +367,16 @@ impl Target {
     fn write(&self, sums: &Sums, rows: std::ops::Range<usize>, column: usize, outputs: usize) {
         let n = WIDTH.min(outputs - column);
         for (row, sums) in rows.zip(sums) {
-            // SAFETY: row and columns lie within the (N, O) numbers that `product` holds while its tasks run.
-            let out = unsafe { std::slice::from_raw_parts_mut(self.0.add(row * outputs + column), n) };
-            out.copy_from_slice(&sums[..n]);
+            // SAFETY: row and columns lie within the (N, O) numbers that `product` has room for while its tasks run. A whole
+            // panel's width is known to the compiler, which then copies in place.
+            unsafe {
+                let out = self.0.add(row * outputs + column);
+                if n == WIDTH {
+                    out.cast::<[f32; WIDTH]>().write_unaligned(*sums);
+                } else {
+                    std::ptr::copy_nonoverlapping(sums.as_ptr(), out, n);
+                }
+            }
         }
     }
 }

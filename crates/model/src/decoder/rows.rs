@@ -45,7 +45,7 @@ pub(super) fn pick(table: &Tensor, rows: &[u32]) -> candle_core::Result<Tensor> 
 }
 
 /// The numbers of a contiguous f32 tensor.
-pub(super) fn with_slice<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> candle_core::Result<T> {
+pub(crate) fn with_slice<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> candle_core::Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(CpuStorage::F32(numbers)) = &*storage else { candle_core::bail!("expected f32 on the processor") };
     Ok(f(slice(numbers, layout)?))

@@ -1,7 +1,7 @@
 //! Weights under their hub names, in files that stay mapped; each is made f32 when it is taken.
 
 use crate::{
-    decoder::{BLOCK, Format, NotFinite, Panels},
+    decoder::{BLOCK, Format, NotFinite, Panels, with_slice},
     gguf::parse,
     mapped::Mapped,
     weights::{WeightsError, mapped_entries},
@@ -250,7 +250,7 @@ impl Tensors {
             }
             _ => {
                 let tensor = self.read(name, stored)?.flatten_all()?;
-                Panels::of_numbers(outputs, depth, &tensor.to_vec1::<f32>()?)
+                with_slice(&tensor, |numbers| Panels::of_numbers(outputs, depth, numbers))?
             }
         };
         self.taken.insert(name.to_owned());
@@ -307,7 +307,7 @@ impl Tensors {
                 });
             }
         };
-        if let Some(at) = numbers.par_iter().position_first(|number| !number.is_finite()) {
+        if let Some(at) = not_finite(&numbers) {
             let (path, name) = (path.clone(), name.to_owned());
             return Err(TensorError::NotFinite { path, name, at, found: numbers[at] });
         }
@@ -397,6 +397,16 @@ pub(crate) fn hub_shape(stored: &Stored) -> Vec<usize> {
         shape.reverse();
     }
     shape
+}
+
+/// Where the first number is that is not finite.
+fn not_finite(numbers: &[f32]) -> Option<usize> {
+    const PIECE: usize = 1 << 16;
+    // Without an early end within a piece, which a compiler then makes vectors of.
+    let is_wrong = |piece: &[f32]| !piece.iter().fold(true, |is_right, number| is_right & number.is_finite());
+    let piece = numbers.par_chunks(PIECE).position_first(is_wrong)?;
+    let at = numbers[piece * PIECE..].iter().position(|number| !number.is_finite())?;
+    Some(piece * PIECE + at)
 }
 
 const fn format(kind: Kind) -> Option<Format> {
