@@ -220,7 +220,11 @@ impl Config {
             None => (self.batch, "windows of a batch"),
         };
         let expected = format!("at most as many as the {most} {of}");
-        if n > most { Err(ConfigError::Setting { setting: "ranks", expected, found: n.to_string() }) } else { Ok(()) }
+        if n > most.max(1) {
+            Err(ConfigError::Setting { setting: "ranks", expected, found: n.to_string() })
+        } else {
+            Ok(())
+        }
     }
 
     fn ranges(&self) -> Vec<(&'static str, f64, &'static str, bool)> {

@@ -13,6 +13,7 @@ mod tasks;
 mod train;
 
 use crate::{Ended, args::RunArgs, declare, key, packs, ranks, screen, screen::Screen, waive};
+use ::train::Ranks;
 use anyhow::Context as _;
 use evidence::{Declaration, Digest, Json, Predicate, Subject};
 use jiff::{Timestamp, civil::Date};
@@ -28,7 +29,6 @@ use supervise::{
     case::Case,
     signed::{SignedDeclarations, system_subject},
 };
-use train::Ranks;
 
 pub(crate) use follow::Work;
 pub(crate) use plan::plan_only;

@@ -134,7 +134,10 @@ fn a_rank_that_fails_or_dies_leaves_a_snapshot_and_the_reason() {
     let unknown = |batch: Batch| Batch { inputs: (batch.inputs * 5.0).unwrap(), ..batch };
     let deadly = |batch: Batch| Batch { weights: Some(Vec::new()), ..batch };
     for (fourth, told) in [
-        (unknown as fn(Batch) -> Batch, "rank 1 could not go on: the pass through the model failed: token"),
+        (
+            unknown as fn(Batch) -> Batch,
+            "rank 1 could not go on: the pass through the model failed: expected tokens below 96",
+        ),
         (deadly, "rank 1 is gone"),
     ] {
         let dir = tempfile::tempdir().unwrap();
