@@ -5,6 +5,7 @@ mod data;
 mod evaluate;
 pub(crate) mod figures;
 mod finetune;
+mod folds;
 mod follow;
 mod plan;
 mod seal;
