@@ -11,6 +11,7 @@ mod crash;
 mod evaluate;
 mod exchange;
 mod hub;
+mod ranks;
 mod readme;
 mod rerun;
 mod scenario;
