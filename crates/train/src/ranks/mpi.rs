@@ -159,6 +159,8 @@ fn counts(cuts: &[usize]) -> Result<(Vec<Count>, Vec<Count>), String> {
 }
 
 fn gather(world: &SimpleCommunicator, own: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    // A byte before each: the place of an empty vector of bytes is 1, which Open MPI takes for its `MPI_IN_PLACE`.
+    let own = &[&[0], own].concat()[..];
     let mut lens = vec![0 as Count; usize::try_from(world.size()).unwrap_or(1)];
     world.all_gather_into(&count(own.len())?, &mut lens[..]);
     let mut cuts = vec![0_usize];
@@ -168,7 +170,7 @@ fn gather(world: &SimpleCommunicator, own: &[u8]) -> Result<Vec<Vec<u8>>, String
     let (lens, begins) = counts(&cuts)?;
     let mut all = vec![0_u8; cuts[cuts.len() - 1]];
     world.all_gather_varcount_into(own, &mut PartitionMut::new(&mut all[..], lens, begins));
-    Ok(cuts.windows(2).map(|pair| all[pair[0]..pair[1]].to_vec()).collect())
+    Ok(cuts.windows(2).map(|pair| all[pair[0] + 1..pair[1]].to_vec()).collect())
 }
 
 fn deal(
