@@ -52,7 +52,10 @@ impl Session<'_> {
         let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
         let mut failure = None;
         let model = finetune::first(&shape, tokens, seed)?;
-        ranks::begin(self.ranks)?;
+        if let Err(error) = ranks::begin(self.ranks) {
+            self.stop(&format!("training could not begin: {error:#}"), guard, None)?;
+            return Ok(None);
+        }
         let together = self.ranks;
         let outcome = train::run_ranked(&shape.train, model, &sources, Some(&snapshots), together, &mut |event| {
             match event {
