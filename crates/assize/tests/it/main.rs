@@ -10,6 +10,7 @@ mod contract;
 mod crash;
 mod evaluate;
 mod exchange;
+mod folds;
 mod hub;
 mod ranks;
 mod readme;
