@@ -371,3 +371,40 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_as_they_are() {
+        for control in [
+            Control::Continue,
+            Control::Warn("two words".to_owned()),
+            Control::Stop(String::new()),
+            Control::Stop("the budget of 1 s would be crossed".to_owned()),
+            Control::LowerRate { percent: 50 },
+            Control::RollBack { percent: 25, skip: 7 },
+        ] {
+            assert_eq!(read(&written(&control)), Some(control));
+        }
+        assert_eq!((read("lower much"), read("")), (None, None));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn shares_cover_all_entries_and_differ_by_one_at_most(len in 0_usize..5000, n in 1_usize..17) {
+            let cuts = Ranks { n, ..Ranks::alone() }.cuts(len);
+            proptest::prop_assert_eq!((cuts.len(), cuts[0], cuts[n]), (n + 1, 0, len));
+            for pair in cuts.windows(2) {
+                proptest::prop_assert!((len / n..=len / n + 1).contains(&(pair[1] - pair[0])));
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_without_mpi_says_how_to_get_it() {
+        let error = RanksError::NotBuilt { n: 4 }.to_string();
+        assert!(error.contains("4 processes would be 4 runs") && error.contains("--features mpi"), "{error}");
+    }
+}
