@@ -5,7 +5,7 @@
 use crate::{
     data::{Batch, DataError},
     gradient::Gradient,
-    ranks::{Ranks, RanksError},
+    ranks::{Ranks, RanksError, chain},
     slope::{self, SlopeError},
 };
 use model::{Llama, pass::PassOptions};
@@ -37,12 +37,26 @@ impl Share<'_> {
             let found = if part < self.n_parts { self.part(part, total, &mut own) } else { Ok(0.0) };
             let losses = all_losses(self.ranks, found.map(|loss| vec![loss]))?;
             loss_nats = losses.iter().flatten().take(self.n_parts - first).fold(loss_nats, |sum, loss| sum + loss);
-            for ((_, sum), (_, entries)) in gradient.by_name_mut().iter_mut().zip(own.by_name_mut().iter_mut()) {
-                *entries = self.ranks.add_in_order(sum, std::mem::take(entries))?;
+            let pairs = gradient.by_name_mut().values_mut().zip(own.by_name_mut().values_mut());
+            if self.ranks.n() == 1 {
+                for (sum, entries) in pairs {
+                    *entries = self.ranks.add_in_order(sum, std::mem::take(entries))?;
+                }
+                continue;
+            }
+            for group in grouped(pairs, |(sum, _)| sum.len()) {
+                let entries: Vec<f32> = group.iter().flat_map(|(_, entries)| entries.iter()).copied().collect();
+                let mut sums: Vec<f32> = group.iter().flat_map(|(sum, _)| sum.iter()).copied().collect();
+                self.ranks.add_in_order(&mut sums, entries)?;
+                put_back(&sums, group.into_iter().map(|(sum, _)| sum));
             }
         }
-        for (_, sum) in gradient.by_name_mut().iter_mut() {
-            self.ranks.complete(sum)?;
+        if self.ranks.n() > 1 {
+            for group in grouped(gradient.by_name_mut().values_mut(), |sum| sum.len()) {
+                let mut sums: Vec<f32> = group.iter().flat_map(|sum| sum.iter()).copied().collect();
+                self.ranks.complete(&mut sums)?;
+                put_back(&sums, group.into_iter());
+            }
         }
         *scratch = Some(own);
         Ok(loss_nats)
@@ -59,6 +73,34 @@ impl Share<'_> {
             first_row += batch.n_tokens;
         }
         Ok(loss_nats)
+    }
+}
+
+/// Entries of one message at least, where there are as many: few messages, and no copy of everything.
+const MESSAGE: usize = 1 << 24;
+
+/// Neighbours together until they make a message.
+fn grouped<T>(items: impl Iterator<Item = T>, len: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut groups, mut n_entries) = (vec![Vec::new()], 0);
+    for item in items {
+        if n_entries >= MESSAGE {
+            groups.push(Vec::new());
+            n_entries = 0;
+        }
+        n_entries += len(&item);
+        if let Some(last) = groups.last_mut() {
+            last.push(item);
+        }
+    }
+    groups
+}
+
+fn put_back<'a>(all: &[f32], into: impl Iterator<Item = &'a mut Vec<f32>>) {
+    let mut rest = all;
+    for to in into {
+        let (own, behind) = rest.split_at(to.len());
+        to.copy_from_slice(own);
+        rest = behind;
     }
 }
 
@@ -95,10 +137,22 @@ fn all_losses(ranks: &Ranks, own: Result<Vec<f64>, SlopeError>) -> Result<Vec<Ve
     if ranks.n() == 1 {
         return own.map(|own| vec![own]);
     }
-    let own = ranks.share(own)??;
-    let said = ranks.gather(own.iter().flat_map(|loss| loss.to_bits().to_le_bytes()).collect())?;
+    // A failure is told of in the same message: a byte, then why, or the losses.
+    let said = match &own {
+        Ok(losses) => [0].into_iter().chain(losses.iter().flat_map(|loss| loss.to_bits().to_le_bytes())).collect(),
+        Err(error) => [&[1_u8][..], chain(error).as_bytes()].concat(),
+    };
+    let said = ranks.gather(said);
+    if own.is_err() {
+        ranks.failed(ranks.rank(), String::new());
+    }
+    own?;
+    let said = said?;
+    if let Some((rank, reason)) = said.iter().enumerate().find(|(_, said)| said.first() == Some(&1)) {
+        return Err(ranks.failed(rank, String::from_utf8_lossy(&reason[1..]).into_owned()).into());
+    }
     let read = |(rank, bytes): (usize, Vec<u8>)| {
-        let (losses, rest) = bytes.as_chunks::<8>();
+        let (losses, rest) = bytes.get(1..).unwrap_or(&[]).as_chunks::<8>();
         let losses = losses.iter().map(|bits| f64::from_bits(u64::from_le_bytes(*bits))).collect();
         if rest.is_empty() { Ok(losses) } else { Err(RanksError::Unread { rank }) }
     };
