@@ -16,7 +16,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use train::{GiveUp, Outcome, Ranks};
+use train::{GiveUp, Outcome, Ranks, RanksError};
 
 /// How long an interrupted rank still waits for the others.
 const GRACE: Duration = Duration::from_millis(300);
@@ -59,7 +59,9 @@ pub(crate) fn train(args: &TrainArgs) -> anyhow::Result<Ended> {
 /// Runs the case as far as the training and says to those who wait whether there was any.
 fn lead(args: &TrainArgs, ranks: &Ranks, interrupted: Arc<AtomicBool>) -> anyhow::Result<Ended> {
     let ended = run::run_ranked(&args.run, Upto::Train, args.resume, ranks, interrupted);
-    if ranks.is_joined() {
+    // Where ranks differ all know it, and nobody waits; after training they have parted.
+    let is_known = matches!(&ended, Err(error) if error.downcast_ref::<RanksError>().is_some());
+    if ranks.is_joined() && !is_known {
         let _ = ranks.meet().and_then(|()| ranks.first_says(OVER));
     }
     ended
