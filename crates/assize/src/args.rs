@@ -28,7 +28,7 @@ pub(crate) enum Verb {
     /// The whole case: data, plan, train, evaluate, compress, decide, seal
     Run(RunArgs),
     /// The case as far as the trained weights
-    Train(RunArgs),
+    Train(TrainArgs),
     /// The case as far as the evaluation; or with --tasks a model on tasks of lm-evaluation-harness
     Evaluate(EvaluateArgs),
     /// The case as far as the compressed weights; or with --prune, --quantize or --target a model, under rules
@@ -139,6 +139,15 @@ pub(crate) struct RunArgs {
     /// One JSON object a line for each event, the outcome last
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Go on with a training that stands in the dossier; without one there, refuse to begin
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,6 +19,7 @@ mod key;
 mod model_verb;
 mod packs;
 mod policy_verbs;
+mod ranks;
 mod regimes;
 mod run;
 mod scenario;
@@ -54,11 +55,14 @@ fn main() -> ExitCode {
 }
 
 fn verb(verb: Verb) -> anyhow::Result<Ended> {
+    if !matches!(verb, Verb::Train(_)) {
+        ranks::refuse_many()?;
+    }
     match verb {
         Verb::Init { folder } => init::init(&folder),
         Verb::Plan { case, json } => run::plan_only(&case, json),
         Verb::Run(args) => run::run(&args, Upto::Release),
-        Verb::Train(args) => run::run(&args, Upto::Train),
+        Verb::Train(args) => ranks::train(&args),
         Verb::Evaluate(args) if args.folds.folds.is_some() => evaluate_folds::evaluate(&args),
         Verb::Evaluate(args) if args.texts.is_meant() => evaluate_texts::evaluate(&args),
         Verb::Evaluate(args) if evaluate_tasks::is_meant(&args)? => evaluate_tasks::evaluate(&args),

@@ -3,6 +3,7 @@
 use crate::{Account, AccountError, Cost, Intensity, Sensor};
 use evidence::Control;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +19,10 @@ pub struct Guard {
     intensity: Option<Intensity>,
     /// Slowest pace seen, in seconds a FLOP; the next unit is expected to take no more than three times as long.
     pace: f64,
-    under_way: Option<(Instant, u128, Cost)>,
+    /// By lane: work that goes on side by side.
+    under_way: BTreeMap<usize, (Instant, u128, Cost)>,
+    /// When time and energy were last booked.
+    booked: Option<Instant>,
     interrupted: Arc<AtomicBool>,
     failure: Option<AccountError>,
 }
@@ -39,12 +43,17 @@ impl Guard {
         pace: f64,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        Self { account, sensor, intensity, pace, under_way: None, interrupted, failure: None }
+        Self { account, sensor, intensity, pace, under_way: BTreeMap::new(), booked: None, interrupted, failure: None }
     }
 
     /// Reserves the upper cost of a unit of `flop`. What is still under way is settled first.
     pub fn ask(&mut self, flop: u128) -> Control {
-        self.done();
+        self.ask_as(0, flop)
+    }
+
+    /// As `ask`, for one of several workers side by side: what is under way in other lanes goes on.
+    pub fn ask_as(&mut self, lane: usize, flop: u128) -> Control {
+        self.done_as(lane);
         if self.interrupted.load(Ordering::SeqCst) {
             return Control::Stop("interrupted by a person".to_owned());
         }
@@ -53,7 +62,7 @@ impl Guard {
         let block = (BLOCK_S / seconds.max(1e-6)).ceil().clamp(1.0, 64.0) as u64;
         match self.account.reserve(reserved, block) {
             Ok(Ok(())) => {
-                self.under_way = Some((Instant::now(), flop, reserved));
+                self.under_way.insert(lane, (Instant::now(), flop, reserved));
                 Control::Continue
             }
             Ok(Err(refusal)) => Control::Stop(refusal.to_string()),
@@ -67,9 +76,17 @@ impl Guard {
 
     /// Settles the unit under way at what it took.
     pub fn done(&mut self) {
-        if let Some((begun, flop, reserved)) = self.under_way.take() {
-            let seconds = begun.elapsed().as_secs_f64();
-            self.pace = self.pace.max(seconds / flop.max(1) as f64);
+        self.done_as(0);
+    }
+
+    /// Settles the unit under way in a lane. Time that lanes share is booked once, with its energy.
+    pub fn done_as(&mut self, lane: usize) {
+        if let Some((begun, flop, reserved)) = self.under_way.remove(&lane) {
+            let now = Instant::now();
+            let since = self.booked.map_or(begun, |booked| booked.max(begun));
+            self.pace = self.pace.max((now - begun).as_secs_f64() / flop.max(1) as f64);
+            self.booked = Some(now);
+            let seconds = (now - since).as_secs_f64();
             let joules = self.sensor.read(seconds).upper;
             self.account.settle(reserved, self.cost(flop, seconds, joules));
         }
@@ -90,7 +107,8 @@ impl Guard {
     /// # Errors
     /// What the journal cannot take.
     pub fn close(&mut self) -> Result<(), AccountError> {
-        self.done();
+        let lanes: Vec<usize> = self.under_way.keys().copied().collect();
+        lanes.into_iter().for_each(|lane| self.done_as(lane));
         self.account.close()
     }
 
@@ -107,5 +125,47 @@ impl Guard {
     #[must_use]
     pub const fn intensity(&self) -> Option<&Intensity> {
         self.intensity.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Caps;
+    use std::{thread, time::Duration};
+
+    fn guard(folder: &std::path::Path, flop: u128) -> Guard {
+        let account = Account::open(&folder.join("journal"), Caps([Some(flop), None, None, None])).unwrap();
+        Guard::new(account, Sensor::find(1), None, 1e-9, Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Four units in two lanes over about 40 ms: 60 ms are worked, no more than the wall's are booked.
+    #[test]
+    fn time_that_lanes_share_is_booked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut guard = guard(folder.path(), 1_000);
+        let begun = Instant::now();
+        for _ in 0..2 {
+            assert_eq!([guard.ask_as(0, 100), guard.ask_as(1, 100)], [Control::Continue, Control::Continue]);
+            thread::sleep(Duration::from_millis(10));
+            guard.done_as(1);
+            thread::sleep(Duration::from_millis(10));
+            guard.done_as(0);
+        }
+        guard.close().unwrap();
+        let wall = begun.elapsed().as_micros();
+        let [flop, time, ..] = guard.account().spent().0;
+        assert_eq!(flop, 400);
+        assert!((40_000..=wall + 4).contains(&time), "{time} of {wall}");
+    }
+
+    #[test]
+    fn lanes_together_stay_under_a_cap() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut guard = guard(folder.path(), 250);
+        assert_eq!([guard.ask_as(0, 100), guard.ask_as(1, 100)], [Control::Continue, Control::Continue]);
+        assert!(matches!(guard.ask_as(2, 100), Control::Stop(_)));
+        guard.close().unwrap();
+        assert_eq!(guard.account().spent().0[0], 200);
     }
 }

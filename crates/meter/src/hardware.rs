@@ -72,6 +72,17 @@ impl Group {
         (!climbs).then(|| Self { folder: mount.join(path), mount })
     }
 
+    /// Of this group and those around it that have a limit, the least that is left.
+    fn memory_left(&self) -> Option<u64> {
+        let inside = self.folder.ancestors().take_while(|folder| folder.starts_with(&self.mount));
+        let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+        inside
+            .filter_map(|folder| {
+                Some(number(folder.join("memory.max"))?.saturating_sub(number(folder.join("memory.current"))?))
+            })
+            .min()
+    }
+
     fn lowest(&self, file: &str, read: impl Fn(&str) -> Option<u64>) -> Option<u64> {
         let inside = self.folder.ancestors().take_while(|folder| folder.starts_with(&self.mount));
         inside.filter_map(|folder| read(fs::read_to_string(folder.join(file)).ok()?.trim())).min()
@@ -117,6 +128,19 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 fn kilobytes(text: &str, key: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
     rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Memory that may still be taken, in bytes: what the kernel reckons can be had without swapping, or what this process's group has
+/// left where that is less.
+#[must_use]
+pub fn memory_available() -> Option<u64> {
+    memory_available_in(Path::new("/"))
+}
+
+fn memory_available_in(root: &Path) -> Option<u64> {
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let left = Group::of(root, &read("proc/self/cgroup")).and_then(|group| group.memory_left());
+    [kilobytes(&read("proc/meminfo"), "MemAvailable:"), left].into_iter().flatten().min()
 }
 
 /// Peak resident memory of this process so far, in bytes: VmHWM of the kernel.
@@ -178,6 +202,11 @@ mod tests {
         assert_eq!(found.cpu_quota_millis, Some(1500));
         assert_eq!((found.identity, found.sockets, found.is_virtual), (Some(identity), Some(1), Some(true)));
         assert_eq!(group_memory_peak_in(root.path()), Some(1_048_576));
+        assert_eq!(memory_available_in(root.path()), None);
+        write(root.path(), "proc/meminfo", "MemTotal:       4096 kB\nMemAvailable:   2000 kB\n");
+        assert_eq!(memory_available_in(root.path()), Some(2_048_000));
+        write(root.path(), "sys/fs/cgroup/slice/memory.current", "97152\n");
+        assert_eq!(memory_available_in(root.path()), Some(2_000_000));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub use budget::{Account, AccountError, Caps, Cost, KINDS, Refusal, UnknownCarbo
 pub use carbon::{Intensity, SOURCE, intensity};
 pub use flop::Architecture;
 pub use guard::Guard;
-pub use hardware::{CpuIdentity, Hardware, group_memory_peak, memory_peak};
+pub use hardware::{CpuIdentity, Hardware, group_memory_peak, memory_available, memory_peak};
 pub use modification::{Original, exceeds_a_third, modification_share, modification_thirds, stated};
-pub use plan::{Crossing, PlanInput, Quantity, Score, predict, score};
+pub use plan::{Crossing, PlanInput, Quantity, Score, predict, score, training_memory_bytes};
 pub use power::{Joules, PowerModel, Sensor};
 pub use rapl::{NoCounter, Rapl};

@@ -82,7 +82,7 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
         value: input.case_flop as f64 / input.flop_per_s.value,
         upper: 1.5 * input.case_flop as f64 / input.flop_per_s.lower + 30.0,
     };
-    let memory = memory_bytes(input);
+    let memory = training_memory_bytes(&input.architecture, input.batch, input.context, input.optimizer_states);
     let kwh = |seconds: f64, watts: f64| seconds * watts / 3.6e6;
     let energy = Joules {
         lower: kwh(seconds.lower, input.watts.lower),
@@ -131,14 +131,14 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
 
 /// Peak bytes of one training step in f32 with composed operations: weights, gradients twice (the graph's and ours), optimiser
 /// state, per layer the activations that the graph keeps (about 30 widths, 6 hidden widths and 4 score matrices a head), and logits
-/// four times.
+/// four times. The optimiser keeps `optimizer_states` tensors of the size of the weights.
 ///
 /// Source: the terms of Korthikanti et al. 2022, section 4, recounted for f32 and for operations that are not fused.
-fn memory_bytes(input: &PlanInput<'_>) -> f64 {
-    let a = &input.architecture;
-    let tokens = input.batch as f64 * input.context as f64;
-    let weights = a.parameters() as f64 * (3.0 + input.optimizer_states as f64);
-    let scores = a.heads as f64 * input.context as f64 * 4.0;
+#[must_use]
+pub fn training_memory_bytes(a: &Architecture, batch: u64, context: u64, optimizer_states: u64) -> f64 {
+    let tokens = batch as f64 * context as f64;
+    let weights = a.parameters() as f64 * (3.0 + optimizer_states as f64);
+    let scores = a.heads as f64 * context as f64 * 4.0;
     let layer = tokens * (30.0 * a.width as f64 + 6.0 * a.hidden as f64 + scores);
     4.0 * (weights + a.layers as f64 * layer + 4.0 * tokens * a.vocabulary as f64) + 5e7
 }

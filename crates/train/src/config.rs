@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 /// | `context` | positions | 1 to the model's | |
 /// | `learning_rate` | at the end of the warm-up | over 0 | 3e-4 (Touvron et al. 2023, table 2) |
 /// | `accumulate` | batches whose gradients make one step | 1 or more | 1 |
+/// | `parts` | parts into which every batch is cut; their gradients are added in order, whoever computes them | 1 to `batch`, or none | none: as many as there are ranks |
 /// | `clip_value` | each entry of the gradient | over 0, or none | none |
 /// | `clip_norm` | Euclidean norm | over 0, or none | 1 (Touvron et al. 2023, section 2.3) |
 /// | `snapshot_every` | steps; 0: only at the end and at a stop | 0 or more | 100 |
@@ -43,6 +44,7 @@ pub struct Config {
     pub learning_rate: f64,
     pub schedule: Schedule,
     pub accumulate: usize,
+    pub parts: Option<usize>,
     pub clip_value: Option<f64>,
     pub clip_norm: Option<f64>,
     pub penalty: Penalty,
@@ -99,6 +101,7 @@ impl Config {
             learning_rate: 3e-4,
             schedule: Schedule { warmup_steps: steps / 20, ..Schedule::default() },
             accumulate: 1,
+            parts: None,
             clip_value: None,
             clip_norm: Some(1.0),
             penalty: Penalty::default(),
@@ -159,6 +162,7 @@ impl Config {
             ("l1", Some(decimal("l1", self.penalty.l1)?)),
             ("l2", Some(decimal("l2", self.penalty.l2)?)),
             ("accumulate", (self.accumulate != 1).then(|| self.accumulate.into())),
+            ("parts", self.parts.map(Json::from)),
             ("clipValue", self.clip_value.map(|limit| decimal("clip_value", limit)).transpose()?),
             ("groupHeads", share("heads", self.penalty.heads)?),
             ("groupChannels", share("channels", self.penalty.channels)?),
@@ -194,12 +198,33 @@ impl Config {
                 return Err(setting(name, "at least 1", "0".to_owned()));
             }
         }
+        if let Some(parts) = self.parts.filter(|parts| !(1..=self.batch).contains(parts)) {
+            return Err(setting(
+                "parts",
+                &format!("from 1 to the {} windows of a batch", self.batch),
+                parts.to_string(),
+            ));
+        }
         for (name, value, expected, holds) in self.ranges() {
             if !holds {
                 return Err(setting(name, expected, value.to_string()));
             }
         }
         Ok(corpus.check_vocabulary(model.config().vocab)?)
+    }
+
+    /// Refuses more ranks than there is work for.
+    pub(crate) fn check_ranks(&self, n: usize) -> Result<(), ConfigError> {
+        let (most, of) = match self.parts {
+            Some(parts) => (parts, "`parts` of a batch"),
+            None => (self.batch, "windows of a batch"),
+        };
+        let expected = format!("at most as many as the {most} {of}");
+        if n > most.max(1) {
+            Err(ConfigError::Setting { setting: "ranks", expected, found: n.to_string() })
+        } else {
+            Ok(())
+        }
     }
 
     fn ranges(&self) -> Vec<(&'static str, f64, &'static str, bool)> {

@@ -1,17 +1,19 @@
 //! A run between two events.
 
 use crate::{
-    config::{Config, identity},
+    config::{Config, identity, parameters_digest},
     data::{Batch, Batches},
     gradient::{Gradient, clip_factor},
     optimizer::State,
+    parts::{self, Share},
+    ranks::{Ranks, RanksError},
     run::{Adjustment, Event, Look, Point, Sources, TrainError, Trained, asked},
-    slope::{self, SlopeError},
-    snapshot::{self, Held, Snapshot},
+    slope::SlopeError,
+    snapshot::{self, Held, Snapshot, Standing},
     trouble::{Memory, Trouble},
 };
 use candle_core::Tensor;
-use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Round};
+use evidence::{Control, DIGITS_MEASURED, Decimal, Digest, Json, Round};
 use model::{
     Llama,
     pass::{Dropout, PassOptions},
@@ -27,10 +29,13 @@ pub(crate) struct Job<'a> {
     config: &'a Config,
     dir: Option<&'a Path>,
     sources: Sources<'a>,
+    ranks: &'a Ranks,
     identity: Digest,
     batches: Batches<'a>,
     model: Llama,
     gradient: Gradient,
+    /// Of one part of a batch, where it is cut into parts.
+    scratch: Option<Gradient>,
     state: State,
     pub(crate) curve: Vec<Point>,
     looks: Vec<Look>,
@@ -65,14 +70,17 @@ impl<'a> Job<'a> {
         model: Llama,
         sources: Sources<'a>,
         dir: Option<&'a Path>,
+        ranks: &'a Ranks,
     ) -> Result<Self, TrainError> {
         Ok(Self {
             config,
             dir,
             sources,
+            ranks,
             identity: identity(config, &model, sources.corpus)?,
             batches: Batches::new(sources.corpus, config.context, config.batch, config.seed)?.in_order(config.order),
             gradient: Gradient::zeros(model.parameters()),
+            scratch: None,
             state: State::new(config.optimizer, model.parameters()),
             model,
             curve: Vec::new(),
@@ -83,6 +91,10 @@ impl<'a> Job<'a> {
             step: 0,
             saved: None,
         })
+    }
+
+    pub(crate) const fn identity(&self) -> Digest {
+        self.identity
     }
 
     pub(crate) fn n_tokens(&self) -> u64 {
@@ -117,7 +129,7 @@ impl<'a> Job<'a> {
     /// Takes up the newest snapshot that is whole; one that is not is told of and passed over.
     pub(crate) fn resume(&mut self, observe: &mut Observe<'_>) -> Result<Option<String>, TrainError> {
         let Some(dir) = self.dir else { return Ok(None) };
-        let standing = snapshot::newest(dir, &self.identity, self.config.optimizer, &self.model)?;
+        let standing = self.standing(dir)?;
         let mut stop = None;
         for damage in &standing.damaged {
             stop = stop.or(asked(observe(&Event::Damaged { path: &damage.path, reason: &damage.reason })));
@@ -223,7 +235,7 @@ impl<'a> Job<'a> {
         };
         let dir = self.dir.ok_or(TrainError::NoSnapshot { step })?;
         let (made, stood) = (self.adjustments.clone(), self.step);
-        let standing = snapshot::newest(dir, &self.identity, self.config.optimizer, &self.model)?;
+        let standing = self.standing(dir)?;
         let (held, restored) = standing.newest.ok_or(TrainError::NoSnapshot { step })?;
         self.stand_at(held, restored);
         // What was changed before stays changed, though the state is older.
@@ -253,7 +265,7 @@ impl<'a> Job<'a> {
             let mut n_tries = 0;
             batches.push(loop {
                 n_tries += 1;
-                match loader.fetch(number) {
+                match self.ranks.all_or_none(loader.fetch(number))? {
                     Ok(batch) => break batch,
                     Err(reason) => {
                         let trouble = Trouble::Loader { reason: reason.clone() };
@@ -273,19 +285,17 @@ impl<'a> Job<'a> {
     /// The gradient of J into `self.gradient`.
     fn slope(&mut self, step: u64, batches: &[Batch]) -> Result<Slope, SlopeError> {
         self.gradient.clear();
-        let total: f64 = batches.iter().map(Batch::weight).sum();
-        let total = if total > 0.0 { total } else { 1.0 };
-        let (mut loss_nats, mut first_row) = (0.0, 0);
-        for batch in batches {
+        let options = |first_row| {
             let (rate, seed) = (self.config.dropout, self.config.seed);
-            let options = PassOptions {
+            PassOptions {
                 checkpoints: self.config.checkpoints,
                 smoothing: self.config.label_smoothing,
                 dropout: (rate > 0.0).then_some(Dropout { rate, seed, step, first_row }),
-            };
-            loss_nats += slope::add(&self.model, &mut self.gradient, batch, total, &options)?;
-            first_row += batch.n_tokens;
-        }
+            }
+        };
+        let n_parts = self.config.parts.unwrap_or(self.ranks.n());
+        let share = Share { model: &self.model, batches, n_parts, ranks: self.ranks, options: &options };
+        let loss_nats = share.add(&mut self.gradient, &mut self.scratch)?;
         let heads = self.model.config().heads;
         let penalty = self.gradient.penalise(self.model.parameters(), &self.config.penalty, heads)?;
         if let Some(limit) = self.config.clip_value {
@@ -310,11 +320,8 @@ impl<'a> Job<'a> {
             return Ok(Some(reason));
         }
         let all: Vec<Batch> = batches.full().collect::<Result<_, _>>()?;
-        let total: f64 = all.iter().map(Batch::weight).sum();
-        let mut loss_nats = 0.0;
-        for batch in &all {
-            loss_nats += slope::loss(&self.model, batch, total).map_err(|source| TrainError::Step { step, source })?;
-        }
+        let loss_nats =
+            parts::loss(&self.model, &all, self.ranks).map_err(|source| TrainError::Step { step, source })?;
         self.looks.push(Look { step, loss: rounded(loss_nats) });
         let is_best = self.best_step() == Some(step);
         let mut stop = None;
@@ -332,20 +339,53 @@ impl<'a> Job<'a> {
         if self.saved.as_ref().is_some_and(|held| held.step == self.step) {
             return Ok(None);
         }
-        let snapshot = Snapshot {
-            step: self.step,
-            identity: self.identity,
-            model: &self.model,
-            optimizer: self.state.tensors()?,
-            curve: &self.curve,
-            looks: &self.looks,
-            adjustments: &self.adjustments,
-            best: self.best_step(),
-        };
-        let held = snapshot::write(dir, &snapshot, self.config.keep_snapshots)?;
+        let held = self.written(dir)?;
         let control = observe(&Event::Saved { step: held.step, path: &held.path, digest: held.digest });
         self.saved = Some(held);
         Ok(asked(control))
+    }
+
+    /// Writes, on the first rank alone, what all of them have come to.
+    fn written(&self, dir: &Path) -> Result<Held, TrainError> {
+        if self.ranks.n() > 1 && self.ranks.lost().is_none() {
+            let own = parameters_digest(self.model.parameters()).map_err(crate::StateError::from)?;
+            let all = self.ranks.gather(own.as_bytes().to_vec());
+            let all = all.or_else(|lost| if self.ranks.is_first() { Ok(Vec::new()) } else { Err(lost) })?;
+            if let Some(rank) = all.iter().position(|digest| *digest != all[0]) {
+                return Err(RanksError::Apart { rank, step: self.step }.into());
+            }
+        }
+        let write = || {
+            let snapshot = Snapshot {
+                step: self.step,
+                identity: self.identity,
+                model: &self.model,
+                optimizer: self.state.tensors()?,
+                curve: &self.curve,
+                looks: &self.looks,
+                adjustments: &self.adjustments,
+                best: self.best_step(),
+            };
+            Ok(snapshot::write(dir, &snapshot, self.config.keep_snapshots)?)
+        };
+        self.ranks.first_does(write, Held::to_json, |said| Held::from_json(said, dir))
+    }
+
+    /// What stands in the folder: the first rank looks, and all take up the same.
+    fn standing(&self, dir: &Path) -> Result<Standing, TrainError> {
+        let mut found = None;
+        let look = || {
+            let standing = snapshot::newest(dir, &self.identity, self.config.optimizer, &self.model)?;
+            let told = standing.told();
+            found = Some(standing);
+            Ok::<Json, TrainError>(told)
+        };
+        let told = self.ranks.first_does(look, Clone::clone, |said| Some(said.clone()))?;
+        let taken = match found {
+            Some(standing) => Ok(standing),
+            None => Standing::of(&told, dir, &self.identity, self.config.optimizer, &self.model),
+        };
+        Ok(self.ranks.share(taken)??)
     }
 
     /// The weights, those of the best look where there was one.

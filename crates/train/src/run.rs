@@ -6,6 +6,7 @@ use crate::{
     job::Job,
     loader::Loader,
     optimizer::StateError,
+    ranks::{Ranks, RanksError},
     slope::SlopeError,
     snapshot::SnapshotError,
     trouble::Trouble,
@@ -142,6 +143,15 @@ pub enum TrainError {
     NoHeldOut,
     #[error("the optimiser state cannot be kept")]
     State(#[from] StateError),
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
+}
+
+impl TrainError {
+    /// Whether nothing went wrong here: another rank is gone or could not go on.
+    const fn is_of_others(&self) -> bool {
+        matches!(self, Self::Ranks(_) | Self::Step { source: SlopeError::Ranks(_), .. })
+    }
 }
 
 /// Trains `model` on `corpus`, asking `observe` before each step and telling it what happened.
@@ -174,11 +184,52 @@ pub fn run_with(
     dir: Option<&Path>,
     observe: &mut dyn FnMut(&Event<'_>) -> Control,
 ) -> Result<Outcome, TrainError> {
+    run_ranked(config, model, sources, dir, &Ranks::alone(), observe)
+}
+
+/// `run_with` as one of several ranks, which all call it with the same configuration, model, sources and folder.
+///
+/// `observe` is asked on the first rank alone, which alone writes; its answers are everybody's. The weights are the same bits on
+/// every rank, and with `parts` set the same for any number of ranks. Where another rank is lost, or cannot go on, the first
+/// leaves a snapshot and gives `Stopped`; the others give an error.
+///
+/// # Errors
+/// Those of `run_with`; `Ranks`.
+pub fn run_ranked(
+    config: &Config,
+    model: Llama,
+    sources: &Sources<'_>,
+    dir: Option<&Path>,
+    ranks: &Ranks,
+    observe: &mut dyn FnMut(&Event<'_>) -> Control,
+) -> Result<Outcome, TrainError> {
     config.check(&model, sources.corpus)?;
+    config.check_ranks(ranks.n())?;
     if config.early_stop.is_some() && sources.held_out.is_none() {
         return Err(TrainError::NoHeldOut);
     }
-    let mut job = Job::new(config, model, *sources, dir)?;
+    let mut job = Job::new(config, model, *sources, dir, ranks)?;
+    ranks.same(&[("run, which is its configuration, model and corpus", job.identity().to_string())])?;
+    let mut asked_of_first = |event: &Event<'_>| ranks.decide(|| observe(event));
+    let observe: &mut dyn FnMut(&Event<'_>) -> Control = &mut asked_of_first;
+    // A step during which a rank is lost is not taken: what stands is whole, and the first rank can keep it.
+    let stop = match (taken(&mut job, observe), ranks.lost()) {
+        (Err(error), Some(lost)) if ranks.is_first() && error.is_of_others() => Some(lost),
+        (stop, _) => stop?,
+    };
+    // A stop asked for when nothing is left to be done stops nothing.
+    match stop.filter(|_| !job.is_done()) {
+        Some(reason) => {
+            job.save(observe)?;
+            let snapshot = job.saved.map(|held| (held.path, held.digest));
+            Ok(Outcome::Stopped { step: job.step, reason, snapshot, curve: job.curve })
+        }
+        None => Ok(Outcome::Finished(job.finish()?)),
+    }
+}
+
+/// Takes steps until none is left, or gives the reason of a stop.
+fn taken(job: &mut Job<'_>, observe: &mut dyn FnMut(&Event<'_>) -> Control) -> Result<Option<String>, TrainError> {
     let mut stop = job.resume(observe)?;
     while stop.is_none() && !job.is_done() {
         stop = asked(observe(&Event::Ahead { step: job.step + 1, n_tokens: job.n_tokens() }));
@@ -193,15 +244,7 @@ pub fn run_with(
             stop = stop.or(job.save(observe)?);
         }
     }
-    // A stop asked for when nothing is left to be done stops nothing.
-    match stop.filter(|_| !job.is_done()) {
-        Some(reason) => {
-            job.save(observe)?;
-            let snapshot = job.saved.map(|held| (held.path, held.digest));
-            Ok(Outcome::Stopped { step: job.step, reason, snapshot, curve: job.curve })
-        }
-        None => Ok(Outcome::Finished(job.finish()?)),
-    }
+    Ok(stop)
 }
 
 pub(crate) fn asked(control: Control) -> Option<String> {

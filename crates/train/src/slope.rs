@@ -3,6 +3,7 @@
 use crate::{
     data::{Batch, DataError},
     gradient::{Gradient, GradientError},
+    ranks::RanksError,
 };
 use model::{
     Llama, LlamaError,
@@ -17,6 +18,8 @@ pub enum SlopeError {
     Gradient(#[from] GradientError),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
 }
 
 /// Adds the gradient of J_D(batch) · (weight of the batch) / `total_weight` to `gradient` and gives that product in nats.

@@ -32,6 +32,8 @@ pub enum SnapshotError {
     Write { path: PathBuf, source: Box<WeightsError> },
     #[error("the snapshot `{}` is of another run: its configuration, model or corpus differ; restore them, or remove the folder to begin anew", path.display())]
     OtherRun { path: PathBuf },
+    #[error("the snapshot `{}`, which rank 0 has taken up, cannot be read here: {reason}", path.display())]
+    Unread { path: PathBuf, reason: String },
 }
 
 /// What is to be written.
@@ -56,6 +58,18 @@ pub(crate) struct Held {
     pub(crate) digest: Digest,
 }
 
+impl Held {
+    pub(crate) fn to_json(&self) -> Json {
+        Json::map([("step", Some(self.step.into())), ("digest", Some(self.digest.into()))])
+    }
+
+    /// As another rank says it of a folder.
+    pub(crate) fn from_json(said: &Json, dir: &Path) -> Option<Self> {
+        let step = u64::try_from(said.get("step")?.as_int()?).ok()?;
+        Some(Self { step, path: dir.join(name(step)), digest: digest_of(said.get("digest")?)? })
+    }
+}
+
 /// What was read back.
 pub(crate) struct Restored {
     pub(crate) model: Llama,
@@ -78,12 +92,47 @@ pub(crate) struct Standing {
     pub(crate) damaged: Vec<Damage>,
 }
 
+impl Standing {
+    /// For other ranks, which then read the same.
+    pub(crate) fn told(&self) -> Json {
+        let damage = |damage: &Damage| {
+            let path = damage.path.to_string_lossy().into_owned();
+            Json::map([("path", Some(path.into())), ("reason", Some(damage.reason.as_str().into()))])
+        };
+        Json::map([
+            ("newest", self.newest.as_ref().map(|(held, _)| held.to_json())),
+            ("damaged", Some(Json::List(self.damaged.iter().map(damage).collect()))),
+        ])
+    }
+
+    /// What the first rank told of.
+    pub(crate) fn of(
+        told: &Json,
+        dir: &Path,
+        identity: &Digest,
+        optimizer: Optimizer,
+        model: &Llama,
+    ) -> Result<Self, SnapshotError> {
+        let damage = |damage: &Json| {
+            let text = |key: &str| Some(damage.get(key)?.as_text()?.to_owned());
+            Some(Damage { path: PathBuf::from(text("path")?), reason: text("reason")? })
+        };
+        let damaged = told.get("damaged").map_or(&[][..], Json::items).iter().filter_map(damage).collect();
+        let Some(held) = told.get("newest").and_then(|said| Held::from_json(said, dir)) else {
+            return Ok(Self { newest: None, damaged });
+        };
+        let unread = |fault: Fault| SnapshotError::Unread { path: held.path.clone(), reason: chain(&fault) };
+        let newest = read(&held.path, held.step, identity, optimizer, model).map_err(unread)?;
+        Ok(Self { newest: Some(newest), damaged })
+    }
+}
+
 /// Writes a snapshot under another name, flushes it to the disk, renames it, and removes all but the newest `keep` and the best.
 ///
 /// Whatever has a later step is removed too: it was found damaged, or it would have been taken up.
 pub(crate) fn write(dir: &Path, snapshot: &Snapshot<'_>, keep: usize) -> Result<Held, SnapshotError> {
     fs::create_dir_all(dir).map_err(io_error("create the folder", dir))?;
-    let name = format!("step-{:08}", snapshot.step);
+    let name = name(snapshot.step);
     let (path, part) = (dir.join(&name), dir.join(format!(".{name}.part")));
     let written = write_files(&part, snapshot).and_then(|digest| {
         remove(&path)?;
@@ -102,6 +151,14 @@ pub(crate) fn write(dir: &Path, snapshot: &Snapshot<'_>, keep: usize) -> Result<
         remove(path)?;
     }
     Ok(Held { step: snapshot.step, path, digest })
+}
+
+fn name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+fn digest_of(set: &Json) -> Option<Digest> {
+    set.get("sha256").and_then(Json::as_text)?.parse().ok()
 }
 
 fn write_files(part: &Path, snapshot: &Snapshot<'_>) -> Result<Digest, SnapshotError> {
@@ -187,10 +244,7 @@ fn read(
     model: &Llama,
 ) -> Result<(Held, Restored), Fault> {
     let state = read_state(path)?;
-    let digest = |key: &str| {
-        let hex = state.get(key).and_then(|set| set.get("sha256")).and_then(Json::as_text);
-        hex.and_then(|hex| hex.parse::<Digest>().ok()).ok_or(Fault::State)
-    };
+    let digest = |key: &str| state.get(key).and_then(digest_of).ok_or(Fault::State);
     if digest("identity")? != *identity {
         return Err(Fault::OtherRun);
     }

@@ -5,13 +5,16 @@ mod data;
 mod evaluate;
 pub(crate) mod figures;
 mod finetune;
+mod folds;
+mod follow;
 mod plan;
 mod seal;
 mod shape;
 mod tasks;
 mod train;
 
-use crate::{Ended, args::RunArgs, declare, key, packs, screen, screen::Screen, waive};
+use crate::{Ended, args::RunArgs, declare, key, packs, ranks, screen, screen::Screen, waive};
+use ::train::Ranks;
 use anyhow::Context as _;
 use evidence::{Declaration, Digest, Json, Predicate, Subject};
 use jiff::{Timestamp, civil::Date};
@@ -28,6 +31,7 @@ use supervise::{
     signed::{SignedDeclarations, system_subject},
 };
 
+pub(crate) use follow::Work;
 pub(crate) use plan::plan_only;
 pub(crate) use seal::{UNCOVERED, documents};
 
@@ -64,6 +68,8 @@ pub(crate) struct Session<'a> {
     pub(crate) screen: Screen,
     /// The key that signs the run, whose declarations are taken as well.
     signer: VerifyingKey,
+    /// Those that train together; one is the usual.
+    pub(crate) ranks: &'a Ranks,
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -79,37 +85,79 @@ pub(crate) fn today() -> Date {
 }
 
 pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
-    let screen = Screen::new(args.json);
+    run_ranked(args, upto, false, &Ranks::alone(), signals()?)
+}
+
+/// A flag that is set when somebody asks the program to end.
+pub(crate) fn signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, std::sync::atomic::Ordering::SeqCst))
+        .context("signals cannot be caught")?;
+    Ok(interrupted)
+}
+
+/// The case and its corpus.
+pub(crate) fn read(args: &RunArgs) -> anyhow::Result<(Case, data::Data)> {
     let case = Case::read(&args.case)?;
-    let packs = packs::of_case(&case)?;
-    let as_of = args.as_of.or(case.as_of).unwrap_or_else(today);
-    let terms = Terms::new(packs, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
-    let terms = waive::over(terms, &case)?;
     let corpus = data::read(&case)?;
-    let id = run_id(&case, corpus.corpus.digest())?;
-    let out = args.out.clone().unwrap_or_else(|| case.folder.join("dossier"));
+    Ok((case, corpus))
+}
+
+/// The same as the first of several ranks, where there are others. With `resume` it must stand in the dossier already.
+pub(crate) fn run_ranked(
+    args: &RunArgs,
+    upto: Upto,
+    resume: bool,
+    ranks: &Ranks,
+    interrupted: Arc<AtomicBool>,
+) -> anyhow::Result<Ended> {
+    let screen = Screen::new(args.json);
+    let read = read(args).and_then(|(case, corpus)| {
+        let terms = terms(args, &case)?;
+        Ok((run_id(&case, corpus.corpus.digest())?, (case, corpus, terms)))
+    });
+    let (id, (case, corpus, terms)) = ranks::agree(ranks, read)?;
+    let out = out_of(args, &case);
+    let stands = "so that there is nothing to resume; leave `--resume` out to begin";
+    anyhow::ensure!(!resume || out.join("log").is_dir(), "no dossier stands at {}, {stands}", out.display());
     let key = key::load(args.key.as_deref(), |text| screen.note(text))?;
     let signer = key.verifying();
     let ledger = Ledger::open(&out, key, ORIGIN)?;
+    let is_of_run = |entry: &Entry| entry.statement.predicate.get("runId").and_then(Json::as_text) == Some(&id);
+    anyhow::ensure!(
+        !resume || ledger.entries().iter().any(is_of_run),
+        "the dossier at {} is not of this case as it is now, {stands}",
+        out.display()
+    );
     for file in ledger.removed() {
         screen.note(&format!("removed {file}, which an interrupted run had left unacknowledged"));
     }
     let before = ledger.entries().len();
     let (run, found) = Run::open(ledger, id, terms, now)?;
     run.ledger().entries()[before..].iter().for_each(|entry| screen.recorded(entry));
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, std::sync::atomic::Ordering::SeqCst))
-        .context("signals cannot be caught")?;
-    let mut session = Session { case: &case, out, run, screen, signer, interrupted };
+    let mut session = Session { case: &case, out, run, screen, signer, ranks, interrupted };
     session.resume(found)?;
     session.declare()?;
     session.stages(&corpus, upto)?;
     session.finish()
 }
 
+/// The rules that a case is held to, and the day.
+fn terms(args: &RunArgs, case: &Case) -> anyhow::Result<Terms> {
+    let packs = packs::of_case(case)?;
+    let as_of = args.as_of.or(case.as_of).unwrap_or_else(today);
+    let terms = Terms::new(packs, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
+    waive::over(terms, case)
+}
+
+/// Where the dossier goes.
+fn out_of(args: &RunArgs, case: &Case) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| case.folder.join("dossier"))
+}
+
 /// What shapes the work gives it its name: the same case takes up the same run.
-fn run_id(case: &Case, corpus: Digest) -> anyhow::Result<String> {
+pub(crate) fn run_id(case: &Case, corpus: Digest) -> anyhow::Result<String> {
     // Of a model that is trained further, what stands at its path.
     let base = case.base.as_ref().map(|base| finetune::digest_of(&case.folder.join(&base.path))).transpose()?;
     let identity = Json::map([
@@ -252,7 +300,8 @@ impl Session<'_> {
             );
         }
         let account = Account::open(&self.work().join(self.run.id()).join("budget.journal"), caps)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // Every rank has as many, bound by mpirun or not; the sensor knows how many there are.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) * self.ranks.n();
         // Until a unit has been timed: a gigaflop a second, which any machine that runs this reaches.
         Ok(Guard::new(account, Sensor::find(threads), intensity, 1e-9, Arc::clone(&self.interrupted)))
     }

@@ -80,6 +80,7 @@ fn training(plan: &TrainPlan, context: usize) -> anyhow::Result<train::Config> {
         learning_rate: plan.learning_rate,
         schedule,
         accumulate: plan.accumulate,
+        parts: plan.parts,
         clip_value: plan.clip_value,
         clip_norm: plan.clip_norm,
         order: match plan.order {

@@ -1,6 +1,7 @@
 //! Training under the budget.
 
 use super::{Session, data::Tokens, figures, finetune, plan, shape::Shape};
+use crate::ranks;
 use anyhow::Context as _;
 use evidence::{
     Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject,
@@ -28,6 +29,8 @@ struct Course {
     curve: Vec<Point>,
     looks: Vec<Look>,
     adjustments: Vec<Adjustment>,
+    /// Peak of all ranks together.
+    memory: Option<u64>,
 }
 
 /// Points of the loss curve that the record keeps, at most.
@@ -49,7 +52,12 @@ impl Session<'_> {
         let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
         let mut failure = None;
         let model = finetune::first(&shape, tokens, seed)?;
-        let outcome = train::run_with(&shape.train, model, &sources, Some(&snapshots), &mut |event| {
+        if let Err(error) = ranks::begin(self.ranks) {
+            self.stop(&format!("training could not begin: {error:#}"), guard, None)?;
+            return Ok(None);
+        }
+        let together = self.ranks;
+        let outcome = train::run_ranked(&shape.train, model, &sources, Some(&snapshots), together, &mut |event| {
             match event {
                 Event::Ahead { .. } => return guard.ask(flop),
                 Event::Scoring { n_tokens, .. } => return guard.ask(shape.look_flop(*n_tokens)),
@@ -72,6 +80,7 @@ impl Session<'_> {
             Control::Continue
         });
         bar.finish_and_clear();
+        let memory = ranks::end(together, matches!(outcome, Ok(Outcome::Finished(_))));
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -85,7 +94,7 @@ impl Session<'_> {
             Outcome::Finished(trained) => {
                 guard.close()?;
                 let train::Trained { model, curve, looks, adjustments, .. } = trained;
-                let course = Course { curve, looks, adjustments };
+                let course = Course { curve, looks, adjustments, memory };
                 let weights = self.save(&model)?;
                 // What follows reads one set of weights.
                 let model = if model.adapters().is_some() { model.merged()? } else { model };
@@ -213,9 +222,13 @@ impl Session<'_> {
                 "spent ÷ cap, the largest",
             )?);
         }
-        if let Some(bytes) = meter::memory_peak() {
+        if let Some(bytes) = course.memory {
             let bytes = Decimal::from_u128(u128::from(bytes), Round::Nearest);
-            record.measurements.push(figures::measure("train.memory_peak", weights, bytes, "VmHWM of the kernel")?);
+            let method = match self.ranks.n() {
+                1 => "VmHWM of the kernel".to_owned(),
+                n => format!("VmHWM of the kernel, of {n} ranks together"),
+            };
+            record.measurements.push(figures::measure("train.memory_peak", weights, bytes, &method)?);
         }
         let from = |parent: Digest, action: &str| DerivedFrom { parent, action: action.to_owned() };
         record.derived_from = vec![from(corpus, "trained-on"), from(tokens.digest, "tokenized-by")];
@@ -234,6 +247,9 @@ impl Session<'_> {
             ("weights", weights.digest.into()),
             ("predictionScores", self.scores(&record.measurements)?),
         ];
+        if self.ranks.n() > 1 {
+            record.members.push(("ranks", self.ranks.n().into()));
+        }
         if !course.looks.is_empty() {
             record.members.push(("looks", Json::List(course.looks.iter().map(look_json).collect())));
         }

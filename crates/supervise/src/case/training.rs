@@ -14,6 +14,8 @@ pub struct TrainPlan {
     pub learning_rate: f64,
     pub schedule: Schedule,
     pub accumulate: usize,
+    /// Into which a batch is cut, so that ranks may share it.
+    pub parts: Option<usize>,
     pub clip_value: Option<f64>,
     pub clip_norm: Option<f64>,
     pub penalty: Penalty,
@@ -154,6 +156,7 @@ impl Reader<'_> {
             optimizer: self.optimizer(&train.optimizer)?,
             schedule: train.schedule.map_or(Ok(schedule), |schedule| self.schedule(&schedule))?,
             accumulate: self.at_least_one("a count of batches", train.accumulate.as_ref(), 1)?,
+            parts: train.parts.map(|parts| self.at_least_one("a count of parts", Some(&parts), 1)).transpose()?,
             clip_value: norm("a limit", train.clip_value)?,
             clip_norm: norm("a norm", train.clip_norm)?,
             penalty: train.penalty.map_or(Ok(Penalty::default()), |penalty| self.penalty(&penalty))?,

@@ -161,6 +161,7 @@ pub(super) struct Train {
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Option<Schedule>,
     pub(super) accumulate: Option<Spanned<usize>>,
+    pub(super) parts: Option<Spanned<usize>>,
     pub(super) clip_value: Option<Spanned<f64>>,
     pub(super) clip_norm: Option<Spanned<f64>>,
     pub(super) penalty: Option<Penalty>,

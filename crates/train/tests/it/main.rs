@@ -3,6 +3,7 @@
 
 mod divergence;
 mod penalties;
+mod ranks;
 mod regular;
 mod settings;
 mod sittings;
