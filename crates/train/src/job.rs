@@ -282,6 +282,7 @@ impl<'a> Job<'a> {
                 checkpoints: self.config.checkpoints,
                 smoothing: self.config.label_smoothing,
                 dropout: (rate > 0.0).then_some(Dropout { rate, seed, step, first_row }),
+                precision: self.config.precision,
             };
             loss_nats += slope::add(&self.model, &mut self.gradient, batch, total, &options)?;
             first_row += batch.n_tokens;

@@ -51,6 +51,7 @@ pub use data::{Batch, Batches, Corpus, DataError, Example};
 pub use folds::{Fold, FoldError, deal};
 pub use gradient::{Gradient, GradientError, clip_factor};
 pub use loader::Loader;
+pub use model::pass::Precision;
 pub use nested::{Chosen, Nested, NestedError, nested};
 pub use objective::{CrossEntropy, ObjectiveError, Penalty, cross_entropy, cross_entropy_composed};
 pub use optimizer::{Optimizer, State, StateError};

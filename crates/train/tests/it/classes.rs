@@ -1,0 +1,1 @@
+//! Heads that tell classes.
