@@ -44,6 +44,7 @@ mod shuffle;
 mod slices;
 mod slope;
 mod snapshot;
+mod tell;
 mod trouble;
 
 pub use config::{Config, ConfigError, EarlyStop, Order, identity, parameters_digest};
@@ -59,4 +60,5 @@ pub use run::{Adjustment, Event, Look, Outcome, Point, Sources, TrainError, Trai
 pub use schedule::{Decay, Schedule};
 pub use slope::SlopeError;
 pub use snapshot::SnapshotError;
+pub use tell::{Told, mean_loss, tell};
 pub use trouble::{Trouble, Watch};

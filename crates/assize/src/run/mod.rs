@@ -1,12 +1,16 @@
 //! One case from its file to a sealed dossier, stage by stage; what stands already is not done again.
 
+mod classify;
 mod compress;
 mod data;
 mod evaluate;
 pub(crate) mod figures;
 mod finetune;
+mod fit;
+mod labelled;
 mod plan;
 mod seal;
+mod select;
 mod shape;
 mod tasks;
 mod train;
