@@ -97,7 +97,8 @@ mod tests {
         // 4/7, 2/4, 0 of three classes; the fourth is nowhere.
         assert!((confusion.macro_f1() - (4.0 / 7.0 + 0.5) / 3.0).abs() < 1e-15, "{}", confusion.macro_f1());
         let recalls = confusion.recalls(0.95).unwrap();
-        let found: Vec<Option<(u64, u64)>> = recalls.iter().map(|recall| recall.map(|share| (share.k, share.n))).collect();
+        let found: Vec<Option<(u64, u64)>> =
+            recalls.iter().map(|recall| recall.map(|share| (share.k, share.n))).collect();
         assert_eq!(found, [Some((2, 3)), Some((1, 2)), Some((0, 1)), None]);
         assert_eq!(Confusion::new(2, []).macro_f1(), 0.0);
     }

@@ -96,10 +96,7 @@ impl Llama {
     ///
     /// # Errors
     /// Those of `from_tensors`; `Missing` without a head, `Shape` for one of another width.
-    pub fn with_classes_from(
-        config: crate::Config,
-        mut tensors: BTreeMap<String, Tensor>,
-    ) -> Result<Self, LlamaError> {
+    pub fn with_classes_from(config: crate::Config, mut tensors: BTreeMap<String, Tensor>) -> Result<Self, LlamaError> {
         let expected = vec![2, config.width];
         let Some(score) = tensors.remove(SCORE) else {
             return Err(LlamaError::Missing { name: SCORE.to_owned(), expected });

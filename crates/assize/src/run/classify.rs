@@ -14,9 +14,7 @@ use evaluate::{
     classes::{Confusion, Share},
     statistics::spread,
 };
-use evidence::{
-    DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Interval, Json, Measurement, Predicate, Round, Subject,
-};
+use evidence::{DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Interval, Json, Measurement, Predicate, Round, Subject};
 use meter::Guard;
 use supervise::Record;
 
@@ -88,7 +86,11 @@ impl Session<'_> {
             };
             let of_fold: Vec<(usize, usize)> = told.targets.into_iter().zip(told.classes).collect();
             let (right, n) = Confusion::new(labels.names.len(), of_fold.iter().copied()).right();
-            rows.push(Json::map([("fold", Some((index + 1).into())), ("n", Some(n.into())), ("right", Some(right.into()))]));
+            rows.push(Json::map([
+                ("fold", Some((index + 1).into())),
+                ("n", Some(n.into())),
+                ("right", Some(right.into())),
+            ]));
             shares.push(right as f64 / n.max(1) as f64);
             pairs.extend(of_fold);
         }

@@ -66,7 +66,11 @@ fn text<'a>(
 pub(crate) fn check(case: &Case) -> anyhow::Result<()> {
     anyhow::ensure!(
         case.train.as_ref().is_none_or(|train| train.classifier.is_none())
-            || (case.prune.is_none() && !case.quantize && case.folds.is_none() && !case.perplexity && case.tasks.is_none()),
+            || (case.prune.is_none()
+                && !case.quantize
+                && case.folds.is_none()
+                && !case.perplexity
+                && case.tasks.is_none()),
         "a head that tells classes is evaluated by the classes it tells: leave `[compress]` and `[[evaluate]]` out, and ask for folds with `classifier = {{ folds = K }}`"
     );
     Ok(())

@@ -113,7 +113,8 @@ pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
     let training = training_flop(&shape, tokens, &tokens.train)?;
     let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
     let scorings = 1 + u64::from(case.prune.is_some()) + u64::from(case.quantize);
-    let scoring = if tokens.labels.is_some() { classes_flop(case, &shape, tokens)? } else { scoring_flop(&shape, &lengths) };
+    let scoring =
+        if tokens.labels.is_some() { classes_flop(case, &shape, tokens)? } else { scoring_flop(&shape, &lengths) };
     let mut whole = training + scoring * u128::from(scorings) + choice_flop(case, tokens)?;
     if let Some(folds) = &case.folds {
         let small = shape::of_folds(case, folds, tokens)?;
@@ -234,15 +235,10 @@ pub(crate) fn config_json(shape: &Shape) -> anyhow::Result<Json> {
         ]))
     });
     let train = shape.train.to_json()?;
-    let head = shape.head.map(|head| {
-        Json::map([("classes", Some(head.n_classes.into())), ("alone", Some(head.is_alone.into()))])
-    });
-    Ok(Json::map([
-        ("model", Some(sizes)),
-        ("adapters", adapters.transpose()?),
-        ("head", head),
-        ("train", Some(train)),
-    ]))
+    let head = shape
+        .head
+        .map(|head| Json::map([("classes", Some(head.n_classes.into())), ("alone", Some(head.is_alone.into()))]));
+    Ok(Json::map([("model", Some(sizes)), ("adapters", adapters.transpose()?), ("head", head), ("train", Some(train))]))
 }
 
 /// Bounds of the compute along the ancestry; `None` when a parent's is unknown.

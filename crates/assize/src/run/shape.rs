@@ -37,10 +37,9 @@ pub(crate) fn of_fits(case: &Case, lambda: &LambdaPlan, tokens: &Tokens) -> anyh
 
 fn of_plan(case: &Case, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Result<Shape> {
     let (classifier, labels) = (plan.classifier.as_ref(), tokens.labels.as_ref());
-    let head = classifier.zip(labels).map(|(classifier, labels)| Head {
-        n_classes: labels.names.len(),
-        is_alone: classifier.head_alone,
-    });
+    let head = classifier
+        .zip(labels)
+        .map(|(classifier, labels)| Head { n_classes: labels.names.len(), is_alone: classifier.head_alone });
     if let (Some(base), Some((held, _))) = (&case.base, &tokens.base) {
         let (model, train) = (held.model.config().clone(), training(plan, base.context)?);
         anyhow::ensure!(

@@ -214,7 +214,12 @@ impl Session<'_> {
             figures::flop("train.compute", weights, compute, inputs.clone())?,
             figures::measure("train.steps", weights, Decimal::from_u128(steps, Round::Nearest), "counted")?,
             self.trained_tokens(weights, tokens, shape, steps)?,
-            figures::measure(if shape.head.is_some() { "classify.train_loss" } else { "train.loss" }, weights, last_tenth(curve)?, "mean of the last tenth of the steps")?,
+            figures::measure(
+                if shape.head.is_some() { "classify.train_loss" } else { "train.loss" },
+                weights,
+                last_tenth(curve)?,
+                "mean of the last tenth of the steps",
+            )?,
             self.count(weights, shape)?,
             disagreement(weights, shape, compute)?,
         ];

@@ -4,6 +4,7 @@
 mod authoring;
 mod bad_input;
 mod budget;
+mod classes;
 mod compress;
 mod compute_law;
 mod contract;
@@ -11,6 +12,7 @@ mod crash;
 mod evaluate;
 mod exchange;
 mod hub;
+mod lambda;
 mod readme;
 mod rerun;
 mod scenario;

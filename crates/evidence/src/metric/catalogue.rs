@@ -23,8 +23,7 @@ use frameworks::FRAMEWORKS;
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 8] =
-    [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED];
+const PARTS: [&[Metric]; 8] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED];
 const LENGTH: usize = MEASURED.len()
     + COMPRESSION.len()
     + DECLARED.len()

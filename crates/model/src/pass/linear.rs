@@ -64,7 +64,9 @@ impl Linear {
         let (outputs, inputs) = self.sides();
         let mut y = vec![0.0; x.len() / inputs * outputs];
         let rows = View::rows(x, inputs);
-        self.precision.with_weight(&self.weight, |w| product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All))?;
+        self.precision.with_weight(&self.weight, |w| {
+            product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All)
+        })?;
         if let Some(adapter) = &self.adapter {
             let low = adapter.low(x, inputs)?;
             let rank = adapter.rank();
@@ -80,7 +82,8 @@ impl Linear {
     pub(super) fn back_to_input(&self, dy: &[f32], dx: &mut [f32], adds: bool) -> candle_core::Result<()> {
         let (outputs, inputs) = self.sides();
         let rows = View::rows(dy, outputs);
-        self.precision.with_weight(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
+        self.precision
+            .with_weight(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
         if let Some(adapter) = &self.adapter {
             let low = adapter.low_back(dy, outputs)?;
             self.precision.with_weight(&adapter.down, |down| {

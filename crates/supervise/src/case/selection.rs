@@ -117,12 +117,15 @@ impl Reader<'_> {
         let labelled = data.iter().find_map(|source| source.label.as_ref());
         match (&train.classifier, plain, labelled) {
             (Some(_), Some(plain), _) => {
-                let message = format!("`classifier` needs the class of every row, and `{}` names no `label`", plain.name);
+                let message =
+                    format!("`classifier` needs the class of every row, and `{}` names no `label`", plain.name);
                 Err(self.complain(plain.path.span(), message, "name the column with `label`"))
             }
-            (Some(classifier), ..) if train.chat.is_some() => {
-                Err(self.complain(classifier.span(), "a head that tells classes reads texts, not conversations", "leave `chat` out"))
-            }
+            (Some(classifier), ..) if train.chat.is_some() => Err(self.complain(
+                classifier.span(),
+                "a head that tells classes reads texts, not conversations",
+                "leave `chat` out",
+            )),
             (None, _, Some(label)) => {
                 let hint = "add `classifier = { train = \"head\" }` under `[train]`";
                 Err(self.complain(label.span(), "rows with a class are read by a `classifier` alone", hint))
@@ -134,8 +137,8 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::Case;
+    use super::*;
 
     fn read(data: &str, train: &str) -> Result<Case, CaseError> {
         let folder = tempfile::tempdir().unwrap();
@@ -170,14 +173,34 @@ mod tests {
     fn what_does_not_fit_together_is_told() {
         for (data, train, expected) in [
             ("", "precision = \"f16\"", "expected a precision, one of `f32`, `bf16`, found `f16`"),
-            ("", "lambda = { penalty = \"l2\", candidates = [1.0] }", "expected at least two candidates to choose from"),
-            ("", "lambda = { penalty = \"l2\", candidates = [0, -1.0] }", "expected a weight of at least 0 and finite, found `-1`"),
-            ("", "lambda = { penalty = \"l2\", candidates = [0, 1], outer = 1 }", "expected at least 2 outer folds, found `1`"),
+            (
+                "",
+                "lambda = { penalty = \"l2\", candidates = [1.0] }",
+                "expected at least two candidates to choose from",
+            ),
+            (
+                "",
+                "lambda = { penalty = \"l2\", candidates = [0, -1.0] }",
+                "expected a weight of at least 0 and finite, found `-1`",
+            ),
+            (
+                "",
+                "lambda = { penalty = \"l2\", candidates = [0, 1], outer = 1 }",
+                "expected at least 2 outer folds, found `1`",
+            ),
             ("", "classifier = {}", "`classifier` needs the class of every row, and `rows` names no `label`"),
             ("label = \"class\"", "", "rows with a class are read by a `classifier` alone"),
-            ("label = \"class\"", "classifier = { train = \"body\" }", "expected a part to train, one of `head`, `all`, found `body`"),
+            (
+                "label = \"class\"",
+                "classifier = { train = \"body\" }",
+                "expected a part to train, one of `head`, `all`, found `body`",
+            ),
             ("label = \"class\"", "classifier = { folds = 1 }", "expected at least 2 folds, found `1`"),
-            ("text = [\"class\"]\nlabel = \"class\"", "classifier = {}", "the class `class` is among the columns that are read"),
+            (
+                "text = [\"class\"]\nlabel = \"class\"",
+                "classifier = {}",
+                "the class `class` is among the columns that are read",
+            ),
         ] {
             assert_eq!(read(data, train).unwrap_err().message, expected, "{data} {train}");
         }

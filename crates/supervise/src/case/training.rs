@@ -1,6 +1,11 @@
 //! `[train]`: how weights are moved, what holds them back, and what is done when it goes wrong.
 
-use super::{CaseError, read::Reader, selection::{Classifier, LambdaPlan}, wire};
+use super::{
+    CaseError,
+    read::Reader,
+    selection::{Classifier, LambdaPlan},
+    wire,
+};
 use toml::Spanned;
 
 #[derive(Debug, Clone)]
@@ -191,7 +196,12 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn at_least_one(&self, what: &str, number: Option<&Spanned<usize>>, absent: usize) -> Result<usize, CaseError> {
+    pub(super) fn at_least_one(
+        &self,
+        what: &str,
+        number: Option<&Spanned<usize>>,
+        absent: usize,
+    ) -> Result<usize, CaseError> {
         match number {
             None => Ok(absent),
             Some(number) if *number.get_ref() == 0 => {
