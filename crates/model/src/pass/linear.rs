@@ -65,7 +65,7 @@ impl Linear {
         let mut y = vec![0.0; x.len() / inputs * outputs];
         let rows = View::rows(x, inputs);
         self.precision.with_weight(&self.weight, |w| {
-            product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All)
+            product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All);
         })?;
         if let Some(adapter) = &self.adapter {
             let low = adapter.low(x, inputs)?;
