@@ -3,7 +3,10 @@
 use super::data::{Labels, Tokens};
 use anyhow::Context as _;
 use dataset::{Corpus, Document};
-use evaluate::{folds::table::rows, tasks::value::column};
+use evaluate::{
+    folds::table::rows,
+    tasks::value::{Value, column},
+};
 use evidence::Digest;
 use std::collections::BTreeMap;
 use supervise::case::{Case, DataSource, Labelled};
@@ -27,7 +30,10 @@ pub(crate) fn cut(case: &Case, corpus: Corpus) -> anyhow::Result<(Corpus, Option
         let labelled = source.labelled.as_ref().context("a source without a class")?;
         let of = |name: &str, row: usize| format!("{path}, row {}: no column `{name}`", row + 1);
         for (row, item) in rows(&[case.folder.join(&source.path)], labelled.has_header)?.iter().enumerate() {
-            let cell = |name: &str| column(&item.row, name).map(|value| value.python_str().trim().to_owned());
+            let cell = |name: &str| match column(&item.row, name)? {
+                Value::Null => Some(String::new()),
+                value => Some(value.python_str().trim().to_owned()),
+            };
             let class = cell(&labelled.label).with_context(|| of(&labelled.label, row))?;
             let names = item.row.iter().map(|(name, _)| name.as_str());
             let text = text(labelled, names, &cell).map_err(|name| anyhow::anyhow!(of(&name, row)))?;

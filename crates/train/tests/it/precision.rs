@@ -1,9 +1,9 @@
 //! bf16 with f32 masters: PyTorch with the same rounding points as referee, and what masters are for.
 
-#[path = "../fixtures/export.rs"]
-mod export;
-
-use crate::small::{config, corpus, digest, first, undisturbed};
+use crate::{
+    small::{config, corpus, digest, first, undisturbed},
+    torch::export,
+};
 use evidence::Control;
 use model::{
     Llama,
