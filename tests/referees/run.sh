@@ -52,6 +52,11 @@ echo "The requests of tasks, built by lm-evaluation-harness itself:"
 echo "Cross-validated heads, fitted by scikit-learn on the same folds:"
 "$venv/bin/python" tests/referees/folds.py "$target/assize" "$ASSIZE_DATA" 1500
 
+echo "A head that tells classes, read by transformers from the files as they are saved:"
+"$venv/bin/pip" install --quiet --disable-pip-version-check torch transformers
+"$target/assize" run examples/classifier --out "$work/classes" > /dev/null
+"$venv/bin/python" tests/referees/classes.py "$target/examples/tell" "$work/classes/weights" 64 examples/classifier/sections.csv words
+
 if [ -z "${ASSIZE_MODELS:-}" ]; then
     echo "ASSIZE_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf: the referees of a real model are left out"
     exit 0

@@ -31,6 +31,7 @@
 //! It does not tokenise, trains nothing, and knows no policy: a figure is neither good nor bad here. Its figures do not
 //! depend on batch size, threads or the order of documents.
 
+pub mod classes;
 pub mod figures;
 pub mod folds;
 pub mod memorisation;

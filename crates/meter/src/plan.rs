@@ -66,6 +66,8 @@ pub struct PlanInput<'a> {
     pub intensity: Option<&'a Intensity>,
     /// Tensors of the size of the weights that the optimiser keeps.
     pub optimizer_states: u64,
+    /// Whether activations are kept in two bytes a number.
+    pub halves_activations: bool,
 }
 
 /// Predicts compute, time, memory, energy, and, where the grid is known, carbon.
@@ -106,7 +108,11 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
             "memory",
             Joules { lower: 0.8 * memory, value: memory, upper: 2.0 * memory },
             Unit::Byte,
-            "weights, gradients, optimiser state, activations and logits in f32, by formula".to_owned(),
+            if input.halves_activations {
+                "weights, gradients, optimiser state and logits in f32, activations in bf16, by formula".to_owned()
+            } else {
+                "weights, gradients, optimiser state, activations and logits in f32, by formula".to_owned()
+            },
         )?
         .assuming(&[
             format!("the optimiser keeps {} tensors of the size of the weights", input.optimizer_states),
@@ -140,7 +146,8 @@ pub fn training_memory_bytes(a: &Architecture, batch: u64, context: u64, optimiz
     let weights = a.parameters() as f64 * (3.0 + optimizer_states as f64);
     let scores = a.heads as f64 * context as f64 * 4.0;
     let layer = tokens * (30.0 * a.width as f64 + 6.0 * a.hidden as f64 + scores);
-    4.0 * (weights + a.layers as f64 * layer + 4.0 * tokens * a.vocabulary as f64) + 5e7
+    let activation = if input.halves_activations { 2.0 } else { 4.0 };
+    4.0 * (weights + 4.0 * tokens * a.vocabulary as f64) + activation * a.layers as f64 * layer + 5e7
 }
 
 /// Whether a quantity known to an interval crosses a threshold.

@@ -219,7 +219,7 @@ impl Llama {
             };
             weights.insert(name.clone(), weight);
         }
-        Self::from_tensors(self.config().clone(), weights)
+        Self::from_tensors(self.config().clone(), weights)?.with_score_of(self)
     }
 
     /// The names of the adapter beside a projection, and α/r.

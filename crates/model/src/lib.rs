@@ -44,6 +44,7 @@
 mod adapters;
 pub mod card;
 pub mod chat;
+mod classes;
 mod config;
 mod decoder;
 mod family;
@@ -63,6 +64,7 @@ pub mod weights;
 mod write;
 
 pub use adapters::{AdapterError, Adapters};
+pub use classes::Below;
 pub use config::{Config, ConfigError, END_OF_TEXT_ID, Product};
 pub use decoder::{Cache, Decoder, DecoderError, Observe, Row, Scored, Site, Target, site};
 pub use family::Family;

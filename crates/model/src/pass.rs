@@ -15,14 +15,17 @@ mod gate;
 mod head;
 mod linear;
 mod norm;
+mod precision;
 mod product;
 mod rotary;
 
 pub use dropout::Dropout;
+pub use precision::Precision;
 
 use crate::{Llama, LlamaError};
 use attention::Inputs;
 use linear::{Linear, add, with_slice};
+use precision::Rows;
 use product::Threads;
 use rotary::Turn;
 use std::collections::BTreeMap;
@@ -49,6 +52,7 @@ pub struct PassOptions {
     /// ε of label smoothing, 0 to below 1. Source: Szegedy et al. 2016, section 7.
     pub smoothing: f64,
     pub dropout: Option<Dropout>,
+    pub precision: Precision,
 }
 
 /// Gradients by the names of the parameters, each with as many entries; a parameter that is not there is held.
@@ -57,16 +61,16 @@ pub type Gradients = BTreeMap<String, Vec<f32>>;
 /// What the way back needs of one layer.
 struct Kept {
     scales: Vec<f32>,
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    mixed: Vec<f32>,
+    q: Rows,
+    k: Rows,
+    v: Rows,
+    mixed: Rows,
     log_sums: Vec<f32>,
     /// The stream between attention and feed-forward part.
-    between: Vec<f32>,
+    between: Rows,
     between_scales: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    gate: Rows,
+    up: Rows,
 }
 
 impl Llama {
@@ -89,18 +93,26 @@ impl Llama {
                 return Err(LlamaError::Shape { name, expected, found: vec![found.len()] });
             }
         }
-        let mut stream = self.embedded(windows)?;
+        let mut stream = self.embedded(windows, options.precision)?;
         let mut inputs = Vec::with_capacity(self.config().layers);
         let mut kept = Vec::new();
+        // Nothing is kept for layers that no gradient is asked of.
+        let is_head_alone = gradients.keys().all(|name| name == SCORE);
         for layer in 0..self.config().layers {
             let (out, of_layer) = self.layer_forward(layer, &stream, windows, options)?;
-            inputs.push(std::mem::replace(&mut stream, out));
-            kept.push((!options.checkpoints).then_some(of_layer));
+            let input = std::mem::replace(&mut stream, out);
+            if !is_head_alone {
+                inputs.push(options.precision.keep(input));
+                kept.push((!options.checkpoints).then_some(of_layer));
+            }
         }
         let (loss, mut slopes) = self.head_back(&stream, windows, options, gradients)?;
+        if is_head_alone {
+            return Ok(loss);
+        }
         drop(stream);
         for layer in (0..self.config().layers).rev() {
-            let (Some(input), Some(of_layer)) = (inputs.pop(), kept.pop()) else { break };
+            let (Some(input), Some(of_layer)) = (inputs.pop().map(Rows::taken), kept.pop()) else { break };
             let of_layer = match of_layer {
                 Some(of_layer) => of_layer,
                 None => self.layer_forward(layer, &input, windows, options)?.1,
@@ -124,14 +136,10 @@ impl Llama {
     pub fn loss(&self, windows: &Windows<'_>, smoothing: f64) -> Result<f64, LlamaError> {
         self.check_windows(windows)?;
         let options = PassOptions { smoothing, ..PassOptions::default() };
-        let mut stream = self.embedded(windows)?;
-        for layer in 0..self.config().layers {
-            stream = self.layer_forward(layer, &stream, windows, &options)?.0;
-        }
-        let (normed, _) = self.normed(FINAL_NORM, &stream)?;
+        let normed = self.features_as(windows, &options)?;
         let width = self.config().width;
         let targets = targets(windows, &options);
-        Ok(with_slice(&self.held(EMBEDDING), |table| head::loss(&normed, table, width, targets, None))?)
+        Ok(with_slice(&self.held(self.table()), |table| head::loss(&normed, table, width, targets, None))?)
     }
 
     /// The normed stream behind the last layer, (N, C): what a head of another kind reads.
@@ -140,11 +148,20 @@ impl Llama {
     /// Those of `add_gradient`.
     pub fn features(&self, windows: &Windows<'_>) -> Result<Vec<f32>, LlamaError> {
         self.check_windows(windows)?;
-        let mut stream = self.embedded(windows)?;
+        Ok(self.features_as(windows, &PassOptions::default())?)
+    }
+
+    fn features_as(&self, windows: &Windows<'_>, options: &PassOptions) -> candle_core::Result<Vec<f32>> {
+        let mut stream = self.embedded(windows, options.precision)?;
         for layer in 0..self.config().layers {
-            stream = self.layer_forward(layer, &stream, windows, &PassOptions::default())?.0;
+            stream = self.layer_forward(layer, &stream, windows, options)?.0;
         }
-        Ok(self.normed(FINAL_NORM, &stream)?.0)
+        Ok(self.normed(FINAL_NORM, &stream, options.precision)?.0)
+    }
+
+    /// What the normed stream is multiplied by at the end: the embedding, or a head that tells classes.
+    fn table(&self) -> &'static str {
+        if self.n_classes().is_some() { SCORE } else { EMBEDDING }
     }
 
     fn check_windows(&self, windows: &Windows<'_>) -> Result<(), LlamaError> {
@@ -158,9 +175,11 @@ impl Llama {
             return Err(LlamaError::Positions { context: self.config().context, found: t });
         }
         let vocab = self.config().vocab;
-        let largest = windows.tokens.iter().chain(windows.targets).copied().max().unwrap_or(0);
-        if largest as usize >= vocab {
-            return Err(LlamaError::Token { vocab, found: largest });
+        for (vocab, ids) in [(vocab, windows.tokens), (self.n_classes().unwrap_or(vocab), windows.targets)] {
+            let found = ids.iter().copied().max().unwrap_or(0);
+            if found as usize >= vocab {
+                return Err(LlamaError::Token { vocab, found });
+            }
         }
         let late = |(at, &start): (usize, &u32)| start as usize > at % t;
         match windows.starts.and_then(|starts| starts.iter().enumerate().find(|&place| late(place))) {
@@ -169,42 +188,52 @@ impl Llama {
         }
     }
 
-    fn embedded(&self, windows: &Windows<'_>) -> candle_core::Result<Vec<f32>> {
+    fn embedded(&self, windows: &Windows<'_>, precision: Precision) -> candle_core::Result<Vec<f32>> {
         let width = self.config().width;
-        with_slice(&self.held(EMBEDDING), |table| {
+        let mut rows: Vec<f32> = with_slice(&self.held(EMBEDDING), |table| {
             let row = |token: &u32| &table[*token as usize * width..(*token as usize + 1) * width];
             windows.tokens.iter().flat_map(row).copied().collect()
-        })
+        })?;
+        precision.round(&mut rows);
+        Ok(rows)
     }
 
-    fn normed(&self, name: &str, stream: &[f32]) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
+    fn normed(&self, name: &str, stream: &[f32], precision: Precision) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
         let mut normed = vec![0.0; stream.len()];
         let mut scales = vec![0.0; stream.len() / self.config().width];
-        with_slice(&self.held(name), |gain| {
+        precision.with_weight(&self.held(name), |gain| {
             norm::forward(stream, gain, self.config().norm_eps, &mut normed, &mut scales);
         })?;
+        precision.round(&mut normed);
         Ok((normed, scales))
     }
 
-    fn normed_again(&self, name: &str, stream: &[f32], scales: &[f32]) -> candle_core::Result<Vec<f32>> {
+    fn normed_again(
+        &self,
+        name: &str,
+        (stream, scales): (&[f32], &[f32]),
+        precision: Precision,
+    ) -> candle_core::Result<Vec<f32>> {
         let mut normed = vec![0.0; stream.len()];
-        with_slice(&self.held(name), |gain| norm::again(stream, gain, scales, &mut normed))?;
+        precision.with_weight(&self.held(name), |gain| norm::again(stream, gain, scales, &mut normed))?;
+        precision.round(&mut normed);
         Ok(normed)
     }
 
     fn norm_back(
         &self,
-        name: &str,
+        (name, precision): (&str, Precision),
         (stream, scales): (&[f32], &[f32]),
         dy: &[f32],
         dx: &mut [f32],
         gradients: &mut Gradients,
     ) -> candle_core::Result<()> {
-        with_slice(&self.held(name), |gain| norm::backward(stream, gain, scales, dy, dx, gradients.get_mut(name)))
+        let slopes = gradients.get_mut(name);
+        precision.with_weight(&self.held(name), |gain| norm::backward(stream, gain, scales, dy, dx, slopes))
     }
 
-    fn linear(&self, layer: usize, part: &str) -> Linear {
-        Linear::of(self, &format!("model.layers.{layer}.{part}"))
+    fn linear(&self, layer: usize, part: &str, precision: Precision) -> Linear {
+        Linear::of(self, &format!("model.layers.{layer}.{part}"), precision)
     }
 
     const fn attention_shape(&self, positions: usize) -> attention::Shape {
@@ -229,28 +258,38 @@ impl Llama {
         windows: &Windows<'_>,
         options: &PassOptions,
     ) -> candle_core::Result<(Vec<f32>, Kept)> {
-        let config = self.config();
+        let (config, precision) = (self.config(), options.precision);
         let n = windows.tokens.len();
-        let (normed, scales) = self.normed(&norm_name(layer, ATTENTION_NORM), input)?;
-        let project = |part: &str, rows: &[f32]| self.linear(layer, part).forward(rows);
+        let (normed, scales) = self.normed(&norm_name(layer, ATTENTION_NORM), input, precision)?;
+        let project = |part: &str, rows: &[f32]| self.linear(layer, part, precision).forward(rows);
         let (mut q, mut k) = (project("self_attn.q_proj", &normed)?, project("self_attn.k_proj", &normed)?);
-        let v = project("self_attn.v_proj", &normed)?;
+        let mut v = project("self_attn.v_proj", &normed)?;
         self.turn(&mut q, config.width, windows.positions, Turn::Forward)?;
         self.turn(&mut k, config.kv_width(), windows.positions, Turn::Forward)?;
+        [&mut q, &mut k, &mut v].into_iter().for_each(|rows| precision.round(rows));
         let (mut mixed, mut log_sums) = (normed, vec![0.0; n * config.heads]);
         let inputs = Inputs { q: &q, k: &k, v: &v, starts: windows.starts };
         attention::forward(self.attention_shape(windows.positions), inputs, &mut mixed, &mut log_sums);
+        precision.round(&mut mixed);
         let mut between = project("self_attn.o_proj", &mixed)?;
         dropout::apply(options.dropout, 2 * layer, &mut between, config.width);
         add(&mut between, input);
+        precision.round(&mut between);
+        let [q, k, v, mixed] = [q, k, v, mixed].map(|rows| precision.keep(rows));
 
-        let (normed, between_scales) = self.normed(&norm_name(layer, MLP_NORM), &between)?;
-        let (gate, up) = (project("mlp.gate_proj", &normed)?, project("mlp.up_proj", &normed)?);
+        let (normed, between_scales) = self.normed(&norm_name(layer, MLP_NORM), &between, precision)?;
+        let (mut gate, mut up) = (project("mlp.gate_proj", &normed)?, project("mlp.up_proj", &normed)?);
+        drop(normed);
+        [&mut gate, &mut up].into_iter().for_each(|rows| precision.round(rows));
         let mut hidden = vec![0.0; gate.len()];
         gate::forward(&gate, &up, &mut hidden);
+        precision.round(&mut hidden);
+        let [gate, up] = [gate, up].map(|rows| precision.keep(rows));
         let mut out = project("mlp.down_proj", &hidden)?;
         dropout::apply(options.dropout, 2 * layer + 1, &mut out, config.width);
         add(&mut out, &between);
+        precision.round(&mut out);
+        let between = precision.keep(between);
         Ok((out, Kept { scales, q, k, v, mixed, log_sums, between, between_scales, gate, up }))
     }
 
@@ -262,14 +301,17 @@ impl Llama {
         options: &PassOptions,
         gradients: &mut Gradients,
     ) -> candle_core::Result<(f64, Vec<f32>)> {
-        let (normed, scales) = self.normed(FINAL_NORM, stream)?;
+        let precision = options.precision;
+        let (normed, scales) = self.normed(FINAL_NORM, stream, precision)?;
         let mut of_normed = vec![0.0; stream.len()];
-        let embedding = gradients.get_mut(EMBEDDING).map(Vec::as_mut_slice);
+        let table = self.table();
+        let embedding = gradients.get_mut(table).map(Vec::as_mut_slice);
         let slopes = head::Slopes { stream: &mut of_normed, embedding };
         let (width, targets) = (self.config().width, targets(windows, options));
-        let loss = with_slice(&self.held(EMBEDDING), |table| head::loss(&normed, table, width, targets, Some(slopes)))?;
+        let loss = precision
+            .with_weight(&self.held(table), |table| head::loss(&normed, table, width, targets, Some(slopes)))?;
         let mut of_stream = vec![0.0; stream.len()];
-        self.norm_back(FINAL_NORM, (stream, &scales), &of_normed, &mut of_stream, gradients)?;
+        self.norm_back((FINAL_NORM, precision), (stream, &scales), &of_normed, &mut of_stream, gradients)?;
         Ok((loss, of_stream))
     }
 
@@ -285,30 +327,33 @@ impl Llama {
         slopes: &mut [f32],
         gradients: &mut Gradients,
     ) -> candle_core::Result<()> {
-        let config = self.config();
-        let Kept { scales, q, k, v, mixed, log_sums, between, between_scales, mut gate, mut up } = kept;
+        let (config, precision) = (self.config(), options.precision);
+        let Kept { scales, q, k, v, mixed, log_sums, between, between_scales, gate, up } = kept;
+        let [between, mut gate, mut up] = [between, gate, up].map(Rows::taken);
         // The feed-forward half. What stands in `hidden` first is its slope, then itself.
         let dropped = dropout::dropped(options.dropout, 2 * layer + 1, slopes, config.width);
-        let down = self.linear(layer, "mlp.down_proj");
+        let down = self.linear(layer, "mlp.down_proj", precision);
         let mut hidden = vec![0.0; gate.len()];
         down.back_to_input(dropped.as_deref().unwrap_or(slopes), &mut hidden, false)?;
         gate::backward(&mut gate, &mut up, &mut hidden);
+        precision.round(&mut hidden);
         down.back_to_weight(&hidden, dropped.as_deref().unwrap_or(slopes), gradients)?;
         drop((hidden, dropped));
-        let normed = self.normed_again(&norm_name(layer, MLP_NORM), &between, &between_scales)?;
+        let normed = self.normed_again(&norm_name(layer, MLP_NORM), (&between, &between_scales), precision)?;
         let mut of_normed = vec![0.0; normed.len()];
         for (at, (part, of_part)) in [("mlp.gate_proj", &gate), ("mlp.up_proj", &up)].into_iter().enumerate() {
-            let linear = self.linear(layer, part);
+            let linear = self.linear(layer, part, precision);
             linear.back_to_input(of_part, &mut of_normed, at > 0)?;
             linear.back_to_weight(&normed, of_part, gradients)?;
         }
         drop((gate, up));
         let place = (between.as_slice(), between_scales.as_slice());
-        self.norm_back(&norm_name(layer, MLP_NORM), place, &of_normed, slopes, gradients)?;
+        self.norm_back((&norm_name(layer, MLP_NORM), precision), place, &of_normed, slopes, gradients)?;
 
         // The attention half.
+        let [q, k, v, mixed] = [q, k, v, mixed].map(Rows::taken);
         let dropped = dropout::dropped(options.dropout, 2 * layer, slopes, config.width);
-        let output = self.linear(layer, "self_attn.o_proj");
+        let output = self.linear(layer, "self_attn.o_proj", precision);
         let mut of_mixed = of_normed;
         output.back_to_input(dropped.as_deref().unwrap_or(slopes), &mut of_mixed, false)?;
         output.back_to_weight(&mixed, dropped.as_deref().unwrap_or(slopes), gradients)?;
@@ -319,18 +364,20 @@ impl Llama {
         self.turn(&mut found.dq, config.width, windows.positions, Turn::Back)?;
         self.turn(&mut found.dk, config.kv_width(), windows.positions, Turn::Back)?;
         let name = norm_name(layer, ATTENTION_NORM);
-        let (normed, mut of_normed) = (self.normed_again(&name, input, &scales)?, of_mixed);
+        let (normed, mut of_normed) = (self.normed_again(&name, (input, &scales), precision)?, of_mixed);
         for (at, (part, of_part)) in
             [("q_proj", &found.dq), ("k_proj", &found.dk), ("v_proj", &found.dv)].into_iter().enumerate()
         {
-            let linear = self.linear(layer, &format!("self_attn.{part}"));
+            let linear = self.linear(layer, &format!("self_attn.{part}"), precision);
             linear.back_to_input(of_part, &mut of_normed, at > 0)?;
             linear.back_to_weight(&normed, of_part, gradients)?;
         }
-        self.norm_back(&name, (input, &scales), &of_normed, slopes, gradients)
+        self.norm_back((&name, precision), (input, &scales), &of_normed, slopes, gradients)
     }
 }
 
+/// Of a head that tells classes, by the name that `LlamaForSequenceClassification` gives it.
+pub(crate) const SCORE: &str = "score.weight";
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const FINAL_NORM: &str = "model.norm.weight";
 const ATTENTION_NORM: &str = "input_layernorm";

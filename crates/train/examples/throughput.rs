@@ -1,13 +1,13 @@
 //! Tokens a second of a training step of a given shape, and the digest of the weights it ends with.
 //!
 //! `cargo run --release -p assize-train --example throughput -- layers=4 width=256 heads=8 kv_heads=4 hidden=688
-//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw`; every argument has the default shown. `export=FOLDER` writes
+//! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw precision=f32`; every argument has the default shown. `export=FOLDER` writes
 //! the same problem down for another program. What the binary sets for itself is set here from outside:
 //! `MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647`.
 
 use evidence::Control;
 use std::{collections::BTreeMap, io::Write as _, path::Path, time::Instant};
-use train::{Config, Corpus, Event, Optimizer, Outcome};
+use train::{Config, Corpus, Event, Optimizer, Outcome, Precision};
 
 #[path = "../tests/fixtures/export.rs"]
 mod export;
@@ -34,11 +34,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let export = settings.remove("export");
     let optimizer = settings.remove("optimizer").unwrap_or_else(|| "adamw".to_owned());
     let optimizer = Optimizer::from_name(&optimizer).ok_or("expected an optimiser of docs/case.md")?;
+    let precision = settings.remove("precision").unwrap_or_else(|| "f32".to_owned());
+    let precision = Precision::from_name(&precision).ok_or("expected f32 or bf16")?;
     if let Some(name) = settings.keys().next() {
         return Err(format!("no setting `{name}`").into());
     }
     let corpus = Corpus::new(&[ids(20 * batch * shape.context + 1, shape.vocab)], 0);
-    let config = Config { optimizer, ..Config::new(1, steps, batch, shape.context) };
+    let config = Config { optimizer, precision, ..Config::new(1, steps, batch, shape.context) };
     let model = model::Llama::init(&shape, 1)?;
     let n_parameters = model.n_parameters();
     if let Some(folder) = export {

@@ -10,7 +10,7 @@ use crate::{
 };
 use candle_core::{Tensor, Var};
 use evidence::{Decimal, Digest, Json, Round};
-use model::Llama;
+use model::{Llama, pass::Precision};
 use std::collections::BTreeMap;
 
 /// Everything a run depends on beside the model and the corpus.
@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 /// | `label_smoothing` | share of the target's weight spread over the vocabulary | 0 to below 1 | 0 |
 /// | `early_stop` | see there | | none |
 /// | `checkpoints` | compute layers again on the way back, for memory | | no |
+/// | `precision` | of weights and activations in a pass; masters are f32 | | f32 |
 /// | `watch` | when the observer is told of trouble | | see there |
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -52,6 +53,7 @@ pub struct Config {
     pub label_smoothing: f64,
     pub early_stop: Option<EarlyStop>,
     pub checkpoints: bool,
+    pub precision: Precision,
     pub snapshot_every: u64,
     pub keep_snapshots: usize,
     pub watch: Watch,
@@ -109,6 +111,7 @@ impl Config {
             label_smoothing: 0.0,
             early_stop: None,
             checkpoints: false,
+            precision: Precision::F32,
             snapshot_every: 100,
             keep_snapshots: 2,
             watch: Watch::default(),
@@ -169,6 +172,7 @@ impl Config {
             ("dropout", share("dropout", self.dropout)?),
             ("labelSmoothing", share("label_smoothing", self.label_smoothing)?),
             ("earlyStop", early_stop),
+            ("precision", (self.precision != Precision::F32).then(|| self.precision.name().into())),
             ("order", (self.order == Order::AsGiven).then(|| "as-given".into())),
         ]))
     }

@@ -104,6 +104,40 @@ impl Corpus {
         Ok(Self { tokens, n_documents: examples.len(), packed })
     }
 
+    /// Packs texts that have a class like `packed`: all of a text is read, and its class is said at its last token, where it counts 1.
+    /// A text that is longer than a window is cut at its end.
+    ///
+    /// # Errors
+    /// `NothingToLearn` where no text has a token.
+    pub fn labelled(texts: &[(Vec<u32>, u32)], context: usize) -> Result<Self, DataError> {
+        let (mut inputs, mut targets, mut weights, mut starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (tokens, class) in texts {
+            let n = tokens.len().min(context);
+            if n == 0 {
+                return Err(DataError::NothingToLearn { n_examples: texts.len(), context });
+            }
+            let mut place = inputs.len() % context;
+            if place + n > context {
+                pad(context - place, place, (&mut inputs, &mut targets, &mut weights, &mut starts));
+                place = 0;
+            }
+            inputs.extend(&tokens[..n]);
+            targets.extend(std::iter::repeat_n(0, n - 1).chain([*class]));
+            weights.extend(std::iter::repeat_n(0.0, n - 1).chain([1.0]));
+            starts.extend(std::iter::repeat_n(place as u32, n));
+        }
+        let place = inputs.len() % context;
+        if inputs.is_empty() {
+            return Err(DataError::NothingToLearn { n_examples: texts.len(), context });
+        }
+        if place > 0 {
+            pad(context - place, place, (&mut inputs, &mut targets, &mut weights, &mut starts));
+        }
+        let tokens = texts.iter().flat_map(|(tokens, _)| tokens).copied().collect();
+        let packed = Some(Packed { context, inputs, targets, weights, starts });
+        Ok(Self { tokens, n_documents: texts.len(), packed })
+    }
+
     #[must_use]
     pub fn tokens(&self) -> &[u32] {
         &self.tokens

@@ -291,6 +291,7 @@ impl<'a> Job<'a> {
                 checkpoints: self.config.checkpoints,
                 smoothing: self.config.label_smoothing,
                 dropout: (rate > 0.0).then_some(Dropout { rate, seed, step, first_row }),
+                precision: self.config.precision,
             }
         };
         let n_parts = self.config.parts.unwrap_or(self.ranks.n());

@@ -46,6 +46,7 @@ mod shuffle;
 mod slices;
 mod slope;
 mod snapshot;
+mod tell;
 mod trouble;
 
 pub use config::{Config, ConfigError, EarlyStop, Order, identity, parameters_digest};
@@ -53,6 +54,7 @@ pub use data::{Batch, Batches, Corpus, DataError, Example};
 pub use folds::{Fold, FoldError, deal};
 pub use gradient::{Gradient, GradientError, clip_factor};
 pub use loader::Loader;
+pub use model::pass::Precision;
 pub use nested::{Chosen, Nested, NestedError, nested};
 pub use objective::{CrossEntropy, ObjectiveError, Penalty, cross_entropy, cross_entropy_composed};
 pub use optimizer::{Optimizer, State, StateError};
@@ -61,4 +63,5 @@ pub use run::{Adjustment, Event, Look, Outcome, Point, Sources, TrainError, Trai
 pub use schedule::{Decay, Schedule};
 pub use slope::SlopeError;
 pub use snapshot::SnapshotError;
+pub use tell::{Told, mean_loss, tell};
 pub use trouble::{Trouble, Watch};

@@ -44,7 +44,7 @@ pub(crate) fn loss(model: &Llama, batch: &Batch, total_weight: f64) -> Result<f6
     with_windows(batch, total_weight, |windows| Ok(model.loss(windows, 0.0)?))
 }
 
-fn with_windows<T>(
+pub(crate) fn with_windows<T>(
     batch: &Batch,
     total_weight: f64,
     pass: impl FnOnce(&Windows<'_>) -> Result<T, SlopeError>,

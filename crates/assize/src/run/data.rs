@@ -13,6 +13,16 @@ use supervise::{Record, case::Case};
 pub(crate) struct Data {
     pub(crate) corpus: Corpus,
     pub(crate) split: Split,
+    pub(crate) labels: Option<Labels>,
+}
+
+/// The class of each document.
+#[derive(Debug, Clone)]
+pub(crate) struct Labels {
+    /// Sorted.
+    pub(crate) names: Vec<String>,
+    /// Of each document, the place of its name.
+    pub(crate) of: Vec<u32>,
 }
 
 /// The tokenizer and every document under it.
@@ -23,6 +33,7 @@ pub(crate) struct Tokens {
     pub(crate) base: Option<(Box<model::Trainable>, Digest)>,
     /// How much each token of each document is learned, where not all are alike.
     pub(crate) weights: Option<Vec<Vec<f32>>>,
+    pub(crate) labels: Option<Labels>,
     pub(crate) digest: Digest,
     /// In the order of the corpus.
     pub(crate) documents: Vec<Vec<u32>>,
@@ -40,6 +51,9 @@ pub(crate) enum Words {
 impl Tokens {
     /// Documents as training reads them: one stream, or packed without a look from one to another.
     pub(crate) fn corpus(&self, indices: &[usize], context: usize) -> anyhow::Result<train::Corpus> {
+        if let Some(labelled) = self.labelled(indices, context) {
+            return labelled;
+        }
         let Some(weights) = &self.weights else {
             return Ok(train::Corpus::new(&self.of(indices), model::END_OF_TEXT_ID));
         };
@@ -91,9 +105,10 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         held_out: train.held_out,
         seed: train.seed,
     };
-    let corpus = dataset::read(&config)?;
+    super::labelled::check(case)?;
+    let (corpus, labels) = super::labelled::cut(case, dataset::read(&config)?)?;
     let split = dataset::split(&corpus, train.held_out, train.seed)?;
-    Ok(Data { corpus, split })
+    Ok(Data { corpus, split, labels })
 }
 
 /// The training documents as a mixture draws them, or short before long, where the case says so: some may stand there more than
@@ -188,7 +203,8 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
     let tokenizer = Words::Own(Box::new(tokenizer));
-    arranged(case, data, Tokens { tokenizer, base: None, weights: None, digest, documents, train, held_out })
+    let labels = data.labels.clone();
+    arranged(case, data, Tokens { tokenizer, base: None, weights: None, labels, digest, documents, train, held_out })
 }
 
 fn file(file: &dataset::File) -> Json {

@@ -19,6 +19,9 @@ impl Session<'_> {
         trained: &Trained,
         guard: &mut Guard,
     ) -> anyhow::Result<Option<Vec<DocumentScore>>> {
+        if tokens.labels.is_some() {
+            return Ok(self.classify(data, tokens, trained, guard)?.then(Vec::new));
+        }
         let Some(scores) = self.score(&trained.model, &trained.shape, tokens, guard, "evaluate")? else {
             return Ok(None);
         };
@@ -60,7 +63,7 @@ impl Session<'_> {
         }
     }
 
-    fn scored(
+    pub(crate) fn scored(
         &self,
         model: &Llama,
         shape: &Shape,

@@ -12,15 +12,18 @@ use supervise::case::{Base, Case, Chat};
 
 /// The first weights of a training: fresh, those of the base, or those held with fresh adapters beside them.
 pub(crate) fn first(shape: &Shape, tokens: &Tokens, seed: u64) -> anyhow::Result<Llama> {
-    match (&tokens.base, &shape.adapters) {
-        (None, _) => Ok(Llama::init(&shape.model, seed)?),
+    let below = match (&tokens.base, &shape.adapters) {
+        (None, _) => Llama::init(&shape.model, seed)?,
         // A copy: what is trained changes in place.
-        (Some((base, _)), None) => Ok(base.model.merged()?),
+        (Some((base, _)), None) => base.model.merged()?,
         (Some((base, _)), Some(adapters)) => {
             let supervise::case::Adapters { rank, alpha, targets } = adapters.clone();
-            Ok(base.model.with_adapters(&model::Adapters { rank, alpha, targets }, seed)?)
+            base.model.with_adapters(&model::Adapters { rank, alpha, targets }, seed)?
         }
-    }
+    };
+    let Some(head) = shape.head else { return Ok(below) };
+    let part = if head.is_alone { model::Below::Held } else { model::Below::Trained };
+    Ok(below.with_classes(head.n_classes, part, seed)?)
 }
 
 /// Opens the base and encodes every document with its tokenizer, as a conversation where the case says how.
@@ -50,6 +53,8 @@ pub(crate) fn tokenize(case: &Case, base: &Base, data: &Data, path: &Path) -> an
                     .with_context(|| format!("{}: no turn begins with `{}`", document.id, chat.assistant))?;
                 model::chat::tokens(&held.tokenizer, &turns).with_context(|| document.id.clone())?
             }
+            // A text whose class is told ends where it ends, as `transformers` reads it.
+            None if data.labels.is_some() => (held.tokenizer.encode(&document.text, Specials::AsFile)?, Vec::new()),
             None => {
                 let mut tokens = held.tokenizer.encode(&document.text, Specials::None)?;
                 tokens.extend(held.tokenizer.eos().first());
@@ -62,7 +67,9 @@ pub(crate) fn tokenize(case: &Case, base: &Base, data: &Data, path: &Path) -> an
     }
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
     let base = Some((Box::new(held), digest_of(&place)?));
-    Ok(Tokens { tokenizer: Words::Base, base, weights: Some(weights), digest, documents, train, held_out })
+    let labels = data.labels.clone();
+    let weights = labels.is_none().then_some(weights);
+    Ok(Tokens { tokenizer: Words::Base, base, weights, labels, digest, documents, train, held_out })
 }
 
 /// Turns of a document: each begins at a line with its mark and goes on to the next. Nothing without an answer.

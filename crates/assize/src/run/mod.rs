@@ -1,14 +1,18 @@
 //! One case from its file to a sealed dossier, stage by stage; what stands already is not done again.
 
+mod classify;
 mod compress;
 mod data;
 mod evaluate;
 pub(crate) mod figures;
 mod finetune;
+mod fit;
 mod folds;
 mod follow;
+mod labelled;
 mod plan;
 mod seal;
+mod select;
 mod shape;
 mod tasks;
 mod train;

@@ -113,7 +113,9 @@ pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
     let training = training_flop(&shape, tokens, &tokens.train)?;
     let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
     let scorings = 1 + u64::from(case.prune.is_some()) + u64::from(case.quantize);
-    let mut whole = training + scoring_flop(&shape, &lengths) * u128::from(scorings);
+    let scoring =
+        if tokens.labels.is_some() { classes_flop(case, &shape, tokens)? } else { scoring_flop(&shape, &lengths) };
+    let mut whole = training + scoring * u128::from(scorings) + choice_flop(case, tokens)?;
     if let Some(folds) = &case.folds {
         let small = shape::of_folds(case, folds, tokens)?;
         let documents = tokens.distinct();
@@ -121,6 +123,30 @@ pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
         whole += training_flop(&small, tokens, &documents)? * folds.folds as u128 + scoring_flop(&small, &all);
     }
     Ok(Work { shape, training, whole })
+}
+
+/// Telling classes of held-out texts, and training and telling over the folds.
+fn classes_flop(case: &Case, shape: &Shape, tokens: &Tokens) -> anyhow::Result<u128> {
+    let context = shape.train.context;
+    let reading = |documents: &[usize]| anyhow::Ok(shape.corpus_flop(&tokens.corpus(documents, context)?));
+    let folds = case.train.as_ref().and_then(|train| train.classifier).and_then(|classifier| classifier.folds);
+    let documents = tokens.distinct();
+    let of_folds = match folds {
+        Some(folds) => training_flop(shape, tokens, &documents)? * folds as u128 + reading(&documents)?,
+        None => 0,
+    };
+    Ok(reading(&tokens.held_out)? + of_folds)
+}
+
+/// All fits that choose λ, each scored: every document once for each candidate of an outer fold, and once for the outer folds.
+fn choice_flop(case: &Case, tokens: &Tokens) -> anyhow::Result<u128> {
+    let Some(lambda) = case.train.as_ref().and_then(|train| train.lambda.as_ref()) else { return Ok(0) };
+    let shape = shape::of_fits(case, lambda, tokens)?;
+    let (documents, candidates) = (tokens.distinct(), lambda.candidates.len());
+    let n_fits = lambda.outer * (lambda.inner * candidates + 1) + lambda.inner * candidates;
+    let scoring = shape.corpus_flop(&tokens.corpus(&documents, shape.train.context)?);
+    let n_scorings = (lambda.outer + 1) * candidates + 1;
+    Ok(training_flop(&shape, tokens, &documents)? * n_fits as u128 + scoring * n_scorings as u128)
 }
 
 pub(crate) fn training_flop(shape: &Shape, tokens: &Tokens, documents: &[usize]) -> anyhow::Result<u128> {
@@ -173,6 +199,7 @@ fn predict(
         power_method: &sensor.method(),
         intensity,
         optimizer_states: work.shape.train.optimizer.n_states(),
+        halves_activations: work.shape.train.precision == train::Precision::Bf16,
     };
     Ok(meter::predict(&input)?)
 }
@@ -208,7 +235,10 @@ pub(crate) fn config_json(shape: &Shape) -> anyhow::Result<Json> {
         ]))
     });
     let train = shape.train.to_json()?;
-    Ok(Json::map([("model", Some(sizes)), ("adapters", adapters.transpose()?), ("train", Some(train))]))
+    let head = shape
+        .head
+        .map(|head| Json::map([("classes", Some(head.n_classes.into())), ("alone", Some(head.is_alone.into()))]));
+    Ok(Json::map([("model", Some(sizes)), ("adapters", adapters.transpose()?), ("head", head), ("train", Some(train))]))
 }
 
 /// Bounds of the compute along the ancestry; `None` when a parent's is unknown.

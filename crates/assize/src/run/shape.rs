@@ -3,7 +3,7 @@
 use super::data::Tokens;
 use anyhow::Context as _;
 use meter::Architecture;
-use supervise::case::{self, Case, FoldPlan, ModelShape, Schedule, TrainPlan};
+use supervise::case::{self, Case, FoldPlan, LambdaPlan, ModelShape, Schedule, TrainPlan};
 
 /// The model and training that a case asks for, with everything worked out.
 #[derive(Debug, Clone)]
@@ -12,17 +12,44 @@ pub(crate) struct Shape {
     pub(crate) train: train::Config,
     /// What alone is trained beside a model that is held.
     pub(crate) adapters: Option<case::Adapters>,
+    /// What tells classes, where the case asks for it.
+    pub(crate) head: Option<Head>,
+}
+
+/// A head that tells classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) n_classes: usize,
+    /// Whether the model below is held.
+    pub(crate) is_alone: bool,
 }
 
 /// The shape of the case itself. The vocabulary is what the tokenizer came to, which may be less than was asked for.
 pub(crate) fn of_case(case: &Case, tokens: &Tokens) -> anyhow::Result<Shape> {
+    of_plan(case, case.train.as_ref().context("the case has no `[train]`")?, tokens)
+}
+
+/// The shape of the fits that choose λ.
+pub(crate) fn of_fits(case: &Case, lambda: &LambdaPlan, tokens: &Tokens) -> anyhow::Result<Shape> {
+    let plan = case.train.as_ref().context("the case has no `[train]`")?;
+    of_plan(case, &TrainPlan { tokens: lambda.tokens.unwrap_or(plan.tokens), ..plan.clone() }, tokens)
+}
+
+fn of_plan(case: &Case, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Result<Shape> {
+    let (classifier, labels) = (plan.classifier.as_ref(), tokens.labels.as_ref());
+    let head = classifier
+        .zip(labels)
+        .map(|(classifier, labels)| Head { n_classes: labels.names.len(), is_alone: classifier.head_alone });
     if let (Some(base), Some((held, _))) = (&case.base, &tokens.base) {
-        let plan = case.train.as_ref().context("the case has no `[train]`")?;
         let (model, train) = (held.model.config().clone(), training(plan, base.context)?);
-        return Ok(Shape { model, train, adapters: base.adapters.clone() });
+        anyhow::ensure!(
+            base.adapters.is_none() || !head.is_some_and(|head| head.is_alone),
+            "adapters are trained beside a head, not held below it: write `classifier = {{ train = \"all\" }}`, or leave `adapters` out"
+        );
+        return Ok(Shape { model, train, adapters: base.adapters.clone(), head });
     }
-    let (model, plan) = parts(case)?;
-    shape(model, plan, tokens)
+    let (model, _) = parts(case)?;
+    Ok(Shape { head, ..shape(model, plan, tokens)? })
 }
 
 /// The small configuration of the folds.
@@ -59,7 +86,7 @@ fn shape(shape: &ModelShape, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Resul
     };
     model.validate()?;
     let train = training(plan, shape.context)?;
-    Ok(Shape { model, train, adapters: None })
+    Ok(Shape { model, train, adapters: None, head: None })
 }
 
 /// Everything that is said of training.
@@ -92,6 +119,7 @@ fn training(plan: &TrainPlan, context: usize) -> anyhow::Result<train::Config> {
         label_smoothing: plan.label_smoothing,
         early_stop: plan.early_stop.map(|stop| train::EarlyStop { every: stop.every, patience: stop.patience }),
         checkpoints: plan.checkpoints,
+        precision: if plan.bf16 { train::Precision::Bf16 } else { train::Precision::F32 },
         snapshot_every: plan.snapshot_every,
         keep_snapshots: plan.keep_snapshots,
         ..train::Config::new(plan.seed, steps, plan.batch, context)
@@ -133,10 +161,13 @@ impl Shape {
     /// With adapters the held weights have no gradient of their own: two passes instead of three, but for the scores and mixes of
     /// attention, and three for what stands beside them. Source: `docs/decisions/0031-fine-tuning.md`.
     pub(crate) fn step_flop(&self, n_tokens: u64) -> u128 {
-        let (context, architecture) = (self.train.context as u64, architecture(&self.model));
+        let (context, architecture) = (self.train.context as u64, self.architecture());
         let windows = n_tokens / context.max(1);
-        let Some(adapters) = &self.adapters else { return architecture.training(windows, context) };
         let forward = architecture.forward(windows, context);
+        if let Some(head) = self.head.filter(|head| head.is_alone) {
+            return forward + 4 * u128::from(n_tokens) * (self.model.width * head.n_classes) as u128;
+        }
+        let Some(adapters) = &self.adapters else { return architecture.training(windows, context) };
         let between = forward - architecture.forward(n_tokens, 1);
         let sides: usize = self.adapted(adapters).iter().map(|sides| sides.0 + sides.1).sum();
         let beside = 2 * u128::from(n_tokens) * (adapters.rank * sides) as u128;
@@ -160,13 +191,38 @@ impl Shape {
 
     /// Passes through the weights that a step is made of.
     pub(crate) const fn n_passes(&self) -> u128 {
-        if self.adapters.is_some() { 2 } else { 3 }
+        match (&self.adapters, self.head) {
+            (_, Some(Head { is_alone: true, .. })) => 1,
+            (Some(_), _) => 2,
+            (None, _) => 3,
+        }
     }
 
     /// FLOP of scoring so many positions in full windows.
     pub(crate) fn look_flop(&self, n_tokens: u64) -> u128 {
         let context = self.train.context as u64;
-        architecture(&self.model).forward(n_tokens / context.max(1), context)
+        self.architecture().forward(n_tokens / context.max(1), context)
+    }
+
+    /// FLOP of reading every window of a corpus once.
+    pub(crate) fn corpus_flop(&self, corpus: &train::Corpus) -> u128 {
+        self.look_flop((corpus.n_windows(self.train.context) * self.train.context) as u64)
+    }
+
+    /// The sizes by which passes are counted: a head that tells classes stands where the vocabulary stood.
+    fn architecture(&self) -> Architecture {
+        let whole = architecture(&self.model);
+        Architecture { vocabulary: self.head.map_or(whole.vocabulary, |head| head.n_classes as u64), ..whole }
+    }
+
+    /// Rows of the matrix at the end.
+    pub(crate) fn outputs(&self) -> usize {
+        self.head.map_or(self.model.vocab, |head| head.n_classes)
+    }
+
+    /// Weights of the model with its head.
+    pub(crate) fn n_parameters(&self) -> usize {
+        self.model.n_parameters() + self.head.map_or(0, |head| head.n_classes * self.model.width)
     }
 
     pub(crate) fn scoring(&self, batch: usize) -> evaluate::Config {

@@ -39,7 +39,9 @@ const CURVE_POINTS: usize = 200;
 impl Session<'_> {
     /// Trains, or takes the weights that stand; `None` after a recorded stop.
     pub(crate) fn train(&mut self, tokens: &Tokens, guard: &mut Guard) -> anyhow::Result<Option<Trained>> {
-        let shape = super::shape::of_case(self.case, tokens)?;
+        let Some(shape) = self.chosen(super::shape::of_case(self.case, tokens)?, tokens, guard)? else {
+            return Ok(None);
+        };
         if let Some(trained) = self.trained_before(&shape, tokens)? {
             return Ok(Some(trained));
         }
@@ -95,7 +97,7 @@ impl Session<'_> {
                 guard.close()?;
                 let train::Trained { model, curve, looks, adjustments, .. } = trained;
                 let course = Course { curve, looks, adjustments, memory };
-                let weights = self.save(&model)?;
+                let weights = self.save(&model, tokens)?;
                 // What follows reads one set of weights.
                 let model = if model.adapters().is_some() { model.merged()? } else { model };
                 let record = self.training_record(&shape, tokens, &weights, &course, flop, guard)?;
@@ -156,6 +158,13 @@ impl Session<'_> {
     fn trained_before(&self, shape: &Shape, tokens: &Tokens) -> anyhow::Result<Option<Trained>> {
         let Some(entry) = self.run.last(Predicate::TrainingRun) else { return Ok(None) };
         let Some(weights) = entry.statement.subjects.first() else { return Ok(None) };
+        if shape.head.is_some() {
+            let Ok(tensors) = weights::load_checked(&self.weights("model.safetensors"), weights.digest) else {
+                return Ok(None);
+            };
+            let model = Llama::with_classes_from(shape.model.clone(), tensors)?;
+            return Ok(Some(Trained { model, weights: weights.clone(), shape: shape.clone() }));
+        }
         if shape.adapters.is_some() {
             let Ok(_) = weights::load_checked(&self.weights("adapter_model.safetensors"), weights.digest) else {
                 return Ok(None);
@@ -170,12 +179,19 @@ impl Session<'_> {
         Ok(Some(Trained { model, weights: weights.clone(), shape: shape.clone() }))
     }
 
-    fn save(&self, model: &Llama) -> anyhow::Result<Subject> {
+    fn save(&self, model: &Llama, tokens: &Tokens) -> anyhow::Result<Subject> {
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        if let Some(labels) = &tokens.labels {
+            let digest = weights::save(&self.weights("model.safetensors"), &model.whole_tensors()?, &metadata)?;
+            let end_id = tokens.base.as_ref().and_then(|(base, _)| base.tokenizer.eos().first().copied());
+            let config = model.classes_json(&labels.names, end_id);
+            ledger::durable::write_atomic(&self.weights("config.json"), config.as_bytes())?;
+            return Ok(Subject::new("weights/model.safetensors", digest));
+        }
         if let (Some(base), true) = (&self.case.base, model.adapters().is_some()) {
             let digest = model.save_adapters(&self.weights(""), &base.path.to_string_lossy())?;
             return Ok(Subject::new("weights/adapter_model.safetensors", digest));
         }
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let digest = weights::save(&self.weights("model.safetensors"), &model.tensors(), &metadata)?;
         let config = model.config().to_json();
         ledger::durable::write_atomic(&self.weights("config.json"), config.as_bytes())?;
@@ -207,7 +223,12 @@ impl Session<'_> {
             figures::flop("train.compute", weights, compute, inputs.clone())?,
             figures::measure("train.steps", weights, Decimal::from_u128(steps, Round::Nearest), "counted")?,
             self.trained_tokens(weights, tokens, shape, steps)?,
-            figures::measure("train.loss", weights, last_tenth(curve)?, "mean of the last tenth of the steps")?,
+            figures::measure(
+                if shape.head.is_some() { "classify.train_loss" } else { "train.loss" },
+                weights,
+                last_tenth(curve)?,
+                "mean of the last tenth of the steps",
+            )?,
             self.count(weights, shape)?,
             disagreement(weights, shape, compute)?,
         ];
@@ -280,7 +301,7 @@ impl Session<'_> {
     }
 
     fn count(&self, weights: &Subject, shape: &Shape) -> anyhow::Result<Measurement> {
-        let n = Decimal::from_u128(shape.model.n_parameters() as u128, Round::Nearest);
+        let n = Decimal::from_u128(shape.n_parameters() as u128, Round::Nearest);
         figures::measure("model.parameters", weights, n, "counted over the tensors; a tied embedding once")
     }
 
@@ -361,19 +382,24 @@ fn original(parents: &[Parent]) -> Option<meter::Original> {
 /// the weights are held.
 fn disagreement(weights: &Subject, shape: &Shape, compute: u128) -> anyhow::Result<Measurement> {
     let products = shape.model.products(1, shape.train.context);
-    let window: u128 = products.iter().map(|p| 2 * (p.m * p.k * p.n * p.count) as u128).sum();
+    let columns = |p: &model::Product| if p.name == "logits" { shape.outputs() } else { p.n };
+    let window: u128 = products.iter().map(|p| 2 * (p.m * p.k * columns(p) * p.count) as u128).sum();
     let per_window = shape.step_flop(shape.train.context as u64);
     let n_windows = compute / per_window;
     let tokens = (n_windows * shape.train.context as u128) as f64;
     let norms = (2 * shape.model.layers + 1) * shape.model.width;
+    // A tied embedding counts as the matrix at the end; a head stands there instead of it.
+    let counted = shape.model.n_parameters() - norms - shape.model.vocab * shape.model.width;
+    let counted = counted + shape.outputs() * shape.model.width;
     let share = shape.n_passes() as f64 / 3.0;
-    let n_d = share * meter::flop::six_n_d((shape.model.n_parameters() - norms) as f64, tokens);
+    let n_d = share * meter::flop::six_n_d(counted as f64, tokens);
     let apart = |estimate: f64| (estimate - compute as f64).abs() / compute as f64;
     let largest = apart((shape.n_passes() * window * n_windows) as f64).max(apart(n_d));
     let value = Decimal::from_f64(largest, DIGITS_MEASURED, Round::Up)?;
-    let method = match shape.adapters {
-        None => "against the list of matrix products and 6·N·D, the larger",
-        Some(_) => "against twice the list of matrix products and 4·N·D, the larger",
+    let method = match shape.n_passes() {
+        1 => "against the list of matrix products and 2·N·D, the larger",
+        2 => "against twice the list of matrix products and 4·N·D, the larger",
+        _ => "against the list of matrix products and 6·N·D, the larger",
     };
     figures::measure("train.compute_disagreement", weights, value, method)
 }

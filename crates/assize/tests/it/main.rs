@@ -4,6 +4,7 @@
 mod authoring;
 mod bad_input;
 mod budget;
+mod classes;
 mod compress;
 mod compute_law;
 mod contract;
@@ -12,6 +13,7 @@ mod evaluate;
 mod exchange;
 mod folds;
 mod hub;
+mod lambda;
 mod ranks;
 mod readme;
 mod rerun;

@@ -10,25 +10,28 @@ mod declared;
 mod elsewhere;
 mod europe;
 mod evaluation;
+mod fitted;
 mod frameworks;
 use compression::COMPRESSION;
 use declared::DECLARED;
 use elsewhere::ELSEWHERE;
 use europe::EUROPE;
 use evaluation::EVALUATION;
+use fitted::FITTED;
 use frameworks::FRAMEWORKS;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 7] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION];
+const PARTS: [&[Metric]; 8] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED];
 const LENGTH: usize = MEASURED.len()
     + COMPRESSION.len()
     + DECLARED.len()
     + EUROPE.len()
     + ELSEWHERE.len()
     + FRAMEWORKS.len()
-    + EVALUATION.len();
+    + EVALUATION.len()
+    + FITTED.len();
 
 const fn joined() -> [Metric; LENGTH] {
     let mut all = [MEASURED[0]; LENGTH];

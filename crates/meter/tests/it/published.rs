@@ -235,6 +235,7 @@ fn input<'a>(flop: u128, intensity: Option<&'a meter::Intensity>) -> PlanInput<'
         power_method: "modelled: by hand",
         intensity,
         optimizer_states: 2,
+        halves_activations: false,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     Gradients, Threads,
+    precision::Precision,
     product::{View, product},
 };
 use crate::Llama;
@@ -33,6 +34,7 @@ pub(super) struct Linear {
     /// (out, in)
     weight: Tensor,
     adapter: Option<Adapter>,
+    precision: Precision,
 }
 
 struct Adapter {
@@ -42,13 +44,15 @@ struct Adapter {
     /// (out, r)
     up: Tensor,
     scale: f32,
+    precision: Precision,
 }
 
 impl Linear {
-    pub(super) fn of(model: &Llama, name: &str) -> Self {
-        let adapter = model.adapter_of(name).map(|(names, [down, up], scale)| Adapter { names, down, up, scale });
+    pub(super) fn of(model: &Llama, name: &str, precision: Precision) -> Self {
+        let adapter = model.adapter_of(name);
+        let adapter = adapter.map(|(names, [down, up], scale)| Adapter { names, down, up, scale, precision });
         let name = format!("{name}.weight");
-        Self { weight: model.held(&name), name, adapter }
+        Self { weight: model.held(&name), name, adapter, precision }
     }
 
     fn sides(&self) -> (usize, usize) {
@@ -60,11 +64,13 @@ impl Linear {
         let (outputs, inputs) = self.sides();
         let mut y = vec![0.0; x.len() / inputs * outputs];
         let rows = View::rows(x, inputs);
-        with_slice(&self.weight, |w| product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All))?;
+        self.precision.with_weight(&self.weight, |w| {
+            product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All);
+        })?;
         if let Some(adapter) = &self.adapter {
             let low = adapter.low(x, inputs)?;
             let rank = adapter.rank();
-            with_slice(&adapter.up, |up| {
+            self.precision.with_weight(&adapter.up, |up| {
                 let up = View::rows(up, rank).t();
                 product(&mut y, true, View::rows(&low, rank), up, adapter.scale, Threads::All);
             })?;
@@ -76,10 +82,11 @@ impl Linear {
     pub(super) fn back_to_input(&self, dy: &[f32], dx: &mut [f32], adds: bool) -> candle_core::Result<()> {
         let (outputs, inputs) = self.sides();
         let rows = View::rows(dy, outputs);
-        with_slice(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
+        self.precision
+            .with_weight(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
         if let Some(adapter) = &self.adapter {
             let low = adapter.low_back(dy, outputs)?;
-            with_slice(&adapter.down, |down| {
+            self.precision.with_weight(&adapter.down, |down| {
                 product(dx, true, View::rows(&low, adapter.rank()), View::rows(down, inputs), 1.0, Threads::All);
             })?;
         }
@@ -115,7 +122,7 @@ impl Adapter {
     /// x · Aᵀ
     fn low(&self, x: &[f32], inputs: usize) -> candle_core::Result<Vec<f32>> {
         let mut low = vec![0.0; x.len() / inputs * self.rank()];
-        with_slice(&self.down, |down| {
+        self.precision.with_weight(&self.down, |down| {
             product(&mut low, false, View::rows(x, inputs), View::rows(down, inputs).t(), 1.0, Threads::All);
         })?;
         Ok(low)
@@ -125,7 +132,7 @@ impl Adapter {
     fn low_back(&self, dy: &[f32], outputs: usize) -> candle_core::Result<Vec<f32>> {
         let rank = self.rank();
         let mut low = vec![0.0; dy.len() / outputs * rank];
-        with_slice(&self.up, |up| {
+        self.precision.with_weight(&self.up, |up| {
             product(&mut low, false, View::rows(dy, outputs), View::rows(up, rank), self.scale, Threads::All);
         })?;
         Ok(low)

@@ -6,12 +6,14 @@ mod excerpt;
 mod models;
 mod place;
 mod read;
+mod selection;
 mod training;
 mod wire;
 
 pub use excerpt::CaseError;
 pub use models::{Adapters, Base};
 pub use place::Position;
+pub use selection::{Classifier, LambdaPlan, Penalised};
 pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
@@ -79,6 +81,18 @@ pub struct DataSource {
     pub by_section: bool,
     /// How much it counts in a mixture, beside its size.
     pub weight: Option<f64>,
+    /// Of a table of rows: the columns that are read, and the one that names the class.
+    pub labelled: Option<Labelled>,
+}
+
+/// Rows with a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// One alone is read as it stands, several as `name: value` one after another; none: all but the class.
+    pub text: Vec<String>,
+    pub label: String,
+    /// Whether the first line names the columns; else they are `c1`, `c2`, ….
+    pub has_header: bool,
 }
 
 /// Sizes of a decoder to be trained.

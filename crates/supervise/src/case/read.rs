@@ -29,6 +29,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         None => (None, None),
     };
     let is_scratch = base.is_none();
+    let rest = reader.rest(&wire.data, wire.train.as_ref());
     let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
     let declarations = wire.declare.into_iter().map(|d| reader.declare(&folder, d)).collect::<Result<_, _>>()?;
     let case = Case {
@@ -54,6 +55,7 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         folder,
         text: String::new(),
     };
+    rest?;
     Ok(Case { text, ..case })
 }
 
@@ -231,7 +233,9 @@ impl Reader<'_> {
         let path = PathBuf::from(data.path.get_ref());
         let by_section = matches!(data.split, Some(wire::Split::Section));
         let weight = data.weight.map(|weight| self.within("a weight", &weight, 0.0, f64::INFINITY)).transpose()?;
-        Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section, weight })
+        let labelled = self.labelled(data.text, data.label, !data.no_header)?;
+        let (name, licence, source) = (data.name, data.licence, data.source);
+        Ok(DataSource { name, path, licence, source, by_section, weight, labelled })
     }
 
     pub(super) fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {

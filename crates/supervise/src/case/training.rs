@@ -1,6 +1,11 @@
 //! `[train]`: how weights are moved, what holds them back, and what is done when it goes wrong.
 
-use super::{CaseError, read::Reader, wire};
+use super::{
+    CaseError,
+    read::Reader,
+    selection::{Classifier, LambdaPlan},
+    wire,
+};
 use toml::Spanned;
 
 #[derive(Debug, Clone)]
@@ -23,6 +28,11 @@ pub struct TrainPlan {
     pub label_smoothing: f64,
     pub early_stop: Option<EarlyStop>,
     pub checkpoints: bool,
+    /// Whether weights and activations are seen in bf16; masters are f32 either way.
+    pub bf16: bool,
+    /// How the weight of a penalty is chosen, where it is not given.
+    pub lambda: Option<LambdaPlan>,
+    pub classifier: Option<Classifier>,
     pub snapshot_every: u64,
     pub keep_snapshots: usize,
     pub on_trouble: OnTrouble,
@@ -164,6 +174,12 @@ impl Reader<'_> {
             label_smoothing: share("a share of label smoothing", train.label_smoothing)?,
             early_stop: train.early_stop.map(|stop| self.early_stop(&stop)).transpose()?,
             checkpoints: train.checkpoints,
+            bf16: match train.precision {
+                None => false,
+                Some(precision) => self.known("precision", &precision, &["f32", "bf16"])? == "bf16",
+            },
+            lambda: train.lambda.map(|lambda| self.lambda(lambda)).transpose()?,
+            classifier: train.classifier.map(|classifier| self.classifier(classifier)).transpose()?,
             snapshot_every: train.snapshot_every.unwrap_or(100).max(1),
             keep_snapshots: self.at_least_one("snapshots to keep", train.keep_snapshots.as_ref(), 2)?,
             on_trouble: self.on_trouble(train.on_trouble)?,
@@ -183,7 +199,12 @@ impl Reader<'_> {
         })
     }
 
-    fn at_least_one(&self, what: &str, number: Option<&Spanned<usize>>, absent: usize) -> Result<usize, CaseError> {
+    pub(super) fn at_least_one(
+        &self,
+        what: &str,
+        number: Option<&Spanned<usize>>,
+        absent: usize,
+    ) -> Result<usize, CaseError> {
         match number {
             None => Ok(absent),
             Some(number) if *number.get_ref() == 0 => {
@@ -194,7 +215,7 @@ impl Reader<'_> {
     }
 
     /// From 0, which is allowed, to `high`, which is not.
-    fn at_least_zero(&self, what: &str, number: &Spanned<f64>, high: f64) -> Result<f64, CaseError> {
+    pub(super) fn at_least_zero(&self, what: &str, number: &Spanned<f64>, high: f64) -> Result<f64, CaseError> {
         let value = *number.get_ref();
         if (0.0..high).contains(&value) {
             return Ok(value);

@@ -98,6 +98,10 @@ pub(super) struct Data {
     pub(super) source: Option<String>,
     pub(super) split: Option<Split>,
     pub(super) weight: Option<Spanned<f64>>,
+    pub(super) text: Option<Vec<String>>,
+    pub(super) label: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) no_header: bool,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -170,12 +174,33 @@ pub(super) struct Train {
     pub(super) early_stop: Option<EarlyStop>,
     #[serde(default)]
     pub(super) checkpoints: bool,
+    pub(super) precision: Option<Spanned<String>>,
+    pub(super) lambda: Option<Spanned<Lambda>>,
+    pub(super) classifier: Option<Spanned<Classifier>>,
     pub(super) snapshot_every: Option<u64>,
     pub(super) keep_snapshots: Option<Spanned<usize>>,
     pub(super) on_trouble: Option<OnTrouble>,
     pub(super) chat: Option<Spanned<Chat>>,
     pub(super) temperature: Option<Spanned<f64>>,
     pub(super) order: Option<Spanned<String>>,
+}
+
+/// Penalty, candidates and folds of a nested cross-validation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lambda {
+    pub(super) penalty: Spanned<String>,
+    pub(super) candidates: Vec<Spanned<f64>>,
+    pub(super) outer: Option<Spanned<usize>>,
+    pub(super) inner: Option<Spanned<usize>>,
+    pub(super) tokens: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Classifier {
+    pub(super) train: Option<Spanned<String>>,
+    pub(super) folds: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]

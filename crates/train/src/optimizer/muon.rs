@@ -27,7 +27,7 @@ pub(super) struct Muon {
 
 /// Whether a parameter is one of the matrices inside the layers.
 pub(super) fn takes(name: &str, dims: &[usize]) -> bool {
-    dims.len() == 2 && !name.contains("embed") && !name.contains("head")
+    dims.len() == 2 && !name.contains("embed") && !name.contains("head") && !name.contains("score")
 }
 
 impl Muon {
@@ -102,6 +102,7 @@ mod tests {
             ("model.layers.0.self_attn.q_proj.weight", &[4, 4][..], true),
             ("model.layers.0.input_layernorm.weight", &[4], false),
             ("model.embed_tokens.weight", &[9, 4], false),
+            ("score.weight", &[3, 4], false),
             ("lm_head.weight", &[9, 4], false),
         ] {
             assert_eq!(takes(name, dims), taken, "{name}");

@@ -1,8 +1,10 @@
 //! The training loop as its users meet it, and its referees.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod classes;
 mod divergence;
 mod penalties;
+mod precision;
 mod ranks;
 mod regular;
 mod settings;

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
 };
-use train::{Config, Event, Optimizer, Outcome};
+use train::{Config, Event, Optimizer, Outcome, Precision};
 
 /// Runs until the observer is told of `step`, then dies inside the observer like a killed process would: without a word.
 fn killed_after(config: &Config, dir: &Path, step: u64) {
@@ -31,7 +31,8 @@ fn a_killed_run_ends_with_the_same_weights() {
         let batch = if optimizer.takes_full_batch() { 64 } else { 8 };
         let dropout = if optimizer == Optimizer::LION { 0.1 } else { 0.0 };
         let accumulate = if optimizer == Optimizer::MUON { 2 } else { 1 };
-        let config = Config { optimizer, batch, dropout, accumulate, ..config(20) };
+        let precision = if optimizer == Optimizer::ADAM { Precision::Bf16 } else { Precision::F32 };
+        let config = Config { optimizer, batch, dropout, accumulate, precision, ..config(20) };
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (straight, _) = undisturbed(&config, Some(whole.path()));
         killed_after(&config, broken.path(), 12);

@@ -3,11 +3,17 @@
 
 use evidence::{Control, Digest};
 use std::process::Command;
-use train::{Config, Corpus, Outcome, Penalty};
+use train::{Config, Corpus, Outcome, Penalty, Precision};
 
 /// Large enough for what the engine spreads over threads: matrix products of 10⁶ multiplications and more, tensors of
 /// 65,536 entries and more.
 fn weights() -> Digest {
+    let both = Precision::ALL.map(|precision| weights_in(precision).to_string());
+    assert_ne!(both[0], both[1]);
+    Digest::of(both.concat().as_bytes())
+}
+
+fn weights_in(precision: Precision) -> Digest {
     let shape = model::Config {
         vocab: 512,
         layers: 2,
@@ -20,7 +26,8 @@ fn weights() -> Digest {
         norm_eps: 1e-5,
     };
     let ids = (0..20_000_u32).map(|i| i.wrapping_mul(i).wrapping_mul(2_654_435_761) >> 23).collect();
-    let config = Config { penalty: Penalty { l1: 1e-6, l2: 1e-4, ..Penalty::default() }, ..Config::new(3, 5, 16, 64) };
+    let penalty = Penalty { l1: 1e-6, l2: 1e-4, ..Penalty::default() };
+    let config = Config { penalty, precision, ..Config::new(3, 5, 16, 64) };
     let model = model::Llama::init(&shape, 3).unwrap();
     let outcome = train::run(&config, model, &Corpus::new(&[ids], 0), None, &mut |_| Control::Continue).unwrap();
     let Outcome::Finished(trained) = outcome else { panic!("nobody asked for a stop") };

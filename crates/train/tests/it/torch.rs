@@ -53,7 +53,7 @@ fn optimisers_agree_with_pytorch_over_fifty_steps() {
 }
 
 #[path = "../fixtures/export.rs"]
-mod export;
+pub(crate) mod export;
 
 /// Loss, gradient norm and learning rate of 20 steps. Tolerance: both are f32 with sums in different orders. Relative
 /// differences of up to 2e-7 were seen in losses and norms over the 20 steps; 1e-5 leaves room for other kernels.
