@@ -15,7 +15,12 @@ use evaluate::{
         self, Detector, Found, Verdict,
         bank::{Bank, Expect, Question, Rate, rates_of, read_bank},
     },
-    tasks::{chat, data, prompts::Request, scoring, tokens},
+    tasks::{
+        chat, data,
+        prompts::Request,
+        scoring::{self, Decoder},
+        tokens,
+    },
 };
 use evidence::{Control, Digest, Json};
 use std::{
@@ -77,34 +82,53 @@ struct Findings {
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let screen = Screen::new(args.json);
+    evaluate_evidence::check_out(args.out.as_deref())?;
     let bank = if args.texts.bank.is_empty() { None } else { Some(read_bank(&args.texts.bank)?) };
     let canaries = args.texts.canaries.as_deref().map(memorisation::read_canaries).transpose()?;
-    let texts = texts(&args.texts.memorised)?;
-    let opened = Opened::new(args.path()?)?;
+    let given = Given { bank, canaries, texts: texts(&args.texts.memorised)? };
+    let opened = Opened::resuming(args.path()?, args.resume.as_deref(), &screen)?;
     let mut found = Findings::default();
     for path in args.texts.memorised.iter().chain(&args.texts.canaries).chain(&args.texts.bank) {
         found.inputs.push(data::digest(path)?);
     }
-    if !texts.is_empty() {
-        memorised(args, &opened, &texts, &screen, &mut found)?;
-    }
-    if let Some(canaries) = canaries {
-        let bar = screen.bar("canaries", 0);
-        let exposures = memorisation::exposure(
-            &opened.0.decoder,
-            &opened.tokens()?,
-            &canaries,
-            args.texts.compared,
-            args.scores.seed,
-            &mut |progress| moved(&bar, progress),
-        )?;
-        bar.finish_and_clear();
-        exposed(args, &exposures, &mut found)?;
-    }
-    if let Some(bank) = bank {
-        asked(args, &opened, &bank, &screen, &mut found)?;
+    match opened.recalling() {
+        Some(recalling) => all(args, &opened, &recalling, &given, &screen, &mut found)?,
+        None => all(args, &opened, &opened.0.decoder, &given, &screen, &mut found)?,
     }
     finish(args, &opened, found)
+}
+
+/// What the model is asked about.
+struct Given {
+    bank: Option<Bank>,
+    canaries: Option<Vec<memorisation::Canary>>,
+    texts: Vec<String>,
+}
+
+fn all<D: Decoder>(
+    args: &EvaluateArgs,
+    opened: &Opened,
+    decoder: &D,
+    given: &Given,
+    screen: &Screen,
+    found: &mut Findings,
+) -> anyhow::Result<()> {
+    if !given.texts.is_empty() {
+        memorised(args, opened, decoder, &given.texts, screen, found)?;
+    }
+    if let Some(canaries) = &given.canaries {
+        let bar = screen.bar("canaries", 0);
+        let (tokens, compared, seed) = (opened.tokens()?, args.texts.compared, args.scores.seed);
+        let exposures = memorisation::exposure(decoder, &tokens, canaries, compared, seed, &mut |progress| {
+            moved(&bar, progress)
+        })?;
+        bar.finish_and_clear();
+        exposed(args, &exposures, found)?;
+    }
+    if let Some(bank) = &given.bank {
+        asked(args, opened, decoder, bank, screen, found)?;
+    }
+    Ok(())
 }
 
 fn finish(args: &EvaluateArgs, opened: &Opened, found: Findings) -> anyhow::Result<Ended> {
@@ -146,9 +170,10 @@ fn texts(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     Ok(texts)
 }
 
-fn memorised(
+fn memorised<D: Decoder>(
     args: &EvaluateArgs,
     opened: &Opened,
+    decoder: &D,
     texts: &[String],
     screen: &Screen,
     out: &mut Findings,
@@ -161,7 +186,7 @@ fn memorised(
     };
     let texts = &texts[..args.limit.unwrap_or(texts.len()).min(texts.len())];
     let bar = screen.bar("memorised", 0);
-    let found = memorisation::extract(&opened.0.decoder, &opened.tokens()?, texts, &config, &mut |progress| {
+    let found = memorisation::extract(decoder, &opened.tokens()?, texts, &config, &mut |progress| {
         moved(&bar, progress)
     })?;
     bar.finish_and_clear();
@@ -249,7 +274,14 @@ struct Answer<'a> {
     found: Found,
 }
 
-fn asked(args: &EvaluateArgs, opened: &Opened, bank: &Bank, screen: &Screen, out: &mut Findings) -> anyhow::Result<()> {
+fn asked<D: Decoder>(
+    args: &EvaluateArgs,
+    opened: &Opened,
+    decoder: &D,
+    bank: &Bank,
+    screen: &Screen,
+    out: &mut Findings,
+) -> anyhow::Result<()> {
     let template = opened.0.tokenizer.chat_template().filter(|_| !args.texts.bare);
     if template.is_none() {
         screen.note("questions are asked bare: the model has no chat template, or --bare was said");
@@ -259,7 +291,7 @@ fn asked(args: &EvaluateArgs, opened: &Opened, bank: &Bank, screen: &Screen, out
     let detector = Detector { registered: args.texts.refusal.clone() };
     let mut answers = Vec::new();
     for question in &bank.questions[..n] {
-        let text = answer(args, opened, template, &question.text)?;
+        let text = answer(args, opened, decoder, template, &question.text)?;
         let found = detector.verdict(&text, false);
         answers.push(Answer { question, text, found });
         bar.inc(1);
@@ -272,7 +304,13 @@ fn asked(args: &EvaluateArgs, opened: &Opened, bank: &Bank, screen: &Screen, out
 }
 
 /// The model's answer to one question, by its chat template where it has one.
-fn answer(args: &EvaluateArgs, opened: &Opened, template: Option<&str>, question: &str) -> anyhow::Result<String> {
+fn answer<D: Decoder>(
+    args: &EvaluateArgs,
+    opened: &Opened,
+    decoder: &D,
+    template: Option<&str>,
+    question: &str,
+) -> anyhow::Result<String> {
     let tokenizer = opened.tokens()?;
     let token = |id: Option<u32>| id.and_then(|id| opened.0.tokenizer.token(id)).unwrap_or_default();
     let context = match template {
@@ -287,9 +325,9 @@ fn answer(args: &EvaluateArgs, opened: &Opened, template: Option<&str>, question
     };
     let n_new = args.texts.answer_tokens;
     let request = Request::Generate { context };
-    let encoded = tokens::encode(&request, &tokenizer, opened.0.decoder.context(), n_new, tokens::Rolling::AsHarness)?;
+    let encoded = tokens::encode(&request, &tokenizer, decoder.context(), n_new, tokens::Rolling::AsHarness)?;
     let tokens::Encoded::Prompt { tokens: prompt, .. } = encoded else { bail!("a question became no prompt") };
-    Ok(scoring::generate(&opened.0.decoder, &tokenizer, &prompt, &[], n_new, &mut |_| Control::Continue)?)
+    Ok(scoring::generate(decoder, &tokenizer, &prompt, &[], n_new, &mut |_| Control::Continue)?)
 }
 
 fn counted(

@@ -13,6 +13,7 @@ mod exchange;
 mod hub;
 mod readme;
 mod rerun;
+mod resume;
 mod scenario;
 mod tamper;
 mod tasks;
