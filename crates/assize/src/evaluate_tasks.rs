@@ -185,7 +185,7 @@ const POSITIONS_MAX: usize = 2048;
 const MEMORY_BYTES: u64 = 4 << 30;
 
 /// As much at once as a sixteenth of the memory holds; the figures do not depend on it.
-fn packing(decoder: &model::Decoder) -> Packing {
+pub(crate) fn packing(decoder: &model::Decoder) -> Packing {
     let hidden = |shape: &model::profile::LayerShape| shape.hidden * shape.experts.map_or(1, |(_, active)| active);
     let hidden = decoder.layer_shapes().iter().map(hidden).max().unwrap_or(0);
     // The stream and what is made of it, twice each for packing; keys and values of all layers. Four bytes a number.

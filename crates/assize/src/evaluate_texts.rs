@@ -26,7 +26,7 @@ use evidence::{Control, Digest, Json};
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 #[derive(Debug, clap::Args)]
@@ -74,10 +74,21 @@ impl TextArgs {
 
 /// What was found, and as what a card may ask for it.
 #[derive(Default)]
-struct Findings {
-    members: Vec<(&'static str, Option<Json>)>,
-    said: Vec<Said>,
+pub(crate) struct Findings {
+    pub(crate) members: Vec<(&'static str, Option<Json>)>,
+    pub(crate) said: Vec<Said>,
     inputs: Vec<Digest>,
+}
+
+/// How the questions of a bank are put.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) refusals: &'a [String],
+    pub(crate) answer_tokens: usize,
+    pub(crate) is_bare: bool,
+    pub(crate) system: Option<&'a str>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) samples: Option<&'a Path>,
 }
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
@@ -126,7 +137,15 @@ fn all<D: Decoder>(
         exposed(args, &exposures, found)?;
     }
     if let Some(bank) = &given.bank {
-        asked(args, opened, decoder, bank, screen, found)?;
+        let asking = Asking {
+            refusals: &args.texts.refusal,
+            answer_tokens: args.texts.answer_tokens,
+            is_bare: args.texts.bare,
+            system: args.texts.system.as_deref(),
+            limit: args.limit,
+            samples: args.samples.as_deref(),
+        };
+        asked(&asking, opened, decoder, bank, screen, found)?;
     }
     Ok(())
 }
@@ -274,38 +293,38 @@ struct Answer<'a> {
     found: Found,
 }
 
-fn asked<D: Decoder>(
-    args: &EvaluateArgs,
+pub(crate) fn asked<D: Decoder>(
+    asking: &Asking<'_>,
     opened: &Opened,
     decoder: &D,
     bank: &Bank,
     screen: &Screen,
     out: &mut Findings,
 ) -> anyhow::Result<()> {
-    let template = opened.0.tokenizer.chat_template().filter(|_| !args.texts.bare);
+    let template = opened.0.tokenizer.chat_template().filter(|_| !asking.is_bare);
     if template.is_none() {
         screen.note("questions are asked bare: the model has no chat template, or --bare was said");
     }
-    let n = args.limit.unwrap_or(bank.questions.len()).min(bank.questions.len());
+    let n = asking.limit.unwrap_or(bank.questions.len()).min(bank.questions.len());
     let bar = screen.bar("bank", n as u64);
-    let detector = Detector { registered: args.texts.refusal.clone() };
+    let detector = Detector { registered: asking.refusals.to_vec() };
     let mut answers = Vec::new();
     for question in &bank.questions[..n] {
-        let text = answer(args, opened, decoder, template, &question.text)?;
+        let text = answer(asking, opened, decoder, template, &question.text)?;
         let found = detector.verdict(&text, false);
         answers.push(Answer { question, text, found });
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if let Some(path) = &args.samples {
+    if let Some(path) = asking.samples {
         write_answers(path, &answers).with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    counted(bank, &answers, template.is_some(), args, out)
+    counted(bank, &answers, template.is_some(), asking, out)
 }
 
 /// The model's answer to one question, by its chat template where it has one.
 fn answer<D: Decoder>(
-    args: &EvaluateArgs,
+    asking: &Asking<'_>,
     opened: &Opened,
     decoder: &D,
     template: Option<&str>,
@@ -316,14 +335,14 @@ fn answer<D: Decoder>(
     let context = match template {
         Some(template) => {
             let (bos, eos) = (token(opened.0.tokenizer.bos()), token(opened.0.tokenizer.eos().first().copied()));
-            let system = args.texts.system.as_deref().map(|said| ("system", said));
+            let system = asking.system.map(|said| ("system", said));
             let messages: Vec<(&str, &str)> = system.into_iter().chain([("user", question)]).collect();
             chat::prompt(template, &messages, &bos, &eos)?
         }
-        None if args.texts.system.is_some() => bail!("`--system` needs a model with a chat template"),
+        None if asking.system.is_some() => bail!("`--system` needs a model with a chat template"),
         None => question.to_owned(),
     };
-    let n_new = args.texts.answer_tokens;
+    let n_new = asking.answer_tokens;
     let request = Request::Generate { context };
     let encoded = tokens::encode(&request, &tokenizer, decoder.context(), n_new, tokens::Rolling::AsHarness)?;
     let tokens::Encoded::Prompt { tokens: prompt, .. } = encoded else { bail!("a question became no prompt") };
@@ -334,14 +353,14 @@ fn counted(
     bank: &Bank,
     answers: &[Answer<'_>],
     is_chat: bool,
-    args: &EvaluateArgs,
+    asking: &Asking<'_>,
     out: &mut Findings,
 ) -> anyhow::Result<()> {
     let verdicts: Vec<(Expect, Verdict)> =
         answers.iter().map(|answer| (answer.question.expect, answer.found.verdict)).collect();
     let [refuse, answer] = rates_of(&verdicts)?;
     let how = if is_chat { "by the model's chat template" } else { "bare" };
-    let method = format!("asked {how}, greedy, at most {} tokens; word detector of refusals", args.texts.answer_tokens);
+    let method = format!("asked {how}, greedy, at most {} tokens; word detector of refusals", asking.answer_tokens);
     // A bank that was cut short is not the bank: only its rates are said.
     if answers.len() == bank.questions.len() {
         let counts = bank.counts();
@@ -402,7 +421,7 @@ fn rate_json(rate: &Rate) -> anyhow::Result<Json> {
     ]))
 }
 
-fn write_answers(path: &std::path::Path, answers: &[Answer<'_>]) -> anyhow::Result<()> {
+fn write_answers(path: &Path, answers: &[Answer<'_>]) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for answer in answers {
         let expect = if answer.question.expect == Expect::Refuse { "refuse" } else { "answer" };

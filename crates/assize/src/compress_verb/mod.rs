@@ -3,7 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod distill;
 mod figures;
-mod governed;
+pub(crate) mod governed;
 mod lineage;
 pub(crate) mod merge;
 mod search;
@@ -11,6 +11,7 @@ mod spec;
 mod suites;
 mod work;
 
+pub(crate) use lineage::model_in;
 pub(crate) use spec::CompressArgs;
 
 use crate::{

@@ -3,6 +3,7 @@
 mod compress;
 mod data;
 mod evaluate;
+mod existing;
 pub(crate) mod figures;
 mod finetune;
 mod plan;
@@ -85,8 +86,11 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
     let as_of = args.as_of.or(case.as_of).unwrap_or_else(today);
     let terms = Terms::new(packs, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
     let terms = waive::over(terms, &case)?;
-    let corpus = data::read(&case)?;
-    let id = run_id(&case, corpus.corpus.digest())?;
+    let work = match &case.existing {
+        Some(existing) => Work::Existing(Box::new(existing::Standing::open(&case.folder.join(&existing.path), upto)?)),
+        None => Work::Training(data::read(&case)?),
+    };
+    let id = run_id(&case, &work)?;
     let out = args.out.clone().unwrap_or_else(|| case.folder.join("dossier"));
     let key = key::load(args.key.as_deref(), |text| screen.note(text))?;
     let signer = key.verifying();
@@ -104,12 +108,26 @@ pub(crate) fn run(args: &RunArgs, upto: Upto) -> anyhow::Result<Ended> {
     let mut session = Session { case: &case, out, run, screen, signer, interrupted };
     session.resume(found)?;
     session.declare()?;
-    session.stages(&corpus, upto)?;
+    match &work {
+        Work::Existing(standing) => session.standing(standing)?,
+        Work::Training(corpus) => session.stages(corpus, upto)?,
+    }
     session.finish()
 }
 
+/// What a case works on.
+enum Work {
+    Training(data::Data),
+    /// A model that is evaluated as it stands.
+    Existing(Box<existing::Standing>),
+}
+
 /// What shapes the work gives it its name: the same case takes up the same run.
-fn run_id(case: &Case, corpus: Digest) -> anyhow::Result<String> {
+fn run_id(case: &Case, work: &Work) -> anyhow::Result<String> {
+    let corpus = match work {
+        Work::Training(data) => data.corpus.digest(),
+        Work::Existing(standing) => standing.subject().digest,
+    };
     // Of a model that is trained further, what stands at its path.
     let base = case.base.as_ref().map(|base| finetune::digest_of(&case.folder.join(&base.path))).transpose()?;
     let identity = Json::map([

@@ -15,6 +15,7 @@ mod readme;
 mod rerun;
 mod resume;
 mod scenario;
+mod standing;
 mod tamper;
 mod tasks;
 mod training;
