@@ -9,6 +9,7 @@ each matrix is caught by hooks, and `prune_torch.py`'s procedures say which weig
 the same weights kept in 99.9 % of the places, and the same error ‖WX − ŴX‖² ÷ ‖WX‖² to 1 %. GPTQ is compared on layer 0, by
 the steps of its grid and the error, but for the rows of queries and keys, which the file holds in another order.
 """
+import base64
 import json
 import pathlib
 import subprocess
@@ -38,19 +39,18 @@ def compressed(assize, hub, text, out, words):
     """What `assize` made of the model, and the error that its record has for each matrix."""
     words = [assize, "compress", hub, *words, "--calibration", text, "--calibration-rows", str(ROWS)]
     subprocess.run([*words, "--calibration-length", str(LENGTH), "--out", out], check=True, stdout=subprocess.DEVNULL)
-    errors = {}
+    return {
+        one["name"]: float(one["error"])
+        for statement in statements(out)
+        for one in statement["predicate"].get("parameters", {}).get("matrices", [])
+        if "error" in one
+    }
 
-    def walk(value):
-        if isinstance(value, dict):
-            for one in value.get("matrices", []):
-                errors[one["name"]] = float(one["error"])
-            value = list(value.values())
-        if isinstance(value, list):
-            for one in value:
-                walk(one)
 
-    walk(json.loads(pathlib.Path(out, "evidence.json").read_text()))
-    return errors
+def statements(dossier):
+    """What the envelopes of a dossier say."""
+    for path in sorted(pathlib.Path(dossier, "envelopes").glob("*.json")):
+        yield json.loads(base64.b64decode(json.loads(path.read_text())["payload"]))
 
 
 def inputs(model, rows, layer):
