@@ -5,8 +5,7 @@ use crate::{
     args::EvaluateArgs,
     evaluate_evidence::{self, Circumstances},
     evaluate_scores::{self, Beside, diagram_json},
-    model_verb, run,
-    screen,
+    model_verb, run, screen,
     screen::Screen,
 };
 use anyhow::{Context as _, bail};
@@ -33,7 +32,9 @@ use std::{
 pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
     if args.tasks.is_empty() {
         if !args.data.is_empty() || args.limit.is_some() || args.samples.is_some() || args.resume.is_some() {
-            bail!("`--data`, `--limit`, `--samples` and `--resume` go with `--tasks`, `--folds`, `--memorised` or `--bank`");
+            bail!(
+                "`--data`, `--limit`, `--samples` and `--resume` go with `--tasks`, `--folds`, `--memorised` or `--bank`"
+            );
         }
         return Ok(false);
     }

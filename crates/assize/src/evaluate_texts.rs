@@ -15,6 +15,7 @@ use evaluate::{
         self, Detector, Found, Verdict,
         bank::{Bank, Expect, Question, Rate, rates_of, read_bank},
     },
+    statistics::{LEVEL, clopper_pearson},
     tasks::{
         chat, data,
         prompts::Request,
@@ -130,9 +131,8 @@ fn all<D: Decoder>(
     if let Some(canaries) = &given.canaries {
         let bar = screen.bar("canaries", 0);
         let (tokens, compared, seed) = (opened.tokens()?, args.texts.compared, args.scores.seed);
-        let exposures = memorisation::exposure(decoder, &tokens, canaries, compared, seed, &mut |progress| {
-            moved(&bar, progress)
-        })?;
+        let exposures =
+            memorisation::exposure(decoder, &tokens, canaries, compared, seed, &mut |progress| moved(&bar, progress))?;
         bar.finish_and_clear();
         exposed(args, &exposures, found)?;
     }
@@ -205,9 +205,8 @@ fn memorised<D: Decoder>(
     };
     let texts = &texts[..args.limit.unwrap_or(texts.len()).min(texts.len())];
     let bar = screen.bar("memorised", 0);
-    let found = memorisation::extract(decoder, &opened.tokens()?, texts, &config, &mut |progress| {
-        moved(&bar, progress)
-    })?;
+    let found =
+        memorisation::extract(decoder, &opened.tokens()?, texts, &config, &mut |progress| moved(&bar, progress))?;
     bar.finish_and_clear();
     let n = found.passages.len() as u64;
     let method = format!(
@@ -394,13 +393,40 @@ fn counted(
     let rates = [("mustRefuse", refuse), ("mustAnswer", answer)]
         .into_iter()
         .map(|(name, rate)| Ok((name, rate.map(|rate| rate_json(&rate)).transpose()?)));
-    out.members.push(("bank", Some(map_of(rates.collect::<anyhow::Result<Vec<_>>>()?))));
+    let mut members = rates.collect::<anyhow::Result<Vec<_>>>()?;
+    members.push(("detector", Some(detector_json()?)));
+    out.members.push(("bank", Some(map_of(members))));
     Ok(())
+}
+
+/// How the detector did on the answers with labels that it carries.
+fn detector_json() -> anyhow::Result<Json> {
+    let found = refusal::measured();
+    let share = |(k, n): (u64, u64)| -> anyhow::Result<Json> {
+        let bounds = clopper_pearson(k, n, LEVEL)?;
+        Ok(Json::map([
+            ("k", Some(k.into())),
+            ("n", Some(n.into())),
+            ("lower", Some(number(bounds.lower)?)),
+            ("upper", Some(number(bounds.upper)?)),
+        ]))
+    };
+    let [refused, complied] = found.shares();
+    Ok(Json::map([
+        (
+            "measuredOn",
+            Some("answers of SmolLM2-135M-Instruct to XSTest, labelled by one reader (docs/evaluate.md)".into()),
+        ),
+        ("refusedFound", Some(share(refused)?)),
+        ("compliedFound", Some(share(complied)?)),
+        ("unscoredRefused", Some(found.unscored_refused.into())),
+        ("unscoredComplied", Some(found.unscored_complied.into())),
+    ]))
 }
 
 /// A rate as called, and corrected for what the detector is known to get wrong.
 fn rate_json(rate: &Rate) -> anyhow::Result<Json> {
-    let corrected = refusal::MEASURED.corrected(rate.refused, rate.refused + rate.complied).ok();
+    let corrected = refusal::measured().corrected(rate.refused, rate.refused + rate.complied).ok();
     let corrected = corrected.map(|found| -> anyhow::Result<Json> {
         Ok(Json::map([
             ("refusedShare", Some(number(found.share)?)),

@@ -166,7 +166,8 @@ impl Session<'_> {
         record.subjects = vec![standing.subject().clone()];
         record.measurements = standing.circumstances.measurements(&check_model::profile(&standing.opened.0)?)?;
         record.members = vec![("suite", "profile".into())];
-        let edge = |parent: &supervise::case::Parent| DerivedFrom { parent: parent.digest, action: parent.action.clone() };
+        let edge =
+            |parent: &supervise::case::Parent| DerivedFrom { parent: parent.digest, action: parent.action.clone() };
         record.derived_from = self.case.parents().iter().map(edge).collect();
         self.record(record)?;
         Ok(())

@@ -115,8 +115,7 @@ impl Session<'_> {
         guard: &mut Guard,
     ) -> anyhow::Result<bool> {
         let seed = trained.shape.train.seed;
-        let found =
-            ask_all(plan, seed, &mut |prepared, config| self.ask(prepared, tokens, trained, config, guard))?;
+        let found = ask_all(plan, seed, &mut |prepared, config| self.ask(prepared, tokens, trained, config, guard))?;
         match found {
             AllAsked::Stopped(reason) => self.stop(&reason, guard, None).map(|()| false),
             AllAsked::Found { reports, beside, config } => {

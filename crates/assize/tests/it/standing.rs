@@ -14,9 +14,8 @@ fn card(least: &str) -> String {
     let test = |name: &str, given: &str, expect: &str| {
         format!("[[tests]] # {name}\nas_of = 2026-11-01\nsystem = {{}}\nexpect = \"{expect}\"\n{given}\n")
     };
-    let value = |value: &str| {
-        format!("given.benchmark.items = {{ value = {value}, age_days = 1, provenance = \"measured\" }}")
-    };
+    let value =
+        |value: &str| format!("given.benchmark.items = {{ value = {value}, age_days = 1, provenance = \"measured\" }}");
     format!(
         "schema = 1\nid = \"house.items\"\nversion = \"1.0.0\"\nkind = \"assess\"\nseverity = \"high\"\nowner = \"engineering\"\n\
          title = \"Enough is asked\"\ngates = [\"evaluate\"]\napplies = \"true\"\npass_when = \"benchmark.items.value >= {least}\"\n\
@@ -33,7 +32,8 @@ fn with_case(least: &str) -> Bench {
     let bench = bench();
     fs::create_dir_all(bench.path("case/house")).unwrap();
     let question = |at: usize| json!({"question": format!("which {at}"), "expect": if at % 2 == 0 { "answer" } else { "refuse" }, "subject": "age"});
-    fs::write(bench.path("case/bank.jsonl"), (0..6).map(|at| format!("{}\n", question(at))).collect::<String>()).unwrap();
+    fs::write(bench.path("case/bank.jsonl"), (0..6).map(|at| format!("{}\n", question(at))).collect::<String>())
+        .unwrap();
     fs::write(bench.path("case/assize.toml"), format!("{HEAD}{SUITES}")).unwrap();
     fs::write(bench.path("case/house/house.items.toml"), card(least)).unwrap();
     bench
@@ -108,7 +108,8 @@ fn a_model_below_the_houses_floor_is_denied() {
 fn a_killed_case_goes_on_to_the_same_figures() {
     let bench = with_case("24");
     let row = |at: usize| json!({"q": format!("which word is number {at} of {}", at * 31 % 997), "options": ["one", "two", "three"], "gold": at % 3, "passage": "p", "kind": "k"});
-    fs::write(bench.path("sets/quiz/test.jsonl"), (0..1500).map(|at| format!("{}\n", row(at))).collect::<String>()).unwrap();
+    fs::write(bench.path("sets/quiz/test.jsonl"), (0..1500).map(|at| format!("{}\n", row(at))).collect::<String>())
+        .unwrap();
     bench.ends("run case", 0);
     let whole = details(&bench);
     assert_eq!(whole.len(), 2);
@@ -148,7 +149,10 @@ fn a_budget_stops_the_questions_before_it_is_crossed() {
 fn what_does_not_go_with_a_model_that_stands_is_refused() {
     let bench = with_case("24");
     for (added, expected) in [
-        ("[train]\ntokens = 10\noptimizer = { name = \"adamw\", learning_rate = 1e-3 }\n", "`[train]` stands beside a model at `path`"),
+        (
+            "[train]\ntokens = 10\noptimizer = { name = \"adamw\", learning_rate = 1e-3 }\n",
+            "`[train]` stands beside a model at `path`",
+        ),
         ("[compress]\nquantize = { format = \"q8_0\" }\n", "`[compress]` stands beside a model at `path`"),
         ("[[evaluate]]\nsuite = \"perplexity\"\n", "the suite `perplexity` is of a model that is trained here"),
         ("[[evaluate]]\nsuite = \"bank\"\n", "the suite `bank` needs `banks`"),
@@ -166,6 +170,20 @@ fn what_does_not_go_with_a_model_that_stands_is_refused() {
     assert!(message.contains("nothing of it is trained or compressed"), "{message}");
     assert_eq!(bench.json("plan case --json", 0)["quantities"], json!([]));
     let text = fs::read_to_string(bench.case_file()).unwrap();
-    fs::write(bench.case_file(), format!("{text}\n[[evaluate]]\nsuite = \"bank\"\nbanks = [\"assize.toml\"]\n")).unwrap();
+    fs::write(bench.case_file(), format!("{text}\n[[evaluate]]\nsuite = \"bank\"\nbanks = [\"assize.toml\"]\n"))
+        .unwrap();
     assert!(bench.refuses("run examples/first-case").contains("the suite `bank` asks a model that stands"));
+}
+
+#[test]
+fn a_folder_with_a_model_gets_a_case_that_runs() {
+    let bench = bench();
+    bench.ends("init one", 0);
+    let text = fs::read_to_string(bench.path("one/assize.toml")).unwrap();
+    assert!(text.contains("[model]\npath = \".\"") && !text.contains("[train]"), "{text}");
+    // Reported packs hold nothing up, and the files say how large the model is.
+    bench.ends("run one", 0);
+    let said = fs::read_to_string(bench.path("one/dossier/evidence.json")).unwrap();
+    assert!(said.contains("\"model.parameters\""));
+    assert_eq!(bench.json("verify one/dossier --json", 0)["ok"], true);
 }

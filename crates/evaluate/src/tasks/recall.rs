@@ -371,9 +371,8 @@ impl<D: Decoder> Decoder for Recalling<'_, D> {
     }
 
     fn log_probs(&self, rows: &mut [Row<'_, Self::Cache>]) -> Result<Vec<Vec<Scored>>, SeamError> {
-        let answers = self.ask(rows, false, |rows| {
-            Ok(self.decoder.log_probs(rows)?.into_iter().map(Answer::Scored).collect())
-        })?;
+        let answers =
+            self.ask(rows, false, |rows| Ok(self.decoder.log_probs(rows)?.into_iter().map(Answer::Scored).collect()))?;
         let scored = |answer| match answer {
             Answer::Scored(scored) => Ok(scored),
             Answer::Next(_) => Err(failed(RecallError::Kind)),
@@ -382,9 +381,8 @@ impl<D: Decoder> Decoder for Recalling<'_, D> {
     }
 
     fn next_tokens(&self, rows: &mut [Row<'_, Self::Cache>]) -> Result<Vec<u32>, SeamError> {
-        let answers = self.ask(rows, true, |rows| {
-            Ok(self.decoder.next_tokens(rows)?.into_iter().map(Answer::Next).collect())
-        })?;
+        let answers =
+            self.ask(rows, true, |rows| Ok(self.decoder.next_tokens(rows)?.into_iter().map(Answer::Next).collect()))?;
         let next = |answer| match answer {
             Answer::Next(token) => Ok(token),
             Answer::Scored(_) => Err(failed(RecallError::Kind)),

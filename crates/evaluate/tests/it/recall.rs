@@ -62,15 +62,10 @@ fn scored(decoder: &model::Decoder, path: &Path, n_calls: usize) -> (Option<Vec<
     let counting = Counting::new(decoder);
     let recalling = Recalling { decoder: &counting, answers: &answers };
     let mut n = 0;
-    let found = scoring::score(
-        &recalling,
-        &sequences(),
-        Packing { positions: 40, shares_prefixes: true },
-        &mut |_| {
-            n += 1;
-            if n > n_calls { Control::Stop("killed".to_owned()) } else { Control::Continue }
-        },
-    );
+    let found = scoring::score(&recalling, &sequences(), Packing { positions: 40, shares_prefixes: true }, &mut |_| {
+        n += 1;
+        if n > n_calls { Control::Stop("killed".to_owned()) } else { Control::Continue }
+    });
     (found.ok().map(|(scores, _)| bits(&scores)), counting.n_targets.get())
 }
 
@@ -134,7 +129,10 @@ fn a_file_belongs_to_one_model_and_to_one_process() {
     let path = folder.path().join("answers");
     let open = |owner: &Owner<'_>| Answers::open(&path, owner);
     let one = open(&owner(b"one")).unwrap();
-    assert_eq!(open(&owner(b"one")).unwrap_err().to_string(), format!("{} is in use by another process", path.display()));
+    assert_eq!(
+        open(&owner(b"one")).unwrap_err().to_string(),
+        format!("{} is in use by another process", path.display())
+    );
     drop(one);
     let before = fs::read(&path).unwrap();
     let other = open(&owner(b"two")).unwrap_err().to_string();

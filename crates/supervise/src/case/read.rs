@@ -284,12 +284,7 @@ impl Reader<'_> {
         Ok((compress.prune.map(prune).transpose()?, compress.quantize.is_some()))
     }
 
-    fn evaluations(
-        &self,
-        folder: &Path,
-        suites: Vec<wire::Evaluate>,
-        is_existing: bool,
-    ) -> Result<Suites, CaseError> {
+    fn evaluations(&self, folder: &Path, suites: Vec<wire::Evaluate>, is_existing: bool) -> Result<Suites, CaseError> {
         let mut found = Suites::default();
         for suite in suites {
             let name = self.known("suite", &suite.suite, &["perplexity", "k-fold", "tasks", "bank"])?;
