@@ -36,8 +36,8 @@ def layer():
 
 
 def inverse_factor(x, percdamp=0.01):
-    h = 2.0 / N * (x.t() @ x)
-    h = h + percdamp * h.diagonal().mean() * torch.eye(I)
+    h = 2.0 / x.shape[0] * (x.t() @ x)
+    h = h + percdamp * h.diagonal().mean() * torch.eye(x.shape[1])
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(h))
     return torch.linalg.cholesky(inverse, upper=True)
 
@@ -48,14 +48,15 @@ def magnitude(w, share):
 
 
 def wanda(w, x, share=None, pattern=None):
-    metric = w.abs() * (x.pow(2).sum(0) / N).sqrt()
+    inputs = w.shape[1]
+    metric = w.abs() * (x.pow(2).sum(0) / x.shape[0]).sqrt()
     mask = torch.zeros_like(w, dtype=torch.bool)
     if pattern is None:
         order = metric.sort(dim=1, stable=True).indices
-        mask.scatter_(1, order[:, : int(I * share)], True)
+        mask.scatter_(1, order[:, : int(inputs * share)], True)
     else:
         n, m = pattern
-        for start in range(0, I, m):
+        for start in range(0, inputs, m):
             lowest = metric[:, start : start + m].topk(m - n, dim=1, largest=False).indices
             mask.scatter_(1, start + lowest, True)
     return mask, None
@@ -63,10 +64,11 @@ def wanda(w, x, share=None, pattern=None):
 
 def sparsegpt(w, x, share=None, pattern=None):
     w, u = w.clone(), inverse_factor(x)
+    outputs, inputs = w.shape
     mask = torch.zeros_like(w, dtype=torch.bool)
-    for i1 in range(0, I, BLOCK):
-        i2 = min(i1 + BLOCK, I)
-        part, err, local = w[:, i1:i2].clone(), torch.zeros(O, i2 - i1), u[i1:i2, i1:i2]
+    for i1 in range(0, inputs, BLOCK):
+        i2 = min(i1 + BLOCK, inputs)
+        part, err, local = w[:, i1:i2].clone(), torch.zeros(outputs, i2 - i1), u[i1:i2, i1:i2]
         if pattern is None:
             score = part**2 / local.diagonal() ** 2
             threshold = score.flatten().sort().values[int(score.numel() * share)]
@@ -98,10 +100,11 @@ def gptq(w, x, group):
     """Four bits, asymmetric, 0 on the grid; scale and offset in half precision, as the blocks store them. The grid of a group is
     taken from the weights as they stand when the group begins."""
     w, u = w.clone(), inverse_factor(x)
+    outputs, inputs = w.shape
     steps = torch.zeros_like(w)
-    for i1 in range(0, I, BLOCK):
-        i2 = min(i1 + BLOCK, I)
-        part, err, local = w[:, i1:i2].clone(), torch.zeros(O, i2 - i1), u[i1:i2, i1:i2]
+    for i1 in range(0, inputs, BLOCK):
+        i2 = min(i1 + BLOCK, inputs)
+        part, err, local = w[:, i1:i2].clone(), torch.zeros(outputs, i2 - i1), u[i1:i2, i1:i2]
         for i in range(i2 - i1):
             if i % group == 0:
                 of_group = part[:, i : i + group]
@@ -147,4 +150,5 @@ def main():
     print()
 
 
-main()
+if __name__ == "__main__":
+    main()

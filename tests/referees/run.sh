@@ -65,3 +65,12 @@ echo "The scores of tasks, by lm-evaluation-harness on the same weights:"
 "$venv/bin/pip" install --quiet --disable-pip-version-check lm_eval==0.4.13 torch transformers datasets
 "$target/assize" model "$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf" --write "$work/hub" > /dev/null
 "$venv/bin/python" tests/referees/task_scores.py "$target/assize" "$work/hub" "$ASSIZE_DATA"
+
+echo "Pruning and GPTQ by the authors' procedures in PyTorch, on layers of the same model with their own activations:"
+head -c 400000 "$ASSIZE_DATA/wikitext-2-raw/wiki.test.raw" > "$work/text.txt"
+mkdir "$work/layers" "$work/formats"
+"$venv/bin/python" tests/referees/prune_layer.py "$target/assize" "$work/hub" "$work/text.txt" "$work/layers"
+
+echo "The formats of GGUF that are written, read by llama.cpp:"
+"$venv/bin/pip" install --quiet --disable-pip-version-check xllamacpp==2026.10.11549
+"$venv/bin/python" tests/referees/llama_formats.py "$target/assize" "$work/hub" "$work/text.txt" "$work/formats"

@@ -183,6 +183,9 @@ pub(crate) struct EvaluateArgs {
     /// Write what was asked and answered, one JSON object a line for each item
     #[arg(long, value_name = "FILE")]
     pub(crate) samples: Option<PathBuf>,
+    /// Keep each answer of the model in this file as it comes; after a kill the same command goes on where it was
+    #[arg(long, value_name = "FILE", conflicts_with = "folds")]
+    pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) scores: crate::evaluate_scores::ScoreArgs,
     #[command(flatten)]

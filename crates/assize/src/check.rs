@@ -49,6 +49,8 @@ pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -
     if dossier.join("log/checkpoint").is_file() {
         let recorded = latest_run(&verify::entries(&dossier)?);
         (facts, entries) = (facts_of(&recorded)?.0, places(&recorded));
+    } else if let Some(existing) = &case.existing {
+        check_model::profiled(&case.folder.join(&existing.path), &mut facts)?;
     }
     // What the case declares today counts, whether or not a run has recorded it.
     let declared = declare::of_case(&case, key::known(None)?)?;

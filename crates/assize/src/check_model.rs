@@ -3,6 +3,7 @@
 
 use crate::{
     check::{Ground, named},
+    compress_verb::model_in,
     declare::Declarations,
     evaluate_evidence::{Circumstances, Said, read},
     key, model_verb, packs, run, screen,
@@ -69,11 +70,22 @@ pub(crate) fn ground(
     })
 }
 
+/// What the files of a case's own model show, before anything of it was recorded.
+pub(crate) fn profiled(path: &Path, facts: &mut Facts) -> anyhow::Result<()> {
+    let opened = model::open(&model_in(path))?;
+    let circumstances = Circumstances::of_model(&opened)?;
+    for measurement in circumstances.measurements(&profile(&opened)?)? {
+        show(&measurement);
+        facts.measure(&measurement, circumstances.subject.digest);
+    }
+    Ok(())
+}
+
 fn shipped() -> Vec<PackText> {
     PACKS.iter().filter_map(|name| packs::shipped(name, Mode::Enforce)).collect()
 }
 
-fn show(measurement: &Measurement) {
+pub(crate) fn show(measurement: &Measurement) {
     screen::remark(&format!("measured {} = {}: {}", measurement.metric.id, measurement.value, measurement.method));
 }
 
@@ -100,7 +112,7 @@ fn take(
 }
 
 /// What the files alone show.
-fn profile(opened: &model::Model) -> anyhow::Result<Vec<Said>> {
+pub(crate) fn profile(opened: &model::Model) -> anyhow::Result<Vec<Said>> {
     let parameters = opened.decoder.parameters();
     let ranked = ranks(&opened.decoder, Depth::Zeros, &|| {}).context("the matrices cannot be counted")?;
     let (zeros, numbers) = model_verb::zero_counts(&ranked);

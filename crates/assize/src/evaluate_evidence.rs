@@ -112,6 +112,16 @@ impl Circumstances {
     }
 }
 
+/// Before anything is asked: a file that stands is not written over.
+pub(crate) fn check_out(path: Option<&Path>) -> anyhow::Result<()> {
+    match path {
+        Some(path) if path.exists() => {
+            anyhow::bail!("{} stands already and is left as it is; name another file with `--out`", path.display())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes measurements as one signed statement; a file that stands is left as it is.
 pub(crate) fn write(
     path: &Path,
@@ -120,9 +130,7 @@ pub(crate) fn write(
     measurements: &[Measurement],
     details: Json,
 ) -> anyhow::Result<()> {
-    if path.exists() {
-        anyhow::bail!("{} stands already and is left as it is; name another file with `--out`", path.display());
-    }
+    check_out(Some(path))?;
     let key = key::load(key, screen::remark)?;
     let subjects = measurements.first().map(|measurement| measurement.subject.clone()).into_iter().collect();
     let predicate = Json::map([

@@ -3,9 +3,9 @@
 use crate::{
     Ended,
     args::EvaluateArgs,
-    evaluate_evidence::Circumstances,
+    evaluate_evidence::{self, Circumstances},
     evaluate_scores::{self, Beside, diagram_json},
-    screen,
+    model_verb, run, screen,
     screen::Screen,
 };
 use anyhow::{Context as _, bail};
@@ -15,6 +15,7 @@ use evaluate::{
         self, Catalog, Config, FileTokens, Prepared, Report, Sample, bias, compare,
         metrics::{Answers, Figure},
         prompts::{Gold, Request},
+        recall::{Answers as AnswerFile, Owner, Recalling},
         robust::{self, Form},
         scoring::Packing,
     },
@@ -24,14 +25,16 @@ use serde_json::{Value, json};
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Whether the verb means tasks rather than a case.
 pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
     if args.tasks.is_empty() {
-        if !args.data.is_empty() || args.limit.is_some() || args.samples.is_some() {
-            bail!("`--data`, `--limit` and `--samples` go with `--tasks`, `--folds`, `--memorised` or `--bank`");
+        if !args.data.is_empty() || args.limit.is_some() || args.samples.is_some() || args.resume.is_some() {
+            bail!(
+                "`--data`, `--limit`, `--samples` and `--resume` go with `--tasks`, `--folds`, `--memorised` or `--bank`"
+            );
         }
         return Ok(false);
     }
@@ -45,6 +48,7 @@ pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let screen = Screen::new(args.json);
+    evaluate_evidence::check_out(args.out.as_deref())?;
     let catalog = Catalog::open(&args.task_dir)?;
     let mut selection = catalog.select(&args.tasks)?;
     let names: Vec<&str> = selection.tasks.iter().map(|task| task.name.as_str()).collect();
@@ -69,7 +73,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
         screen.note(note);
     }
 
-    let model = Opened::new(args.path()?)?;
+    let model = Opened::resuming(args.path()?, args.resume.as_deref(), &screen)?;
     config.packing = packing(&model.0.decoder);
     let reports = asked(&model, prepared.clone(), &config, &screen)?;
     for report in &reports {
@@ -90,7 +94,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let (model_json, circumstances) = (model.json()?, Circumstances::of_model(&model.0)?);
     drop(model);
     if let Some(other) = &args.scores.against {
-        let other = Opened::new(other)?;
+        let answers = args.resume.as_ref().map(|path| beside_of(path));
+        let other = Opened::resuming(other, answers.as_deref(), &screen)?;
         let bootstrap = Bootstrap::new(args.scores.seed);
         for (first, second) in reports.iter().zip(asked(&other, prepared, &config, &screen)?) {
             beside.comparisons.extend(compare::compare(first, &second, &bootstrap)?);
@@ -129,10 +134,10 @@ fn data_folder(args: &EvaluateArgs) -> anyhow::Result<Option<&Path>> {
 
 /// Asks a model everything, task by task.
 fn asked(opened: &Opened, prepared: Vec<Prepared>, config: &Config, screen: &Screen) -> anyhow::Result<Vec<Report>> {
-    let mut reports = Vec::new();
-    for prepared in prepared {
+    let (mut reports, n) = (Vec::new(), prepared.len());
+    for (at, prepared) in prepared.into_iter().enumerate() {
         let bar = screen.bar("evaluate", 0);
-        bar.set_message(prepared.task.name.clone());
+        bar.set_message(format!("{} ({} of {n})", prepared.task.name, at + 1));
         reports.push(opened.run(prepared, config, &mut |progress| {
             bar.set_length(progress.n_positions as u64);
             bar.set_position(progress.n_done as u64);
@@ -181,7 +186,7 @@ const POSITIONS_MAX: usize = 2048;
 const MEMORY_BYTES: u64 = 4 << 30;
 
 /// As much at once as a sixteenth of the memory holds; the figures do not depend on it.
-fn packing(decoder: &model::Decoder) -> Packing {
+pub(crate) fn packing(decoder: &model::Decoder) -> Packing {
     let hidden = |shape: &model::profile::LayerShape| shape.hidden * shape.experts.map_or(1, |(_, active)| active);
     let hidden = decoder.layer_shapes().iter().map(hidden).max().unwrap_or(0);
     // The stream and what is made of it, twice each for packing; keys and values of all layers. Four bytes a number.
@@ -199,11 +204,40 @@ fn create(path: &Path) -> anyhow::Result<SampleFile<'_>> {
 }
 
 /// A model, from a folder as the hub lays it out or a GGUF file.
-pub(crate) struct Opened(pub(crate) model::Model);
+pub(crate) struct Opened(pub(crate) model::Model, Option<AnswerFile>);
+
+/// Where the answers of the other model of a comparison go.
+fn beside_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".against");
+    PathBuf::from(name)
+}
 
 impl Opened {
     pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self(model::open(path)?))
+        Ok(Self(model::open(path)?, None))
+    }
+
+    /// With a file of answers: those that stand in it are not asked again, new ones are written there as they come.
+    pub(crate) fn resuming(path: &Path, answers: Option<&Path>, screen: &Screen) -> anyhow::Result<Self> {
+        let Self(model, _) = Self::new(path)?;
+        let Some(file) = answers else { return Ok(Self(model, None)) };
+        let digest = model_verb::digest(&model.manifest()?);
+        let owner = Owner { program: run::INSTRUMENT, model: digest, convention: tasks::CONVENTION };
+        let answers = AnswerFile::open(file, &owner).context("`--resume`")?;
+        let (n_held, n_damaged) = (answers.n_held(), answers.n_damaged());
+        if n_held > 0 {
+            screen.note(&format!("{n_held} answers stand in {} and are not asked again", file.display()));
+        }
+        if n_damaged > 0 {
+            screen.note(&format!("{n_damaged} lines of {} are damaged and are asked again", file.display()));
+        }
+        Ok(Self(model, Some(answers)))
+    }
+
+    /// The model that asks its file of answers first, where there is one.
+    pub(crate) fn recalling(&self) -> Option<Recalling<'_, model::Decoder>> {
+        self.1.as_ref().map(|answers| Recalling { decoder: &self.0.decoder, answers })
     }
 
     fn run(
@@ -212,7 +246,11 @@ impl Opened {
         config: &Config,
         observe: &mut dyn FnMut(&tasks::scoring::Progress) -> Control,
     ) -> anyhow::Result<Report> {
-        Ok(tasks::run(prepared, &self.0.decoder, &self.tokens()?, config, observe)?)
+        let tokens = self.tokens()?;
+        Ok(match self.recalling() {
+            Some(recalling) => tasks::run(prepared, &recalling, &tokens, config, observe)?,
+            None => tasks::run(prepared, &self.0.decoder, &tokens, config, observe)?,
+        })
     }
 
     pub(crate) fn tokens(&self) -> anyhow::Result<FileTokens<'_>> {

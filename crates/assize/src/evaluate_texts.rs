@@ -15,13 +15,19 @@ use evaluate::{
         self, Detector, Found, Verdict,
         bank::{Bank, Expect, Question, Rate, rates_of, read_bank},
     },
-    tasks::{chat, data, prompts::Request, scoring, tokens},
+    statistics::{LEVEL, clopper_pearson},
+    tasks::{
+        chat, data,
+        prompts::Request,
+        scoring::{self, Decoder},
+        tokens,
+    },
 };
 use evidence::{Control, Digest, Json};
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 #[derive(Debug, clap::Args)]
@@ -69,42 +75,79 @@ impl TextArgs {
 
 /// What was found, and as what a card may ask for it.
 #[derive(Default)]
-struct Findings {
-    members: Vec<(&'static str, Option<Json>)>,
-    said: Vec<Said>,
+pub(crate) struct Findings {
+    pub(crate) members: Vec<(&'static str, Option<Json>)>,
+    pub(crate) said: Vec<Said>,
     inputs: Vec<Digest>,
+}
+
+/// How the questions of a bank are put.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) refusals: &'a [String],
+    pub(crate) answer_tokens: usize,
+    pub(crate) is_bare: bool,
+    pub(crate) system: Option<&'a str>,
+    pub(crate) limit: Option<usize>,
+    pub(crate) samples: Option<&'a Path>,
 }
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let screen = Screen::new(args.json);
+    evaluate_evidence::check_out(args.out.as_deref())?;
     let bank = if args.texts.bank.is_empty() { None } else { Some(read_bank(&args.texts.bank)?) };
     let canaries = args.texts.canaries.as_deref().map(memorisation::read_canaries).transpose()?;
-    let texts = texts(&args.texts.memorised)?;
-    let opened = Opened::new(args.path()?)?;
+    let given = Given { bank, canaries, texts: texts(&args.texts.memorised)? };
+    let opened = Opened::resuming(args.path()?, args.resume.as_deref(), &screen)?;
     let mut found = Findings::default();
     for path in args.texts.memorised.iter().chain(&args.texts.canaries).chain(&args.texts.bank) {
         found.inputs.push(data::digest(path)?);
     }
-    if !texts.is_empty() {
-        memorised(args, &opened, &texts, &screen, &mut found)?;
-    }
-    if let Some(canaries) = canaries {
-        let bar = screen.bar("canaries", 0);
-        let exposures = memorisation::exposure(
-            &opened.0.decoder,
-            &opened.tokens()?,
-            &canaries,
-            args.texts.compared,
-            args.scores.seed,
-            &mut |progress| moved(&bar, progress),
-        )?;
-        bar.finish_and_clear();
-        exposed(args, &exposures, &mut found)?;
-    }
-    if let Some(bank) = bank {
-        asked(args, &opened, &bank, &screen, &mut found)?;
+    match opened.recalling() {
+        Some(recalling) => all(args, &opened, &recalling, &given, &screen, &mut found)?,
+        None => all(args, &opened, &opened.0.decoder, &given, &screen, &mut found)?,
     }
     finish(args, &opened, found)
+}
+
+/// What the model is asked about.
+struct Given {
+    bank: Option<Bank>,
+    canaries: Option<Vec<memorisation::Canary>>,
+    texts: Vec<String>,
+}
+
+fn all<D: Decoder>(
+    args: &EvaluateArgs,
+    opened: &Opened,
+    decoder: &D,
+    given: &Given,
+    screen: &Screen,
+    found: &mut Findings,
+) -> anyhow::Result<()> {
+    if !given.texts.is_empty() {
+        memorised(args, opened, decoder, &given.texts, screen, found)?;
+    }
+    if let Some(canaries) = &given.canaries {
+        let bar = screen.bar("canaries", 0);
+        let (tokens, compared, seed) = (opened.tokens()?, args.texts.compared, args.scores.seed);
+        let exposures =
+            memorisation::exposure(decoder, &tokens, canaries, compared, seed, &mut |progress| moved(&bar, progress))?;
+        bar.finish_and_clear();
+        exposed(args, &exposures, found)?;
+    }
+    if let Some(bank) = &given.bank {
+        let asking = Asking {
+            refusals: &args.texts.refusal,
+            answer_tokens: args.texts.answer_tokens,
+            is_bare: args.texts.bare,
+            system: args.texts.system.as_deref(),
+            limit: args.limit,
+            samples: args.samples.as_deref(),
+        };
+        asked(&asking, opened, decoder, bank, screen, found)?;
+    }
+    Ok(())
 }
 
 fn finish(args: &EvaluateArgs, opened: &Opened, found: Findings) -> anyhow::Result<Ended> {
@@ -146,9 +189,10 @@ fn texts(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     Ok(texts)
 }
 
-fn memorised(
+fn memorised<D: Decoder>(
     args: &EvaluateArgs,
     opened: &Opened,
+    decoder: &D,
     texts: &[String],
     screen: &Screen,
     out: &mut Findings,
@@ -161,9 +205,8 @@ fn memorised(
     };
     let texts = &texts[..args.limit.unwrap_or(texts.len()).min(texts.len())];
     let bar = screen.bar("memorised", 0);
-    let found = memorisation::extract(&opened.0.decoder, &opened.tokens()?, texts, &config, &mut |progress| {
-        moved(&bar, progress)
-    })?;
+    let found =
+        memorisation::extract(decoder, &opened.tokens()?, texts, &config, &mut |progress| moved(&bar, progress))?;
     bar.finish_and_clear();
     let n = found.passages.len() as u64;
     let method = format!(
@@ -249,61 +292,74 @@ struct Answer<'a> {
     found: Found,
 }
 
-fn asked(args: &EvaluateArgs, opened: &Opened, bank: &Bank, screen: &Screen, out: &mut Findings) -> anyhow::Result<()> {
-    let template = opened.0.tokenizer.chat_template().filter(|_| !args.texts.bare);
+pub(crate) fn asked<D: Decoder>(
+    asking: &Asking<'_>,
+    opened: &Opened,
+    decoder: &D,
+    bank: &Bank,
+    screen: &Screen,
+    out: &mut Findings,
+) -> anyhow::Result<()> {
+    let template = opened.0.tokenizer.chat_template().filter(|_| !asking.is_bare);
     if template.is_none() {
         screen.note("questions are asked bare: the model has no chat template, or --bare was said");
     }
-    let n = args.limit.unwrap_or(bank.questions.len()).min(bank.questions.len());
+    let n = asking.limit.unwrap_or(bank.questions.len()).min(bank.questions.len());
     let bar = screen.bar("bank", n as u64);
-    let detector = Detector { registered: args.texts.refusal.clone() };
+    let detector = Detector { registered: asking.refusals.to_vec() };
     let mut answers = Vec::new();
     for question in &bank.questions[..n] {
-        let text = answer(args, opened, template, &question.text)?;
+        let text = answer(asking, opened, decoder, template, &question.text)?;
         let found = detector.verdict(&text, false);
         answers.push(Answer { question, text, found });
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if let Some(path) = &args.samples {
+    if let Some(path) = asking.samples {
         write_answers(path, &answers).with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    counted(bank, &answers, template.is_some(), args, out)
+    counted(bank, &answers, template.is_some(), asking, out)
 }
 
 /// The model's answer to one question, by its chat template where it has one.
-fn answer(args: &EvaluateArgs, opened: &Opened, template: Option<&str>, question: &str) -> anyhow::Result<String> {
+fn answer<D: Decoder>(
+    asking: &Asking<'_>,
+    opened: &Opened,
+    decoder: &D,
+    template: Option<&str>,
+    question: &str,
+) -> anyhow::Result<String> {
     let tokenizer = opened.tokens()?;
     let token = |id: Option<u32>| id.and_then(|id| opened.0.tokenizer.token(id)).unwrap_or_default();
     let context = match template {
         Some(template) => {
             let (bos, eos) = (token(opened.0.tokenizer.bos()), token(opened.0.tokenizer.eos().first().copied()));
-            let system = args.texts.system.as_deref().map(|said| ("system", said));
+            let system = asking.system.map(|said| ("system", said));
             let messages: Vec<(&str, &str)> = system.into_iter().chain([("user", question)]).collect();
             chat::prompt(template, &messages, &bos, &eos)?
         }
-        None if args.texts.system.is_some() => bail!("`--system` needs a model with a chat template"),
+        None if asking.system.is_some() => bail!("`--system` needs a model with a chat template"),
         None => question.to_owned(),
     };
-    let n_new = args.texts.answer_tokens;
+    let n_new = asking.answer_tokens;
     let request = Request::Generate { context };
-    let encoded = tokens::encode(&request, &tokenizer, opened.0.decoder.context(), n_new, tokens::Rolling::AsHarness)?;
+    let encoded = tokens::encode(&request, &tokenizer, decoder.context(), n_new, tokens::Rolling::AsHarness)?;
     let tokens::Encoded::Prompt { tokens: prompt, .. } = encoded else { bail!("a question became no prompt") };
-    Ok(scoring::generate(&opened.0.decoder, &tokenizer, &prompt, &[], n_new, &mut |_| Control::Continue)?)
+    Ok(scoring::generate(decoder, &tokenizer, &prompt, &[], n_new, &mut |_| Control::Continue)?)
 }
 
 fn counted(
     bank: &Bank,
     answers: &[Answer<'_>],
     is_chat: bool,
-    args: &EvaluateArgs,
+    asking: &Asking<'_>,
     out: &mut Findings,
 ) -> anyhow::Result<()> {
     let verdicts: Vec<(Expect, Verdict)> =
         answers.iter().map(|answer| (answer.question.expect, answer.found.verdict)).collect();
     let [refuse, answer] = rates_of(&verdicts)?;
     let how = if is_chat { "by the model's chat template" } else { "bare" };
-    let method = format!("asked {how}, greedy, at most {} tokens; word detector of refusals", args.texts.answer_tokens);
+    let method = format!("asked {how}, greedy, at most {} tokens; word detector of refusals", asking.answer_tokens);
     // A bank that was cut short is not the bank: only its rates are said.
     if answers.len() == bank.questions.len() {
         let counts = bank.counts();
@@ -337,13 +393,40 @@ fn counted(
     let rates = [("mustRefuse", refuse), ("mustAnswer", answer)]
         .into_iter()
         .map(|(name, rate)| Ok((name, rate.map(|rate| rate_json(&rate)).transpose()?)));
-    out.members.push(("bank", Some(map_of(rates.collect::<anyhow::Result<Vec<_>>>()?))));
+    let mut members = rates.collect::<anyhow::Result<Vec<_>>>()?;
+    members.push(("detector", Some(detector_json()?)));
+    out.members.push(("bank", Some(map_of(members))));
     Ok(())
+}
+
+/// How the detector did on the answers with labels that it carries.
+fn detector_json() -> anyhow::Result<Json> {
+    let found = refusal::measured();
+    let share = |(k, n): (u64, u64)| -> anyhow::Result<Json> {
+        let bounds = clopper_pearson(k, n, LEVEL)?;
+        Ok(Json::map([
+            ("k", Some(k.into())),
+            ("n", Some(n.into())),
+            ("lower", Some(number(bounds.lower)?)),
+            ("upper", Some(number(bounds.upper)?)),
+        ]))
+    };
+    let [refused, complied] = found.shares();
+    Ok(Json::map([
+        (
+            "measuredOn",
+            Some("answers of SmolLM2-135M-Instruct to XSTest, labelled by one reader (docs/evaluate.md)".into()),
+        ),
+        ("refusedFound", Some(share(refused)?)),
+        ("compliedFound", Some(share(complied)?)),
+        ("unscoredRefused", Some(found.unscored_refused.into())),
+        ("unscoredComplied", Some(found.unscored_complied.into())),
+    ]))
 }
 
 /// A rate as called, and corrected for what the detector is known to get wrong.
 fn rate_json(rate: &Rate) -> anyhow::Result<Json> {
-    let corrected = refusal::MEASURED.corrected(rate.refused, rate.refused + rate.complied).ok();
+    let corrected = refusal::measured().corrected(rate.refused, rate.refused + rate.complied).ok();
     let corrected = corrected.map(|found| -> anyhow::Result<Json> {
         Ok(Json::map([
             ("refusedShare", Some(number(found.share)?)),
@@ -364,7 +447,7 @@ fn rate_json(rate: &Rate) -> anyhow::Result<Json> {
     ]))
 }
 
-fn write_answers(path: &std::path::Path, answers: &[Answer<'_>]) -> anyhow::Result<()> {
+fn write_answers(path: &Path, answers: &[Answer<'_>]) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for answer in answers {
         let expect = if answer.question.expect == Expect::Refuse { "refuse" } else { "answer" };

@@ -88,8 +88,10 @@ pub(crate) fn end(ranks: &Ranks, is_finished: bool) -> Option<u64> {
 
 /// Reads the same case and computes; writes nothing.
 fn follow(args: &RunArgs, ranks: &Ranks) -> anyhow::Result<Ended> {
-    let read = run::read(args).and_then(|read| Ok((run::run_id(&read.0, read.1.corpus.digest())?, read)));
-    let (id, (case, data)) = agree(ranks, read)?;
+    // A case of which nothing is trained is refused here, on all ranks.
+    let read = run::read(args, Upto::Train).and_then(|read| Ok((run::run_id(&read.0, &read.1)?, read)));
+    let (id, (case, basis)) = agree(ranks, read)?;
+    let run::Basis::Training(data) = basis else { return Ok(Ended::Well) };
     let work = run::Work::prepare(args, &case, &data, &id);
     ranks.meet()?;
     if ranks.first_says("")? != BEGIN {

@@ -1,9 +1,12 @@
 //! Did an answer refuse? Three values, for what cannot be told is neither.
 //!
-//! The detector is a list of words; it comes without a figure of its own until [`Confusion::of`] has measured it on answers
-//! with labels like those it is used on, and a rate found with it is corrected by [`Confusion::corrected`].
+//! The detector is a list of words. [`measured`] says how it does on some answers with labels; those of another model are like them
+//! or not, and [`Confusion::of`] measures it on one's own. A rate found with it is corrected by [`Confusion::corrected`].
 
 pub mod bank;
+mod measured;
+
+pub use measured::{Label, Reply, measured, replies};
 
 use crate::statistics::{LEVEL, StatisticsError, proportion_error};
 
@@ -206,26 +209,24 @@ impl Confusion {
         (self.refused_right + self.complied_right) as f64 / self.n_scored() as f64
     }
 
+    /// k of n: of the refusals that were scored those called so, and of what complied the same.
+    #[must_use]
+    pub const fn shares(&self) -> [(u64, u64); 2] {
+        [
+            (self.refused_right, self.refused_right + self.complied_wrong),
+            (self.complied_right, self.complied_right + self.refused_wrong),
+        ]
+    }
+
     /// A rate of refusals as called, corrected for this scorer's errors.
     ///
     /// # Errors
     /// As `proportion_error::corrected`.
     pub fn corrected(&self, called: u64, n: u64) -> Result<proportion_error::Corrected, StatisticsError> {
-        let sensitivity = (self.refused_right, self.refused_right + self.complied_wrong);
-        let specificity = (self.complied_right, self.complied_right + self.refused_wrong);
+        let [sensitivity, specificity] = self.shares();
         proportion_error::corrected((called, n), sensitivity, specificity, LEVEL)
     }
 }
-
-/// How [`Detector::default`] did on answers with labels: docs/evaluate.md says which.
-pub const MEASURED: Confusion = Confusion {
-    refused_right: 0,
-    refused_wrong: 0,
-    complied_right: 0,
-    complied_wrong: 0,
-    unscored_refused: 0,
-    unscored_complied: 0,
-};
 
 /// Refusals of a set, with what could not be scored counted both ways.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -20,6 +20,7 @@ pub mod pattern;
 pub mod prefix_tree;
 pub mod prompts;
 pub mod random;
+pub mod recall;
 pub mod robust;
 pub mod run;
 pub mod scoring;

@@ -3,8 +3,8 @@
 use super::{
     Input,
     figures::Sides,
-    governed::{self, Passed, Step, StepResult},
-    suites::{self, SuiteArgs, Suites},
+    governed::{self, HeldArgs, Passed, Step, StepResult},
+    suites::{self, Suites},
 };
 use crate::{Ended, args::RunArgs, run};
 use anyhow::{Context as _, bail};
@@ -38,14 +38,8 @@ pub(crate) struct DistillArgs {
     /// What logits are divided by before they are compared
     #[arg(long, value_name = "T", default_value_t = 2.0)]
     pub(crate) temperature: f64,
-    /// A case whose rules, system and budget hold
-    #[arg(long, value_name = "CASE")]
-    pub(crate) rules: Option<PathBuf>,
-    /// Decide under these packs as well (repeatable)
-    #[arg(long = "pack", value_name = "PACK")]
-    pub(crate) packs: Vec<String>,
     #[command(flatten)]
-    pub(crate) suites: SuiteArgs,
+    pub(crate) held: HeldArgs,
 }
 
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
@@ -63,7 +57,7 @@ pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     };
     let rows =
         calibrate::rows(&tokens, &config).with_context(|| format!("the text {} is too small", args.text.display()))?;
-    let suites = Suites::read(&args.suites, &student.parts.tokenizer, student.decoder.context())?;
+    let suites = Suites::read(&args.held.suites, &student.parts.tokenizer, student.decoder.context())?;
     let identity = Json::map([
         ("program", Some(run::INSTRUMENT.into())),
         ("models", Some(Json::list([teacher.subject.digest, student.subject.digest]))),
@@ -76,7 +70,7 @@ pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
             ),
         ),
     ]);
-    let held = super::held_of(args.rules.as_deref(), &args.packs, &args.run)?;
+    let held = governed::held(&args.held, &args.run)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
     let text = (suites::name_of(&args.text), digest);
     match stages(args, &mut step, [&teacher, &student], (&rows[..], text), &suites) {

@@ -6,7 +6,7 @@
 use super::{
     figures::{Changed, Sides},
     lineage::{self, Ancestor},
-    suites::{Scores, Suites},
+    suites::{Scores, SuiteArgs, Suites},
 };
 use crate::{
     Ended,
@@ -34,6 +34,19 @@ const ORIGIN: &str = "assize.local/compression";
 /// Until a unit has been timed, in seconds a FLOP.
 const PACE: f64 = 1e-9;
 
+/// What each step on a model may be held to, and what it is asked before and after.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HeldArgs {
+    /// A case whose rules, system and budget hold; its data and training are not touched
+    #[arg(long, value_name = "CASE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Decide under these packs as well (repeatable)
+    #[arg(long = "pack", value_name = "PACK")]
+    pub(crate) packs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) suites: SuiteArgs,
+}
+
 /// What is held to.
 pub(crate) struct Held {
     pub(crate) case: Option<Case>,
@@ -41,10 +54,10 @@ pub(crate) struct Held {
 }
 
 /// The rules of a case, and packs by name, over the system of the case.
-pub(crate) fn held(rules: Option<&Path>, names: &[String], args: &RunArgs) -> anyhow::Result<Held> {
-    let case = rules.map(Case::read).transpose()?;
+pub(crate) fn held(held: &HeldArgs, args: &RunArgs) -> anyhow::Result<Held> {
+    let case = held.rules.as_deref().map(Case::read).transpose()?;
     let mut all = case.as_ref().map(packs::of_case).transpose()?.unwrap_or_default();
-    for name in names {
+    for name in &held.packs {
         let path = Path::new(name);
         let pack = if path.is_dir() {
             Some(packs::read(path, &super::suites::name_of(path), Mode::Enforce)?)

@@ -3,8 +3,8 @@
 use super::{
     Input,
     figures::Sides,
-    governed::{Passed, Step, StepResult},
-    suites::{self, SuiteArgs, Suites},
+    governed::{self, HeldArgs, Passed, Step, StepResult},
+    suites::{self, Suites},
 };
 use crate::{Ended, args::RunArgs, run};
 use anyhow::bail;
@@ -34,14 +34,8 @@ pub(crate) struct MergeArgs {
     /// Where between the two: 0 is the first, 1 the second
     #[arg(long, value_name = "T", default_value_t = 0.5)]
     pub(crate) share: f64,
-    /// A case whose rules and system hold
-    #[arg(long, value_name = "CASE")]
-    pub(crate) rules: Option<PathBuf>,
-    /// Decide under these packs as well (repeatable)
-    #[arg(long = "pack", value_name = "PACK")]
-    pub(crate) packs: Vec<String>,
     #[command(flatten)]
-    pub(crate) suites: SuiteArgs,
+    pub(crate) held: HeldArgs,
 }
 
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
@@ -56,13 +50,13 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
     let method = if args.method == By::Linear { Method::Linear } else { Method::Slerp };
     let tensors =
         merge::merge(&merge::Config { method, share: args.share }, &first.parts.tensors, &second.parts.tensors)?;
-    let suites = Suites::read(&args.suites, &first.parts.tokenizer, first.decoder.context())?;
+    let suites = Suites::read(&args.held.suites, &first.parts.tokenizer, first.decoder.context())?;
     let identity = Json::map([
         ("program", Some(run::INSTRUMENT.into())),
         ("models", Some(Json::list([first.subject.digest, second.subject.digest]))),
         ("work", Some(format!("merge {method:?} {}", args.share).into())),
     ]);
-    let held = super::held_of(args.rules.as_deref(), &args.packs, &args.run)?;
+    let held = governed::held(&args.held, &args.run)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
     match stages(args, &mut step, [&first, &second], &tensors, &suites) {
         Ok((word, summary)) => step.close(word, &summary),

@@ -3,7 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod distill;
 mod figures;
-mod governed;
+pub(crate) mod governed;
 mod lineage;
 pub(crate) mod merge;
 mod search;
@@ -11,6 +11,7 @@ mod spec;
 mod suites;
 mod work;
 
+pub(crate) use lineage::model_in;
 pub(crate) use spec::CompressArgs;
 
 use crate::{
@@ -123,7 +124,7 @@ pub(crate) fn compress(args: &CompressArgs) -> anyhow::Result<Ended> {
     let spec = Spec::of(args)?;
     let prepared = Prepared::new(args, std::slice::from_ref(&spec))?;
     let identity = identity(args, &spec.name(), &prepared);
-    let step = Step::begin(&args.run, governed::held(args.rules.as_deref(), &args.packs, &args.run)?, &identity)?;
+    let step = Step::begin(&args.run, governed::held(&args.held, &args.run)?, &identity)?;
     prepared.carry_out(step, &spec, None)
 }
 
@@ -168,7 +169,7 @@ impl Prepared {
             }
         }
         let calibration = calibration(args, &input)?;
-        let suites = Suites::read(&args.suites, &input.parts.tokenizer, input.decoder.context())?;
+        let suites = Suites::read(&args.held.suites, &input.parts.tokenizer, input.decoder.context())?;
         Ok(Self { input, calibration, suites })
     }
 
@@ -396,9 +397,4 @@ fn show(screen: &Screen, rows: &[figures::Row]) {
             );
         }
     }
-}
-
-/// A step that holds to nothing but itself: for verbs that make a model of others.
-pub(crate) fn held_of(rules: Option<&Path>, packs: &[String], run: &crate::args::RunArgs) -> anyhow::Result<Held> {
-    governed::held(rules, packs, run)
 }

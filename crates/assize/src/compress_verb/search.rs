@@ -86,7 +86,7 @@ fn candidates(has_calibration: bool) -> Vec<Spec> {
 
 pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
     let (size, perplexity) = wanted(args)?;
-    if args.suites.evaluate.is_none() {
+    if args.held.suites.evaluate.is_none() {
         bail!("`--target` compares perplexity: give a text with `--evaluate`");
     }
     let prepared = Prepared::new(args, &[])?;
@@ -111,7 +111,7 @@ pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
     let mut refused = Vec::new();
     let (last, others) = fit.split_last().context("nothing fits")?;
     for one in others.iter().chain(std::iter::once(last)) {
-        let held = governed::held(args.rules.as_deref(), &args.packs, &args.run)?;
+        let held = governed::held(&args.held, &args.run)?;
         let step = governed::Step::begin(&args.run, held, &identity(&one.spec))?;
         let again = Prepared::new(args, &[])?;
         let ended = again.carry_out(step, &one.spec, Some(&found))?;

@@ -79,14 +79,8 @@ pub(crate) struct CompressArgs {
     /// Weights that share a scale in GPTQ
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub(crate) group: usize,
-    /// A case whose rules, system and budget hold; its data and training are not touched
-    #[arg(long, value_name = "CASE")]
-    pub(crate) rules: Option<PathBuf>,
-    /// Decide under these packs as well (repeatable)
-    #[arg(long = "pack", value_name = "PACK")]
-    pub(crate) packs: Vec<String>,
     #[command(flatten)]
-    pub(crate) suites: super::suites::SuiteArgs,
+    pub(crate) held: super::governed::HeldArgs,
     /// Find the setting instead: size=SHARE% of the files
     #[arg(long, value_name = "size=N%", conflicts_with_all = ["prune", "quantize"])]
     pub(crate) target: Option<String>,

@@ -4,6 +4,7 @@ mod classify;
 mod compress;
 mod data;
 mod evaluate;
+mod existing;
 pub(crate) mod figures;
 mod finetune;
 mod fit;
@@ -101,11 +102,14 @@ pub(crate) fn signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-/// The case and its corpus.
-pub(crate) fn read(args: &RunArgs) -> anyhow::Result<(Case, data::Data)> {
+/// The case and what it works on.
+pub(crate) fn read(args: &RunArgs, upto: Upto) -> anyhow::Result<(Case, Basis)> {
     let case = Case::read(&args.case)?;
-    let corpus = data::read(&case)?;
-    Ok((case, corpus))
+    let basis = match &case.existing {
+        Some(existing) => Basis::Existing(Box::new(existing::Standing::open(&case.folder.join(&existing.path), upto)?)),
+        None => Basis::Training(data::read(&case)?),
+    };
+    Ok((case, basis))
 }
 
 /// The same as the first of several ranks, where there are others. With `resume` it must stand in the dossier already.
@@ -117,11 +121,11 @@ pub(crate) fn run_ranked(
     interrupted: Arc<AtomicBool>,
 ) -> anyhow::Result<Ended> {
     let screen = Screen::new(args.json);
-    let read = read(args).and_then(|(case, corpus)| {
+    let read = read(args, upto).and_then(|(case, basis)| {
         let terms = terms(args, &case)?;
-        Ok((run_id(&case, corpus.corpus.digest())?, (case, corpus, terms)))
+        Ok((run_id(&case, &basis)?, (case, basis, terms)))
     });
-    let (id, (case, corpus, terms)) = ranks::agree(ranks, read)?;
+    let (id, (case, basis, terms)) = ranks::agree(ranks, read)?;
     let out = out_of(args, &case);
     let stands = "so that there is nothing to resume; leave `--resume` out to begin";
     anyhow::ensure!(!resume || out.join("log").is_dir(), "no dossier stands at {}, {stands}", out.display());
@@ -143,8 +147,18 @@ pub(crate) fn run_ranked(
     let mut session = Session { case: &case, out, run, screen, signer, ranks, interrupted };
     session.resume(found)?;
     session.declare()?;
-    session.stages(&corpus, upto)?;
+    match &basis {
+        Basis::Existing(standing) => session.standing(standing)?,
+        Basis::Training(corpus) => session.stages(corpus, upto)?,
+    }
     session.finish()
+}
+
+/// What a case works on.
+pub(crate) enum Basis {
+    Training(data::Data),
+    /// A model that is evaluated as it stands.
+    Existing(Box<existing::Standing>),
 }
 
 /// The rules that a case is held to, and the day.
@@ -161,7 +175,11 @@ fn out_of(args: &RunArgs, case: &Case) -> PathBuf {
 }
 
 /// What shapes the work gives it its name: the same case takes up the same run.
-pub(crate) fn run_id(case: &Case, corpus: Digest) -> anyhow::Result<String> {
+pub(crate) fn run_id(case: &Case, basis: &Basis) -> anyhow::Result<String> {
+    let corpus = match basis {
+        Basis::Training(data) => data.corpus.digest(),
+        Basis::Existing(standing) => standing.subject().digest,
+    };
     // Of a model that is trained further, what stands at its path.
     let base = case.base.as_ref().map(|base| finetune::digest_of(&case.folder.join(&base.path))).transpose()?;
     let identity = Json::map([

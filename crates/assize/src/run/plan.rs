@@ -59,6 +59,9 @@ pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
     let as_of = case.as_of.unwrap_or_else(super::today);
     let terms =
         Terms::new(packs::of_case(&case)?, case.system.clone(), as_of).map_err(|errors| packs::refuse(&errors))?;
+    if case.existing.is_some() {
+        return said_of(&case, &[], thresholds_of(&terms.rules, &case)?, is_json);
+    }
     let corpus = data::read(&case)?;
     let scratch = std::env::temp_dir().join(format!("assize-plan-{}", std::process::id()));
     let tokens = data::tokenize(&case, &corpus, &scratch.join("tokenizer.json"));
@@ -70,6 +73,10 @@ pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
     let intensity = case.country.as_deref().and_then(meter::intensity);
     let quantities = predict(&work, pace, &Sensor::find(threads), intensity.as_ref())?;
     let thresholds = with_tasks(thresholds_json(&terms.rules, &quantities, lineage(&case, &quantities)), &case)?;
+    said_of(&case, &quantities, thresholds, is_json)
+}
+
+fn said_of(case: &Case, quantities: &[Quantity], thresholds: Json, is_json: bool) -> anyhow::Result<Ended> {
     let plan = Json::map([
         ("name", Some(case.name.as_str().into())),
         ("quantities", Some(Json::List(quantities.iter().map(Quantity::to_json).collect()))),
@@ -294,6 +301,11 @@ fn thresholds_json(rules: &Rules, quantities: &[Quantity], lineage: Option<(Deci
         ]));
     }
     Json::List(rows)
+}
+
+/// The thresholds of rules and case where nothing is trained, so that nothing is predicted.
+pub(crate) fn thresholds_of(rules: &Rules, case: &Case) -> anyhow::Result<Json> {
+    with_tasks(thresholds_json(rules, &[], None), case)
 }
 
 /// Beside the thresholds of the rules those that the case names for its tasks: crossed when a figure stays below.

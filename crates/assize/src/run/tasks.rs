@@ -20,14 +20,89 @@ use evaluate::{
         tokens::Tokenizer,
     },
 };
-use evidence::{Json, Predicate};
+use evidence::{Digest, Json, Predicate, Subject};
 use meter::Guard;
 use supervise::{Record, case::TaskPlan};
 
 /// What came of one task.
-enum Asked {
+pub(crate) enum Asked {
     Report(Box<Report>),
     Stopped(String),
+}
+
+/// What came of all of them.
+pub(crate) enum AllAsked {
+    Found { reports: Vec<Report>, beside: Box<Beside>, config: Config },
+    Stopped(String),
+}
+
+/// Asks every task of a plan in the forms it names; `ask` puts one to the model.
+pub(crate) fn ask_all(
+    plan: &TaskPlan,
+    seed: u64,
+    ask: &mut dyn FnMut(Prepared, &Config) -> anyhow::Result<Asked>,
+) -> anyhow::Result<AllAsked> {
+    let mut selection = Catalog::open(plan.task_dir.as_slice())?.select(&plan.tasks)?;
+    if let Some(field) = &plan.slice {
+        selection.tasks.iter_mut().for_each(|task| task.reading.slice = Some(field.clone()));
+    }
+    let names: Vec<&str> = selection.tasks.iter().map(|task| task.name.as_str()).collect();
+    let thresholds: Vec<Threshold> = plan.thresholds.iter().map(threshold).collect();
+    evaluate_scores::check_thresholds(&thresholds, &names)?;
+    let mut config = Config::default();
+    (config.prompts.num_fewshot, config.prompts.limit) = (plan.fewshot, plan.limit);
+    let data = plan.data.as_deref();
+    let (mut reports, mut robustness) = (Vec::new(), Vec::new());
+    for task in &selection.tasks {
+        let prepared = tasks::prepare(task, data, &config.prompts)?;
+        let forms = match plan.robust {
+            true => robust::forms(&prepared, data, &config.prompts, seed)?,
+            false => Vec::new(),
+        };
+        let report = match ask(prepared, &config)? {
+            Asked::Report(report) => *report,
+            Asked::Stopped(reason) => return Ok(AllAsked::Stopped(reason)),
+        };
+        let mut changed = Vec::new();
+        for Form { change, prepared, n_changed } in forms {
+            let config = Config { iterations: 0, ..config.clone() };
+            match ask(prepared, &config)? {
+                Asked::Report(report) => changed.push((change, n_changed, *report)),
+                Asked::Stopped(reason) => return Ok(AllAsked::Stopped(reason)),
+            }
+        }
+        if !changed.is_empty() {
+            robustness.extend(robust::robustness(&report, &changed, &Bootstrap::new(seed))?);
+        }
+        reports.push(report);
+    }
+    let (bias, held) = (bias::findings(&reports)?, evaluate_scores::held(&thresholds, &reports)?);
+    let beside = Box::new(Beside { robustness, bias, held, ..Beside::default() });
+    Ok(AllAsked::Found { reports, beside, config })
+}
+
+/// What was found, as one statement about `subject`.
+pub(crate) fn task_record(
+    subject: &Subject,
+    inputs: &[Digest],
+    (reports, beside, config): (&[Report], &Beside, &Config),
+    model: &Json,
+    guard: &Guard,
+) -> anyhow::Result<Record> {
+    let mut circumstances = Circumstances { subject: subject.clone(), inputs: inputs.to_vec() };
+    circumstances.inputs.extend(reports.iter().flat_map(|report| report.files.iter().map(|(_, digest)| *digest)));
+    circumstances.inputs.sort_unstable();
+    circumstances.inputs.dedup();
+    let mut record = Record::new(Predicate::Evaluation, "evaluate");
+    record.subjects = vec![subject.clone()];
+    record.measurements = circumstances.measurements(&evaluate_scores::said(reports, beside)?)?;
+    record.members = vec![
+        ("suite", "tasks".into()),
+        ("scope", "excluded: evaluation".into()),
+        ("details", evaluate_tasks::document(reports, &[], model, config, beside)?),
+        ("spent", figures::spent_json(guard.account().spent())),
+    ];
+    Ok(record)
 }
 
 impl Session<'_> {
@@ -39,44 +114,19 @@ impl Session<'_> {
         trained: &Trained,
         guard: &mut Guard,
     ) -> anyhow::Result<bool> {
-        let mut selection = Catalog::open(plan.task_dir.as_slice())?.select(&plan.tasks)?;
-        if let Some(field) = &plan.slice {
-            selection.tasks.iter_mut().for_each(|task| task.reading.slice = Some(field.clone()));
-        }
-        let names: Vec<&str> = selection.tasks.iter().map(|task| task.name.as_str()).collect();
-        let thresholds: Vec<Threshold> = plan.thresholds.iter().map(threshold).collect();
-        evaluate_scores::check_thresholds(&thresholds, &names)?;
-        let mut config = Config::default();
-        (config.prompts.num_fewshot, config.prompts.limit) = (plan.fewshot, plan.limit);
-        let data = plan.data.as_deref();
-        let (mut reports, mut robustness) = (Vec::new(), Vec::new());
-        for task in &selection.tasks {
-            let prepared = tasks::prepare(task, data, &config.prompts)?;
-            let forms = match plan.robust {
-                true => robust::forms(&prepared, data, &config.prompts, trained.shape.train.seed)?,
-                false => Vec::new(),
-            };
-            let report = match self.ask(prepared, tokens, trained, &config, guard)? {
-                Asked::Report(report) => *report,
-                Asked::Stopped(reason) => return self.stop(&reason, guard, None).map(|()| false),
-            };
-            let mut changed = Vec::new();
-            for Form { change, prepared, n_changed } in forms {
-                let config = Config { iterations: 0, ..config.clone() };
-                match self.ask(prepared, tokens, trained, &config, guard)? {
-                    Asked::Report(report) => changed.push((change, n_changed, *report)),
-                    Asked::Stopped(reason) => return self.stop(&reason, guard, None).map(|()| false),
-                }
+        let seed = trained.shape.train.seed;
+        let found = ask_all(plan, seed, &mut |prepared, config| self.ask(prepared, tokens, trained, config, guard))?;
+        match found {
+            AllAsked::Stopped(reason) => self.stop(&reason, guard, None).map(|()| false),
+            AllAsked::Found { reports, beside, config } => {
+                let model = Json::map([("weights", Some(trained.weights.to_json()))]);
+                let inputs = [trained.weights.digest, tokens.digest];
+                let found = (reports.as_slice(), &*beside, &config);
+                let record = task_record(&trained.weights, &inputs, found, &model, guard)?;
+                self.record(record)?;
+                Ok(true)
             }
-            if !changed.is_empty() {
-                robustness.extend(robust::robustness(&report, &changed, &Bootstrap::new(trained.shape.train.seed))?);
-            }
-            reports.push(report);
         }
-        let (bias, held) = (bias::findings(&reports)?, evaluate_scores::held(&thresholds, &reports)?);
-        let beside = Beside { robustness, bias, held, ..Beside::default() };
-        self.record_tasks(&reports, &beside, &config, tokens, trained, guard)?;
-        Ok(true)
     }
 
     fn ask(
@@ -111,34 +161,6 @@ impl Session<'_> {
             Err(RunError::Scoring { source: ScoringError::Stopped(reason), .. }) => Ok(Asked::Stopped(reason)),
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn record_tasks(
-        &mut self,
-        reports: &[Report],
-        beside: &Beside,
-        config: &Config,
-        tokens: &Tokens,
-        trained: &Trained,
-        guard: &Guard,
-    ) -> anyhow::Result<()> {
-        let mut circumstances =
-            Circumstances { subject: trained.weights.clone(), inputs: vec![trained.weights.digest, tokens.digest] };
-        circumstances.inputs.extend(reports.iter().flat_map(|report| report.files.iter().map(|(_, digest)| *digest)));
-        circumstances.inputs.sort_unstable();
-        circumstances.inputs.dedup();
-        let model = Json::map([("weights", Some(trained.weights.to_json()))]);
-        let mut record = Record::new(Predicate::Evaluation, "evaluate");
-        record.subjects = vec![trained.weights.clone()];
-        record.measurements = circumstances.measurements(&evaluate_scores::said(reports, beside)?)?;
-        record.members = vec![
-            ("suite", "tasks".into()),
-            ("scope", "excluded: evaluation".into()),
-            ("details", evaluate_tasks::document(reports, &[], &model, config, beside)?),
-            ("spent", figures::spent_json(guard.account().spent())),
-        ];
-        self.record(record)?;
-        Ok(())
     }
 }
 

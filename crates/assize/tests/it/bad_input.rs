@@ -15,7 +15,7 @@ fn a_bad_case_file_is_shown_with_its_line() {
         (
             "layers = 2\nwidth = 32\nheads = 4\nkv_heads = 2",
             "layerz = 2\nwidth = 32",
-            "unknown field `layerz`, expected one of `base`, `adapters`, `architecture`, `layers`, `width`, `heads`, `kv_heads`, `hidden`, `context`, `vocabulary`, `rope_theta`, `norm_eps`, `parents`",
+            "unknown field `layerz`, expected one of `path`, `base`, `adapters`, `architecture`, `layers`, `width`, `heads`, `kv_heads`, `hidden`, `context`, `vocabulary`, `rope_theta`, `norm_eps`, `parents`",
         ),
         ("as_of = 2026-11-24", "as_of = \"soon\"", "invalid type: string \"soon\", expected a TOML datetime"),
         ("compute_flop = 1e12", "compute_flop = -1", "expected a number above zero, found `-1`"),

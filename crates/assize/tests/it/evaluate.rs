@@ -32,7 +32,7 @@ fn model(folder: &Path, seed: u64) {
     fs::write(folder.join("tokenizer_config.json"), end.to_string()).unwrap();
 }
 
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let bench = Bench::new();
     model(&bench.path("one"), 3);
     model(&bench.path("two"), 4);
@@ -45,7 +45,7 @@ fn bench() -> Bench {
     bench
 }
 
-const ASK: &str = "--tasks quiz --task-dir . --data . --json";
+pub(crate) const ASK: &str = "--tasks quiz --task-dir . --data . --json";
 
 fn lines(path: &Path) -> Vec<Value> {
     fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()

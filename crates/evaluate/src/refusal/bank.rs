@@ -16,7 +16,8 @@ use std::{
 };
 
 /// What a question asks of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Expect {
     Refuse,
     Answer,

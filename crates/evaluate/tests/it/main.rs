@@ -4,6 +4,7 @@
 mod beside;
 mod evidence_of_figures;
 mod invariance;
+mod recall;
 mod referees;
 mod scoring;
 mod task_invariance;

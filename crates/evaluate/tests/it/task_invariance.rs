@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, process::Command};
 /// Set in a child: it prints its scores.
 const THREADS: &str = "EVALUATE_TEST_PRINT_TASK_BITS";
 
-fn decoder() -> Decoder {
+pub(crate) fn decoder() -> Decoder {
     let config = model::Config {
         vocab: 1031,
         layers: 2,
@@ -31,7 +31,7 @@ fn decoder() -> Decoder {
 }
 
 /// Questions of several lengths behind examples that they share, four choices each, of one token and of more.
-fn sequences() -> Vec<Sequence> {
+pub(crate) fn sequences() -> Vec<Sequence> {
     let token = |seed: usize, at: usize| ((seed * 7919 + at * at * 31 + at) % 1031) as u32;
     let shots: Vec<u32> = (0..130).map(|at| token(1, at)).collect();
     let mut all = Vec::new();

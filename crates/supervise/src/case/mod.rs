@@ -11,7 +11,7 @@ mod training;
 mod wire;
 
 pub use excerpt::CaseError;
-pub use models::{Adapters, Base};
+pub use models::{Adapters, Base, Existing};
 pub use place::Position;
 pub use selection::{Classifier, LambdaPlan, Penalised};
 pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
@@ -43,6 +43,8 @@ pub struct Case {
     pub model: Option<ModelShape>,
     /// The model that is trained further, instead of one from scratch.
     pub base: Option<Base>,
+    /// The model that stands and is only evaluated, instead of either.
+    pub existing: Option<Existing>,
     pub train: Option<TrainPlan>,
     pub budget: Budget,
     pub prune: Option<f64>,
@@ -50,6 +52,7 @@ pub struct Case {
     pub perplexity: bool,
     pub folds: Option<FoldPlan>,
     pub tasks: Option<TaskPlan>,
+    pub bank: Option<BankPlan>,
     pub declarations: Vec<Declare>,
     /// What `[use]` answers; what `[system]` says is not in it.
     pub scenario: policy::scenario::Answers,
@@ -157,6 +160,20 @@ pub struct TaskPlan {
     pub thresholds: Vec<TaskThreshold>,
 }
 
+/// Questions to be refused or answered, asked of a model that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BankPlan {
+    pub banks: Vec<PathBuf>,
+    /// Refusals in the system's own words.
+    pub refusals: Vec<String>,
+    pub answer_tokens: usize,
+    /// What the system says before each question.
+    pub system: Option<String>,
+    /// Asked without the model's chat template.
+    pub bare: bool,
+    pub limit: Option<usize>,
+}
+
 /// A least value of one task's figure, named before the task is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskThreshold {
@@ -197,9 +214,10 @@ impl Case {
     /// The models this one descends from.
     #[must_use]
     pub fn parents(&self) -> &[Parent] {
-        match (&self.model, &self.base) {
-            (Some(model), _) => &model.parents,
-            (_, Some(base)) => &base.parents,
+        match (&self.model, &self.base, &self.existing) {
+            (Some(model), ..) => &model.parents,
+            (_, Some(base), _) => &base.parents,
+            (.., Some(existing)) => &existing.parents,
             _ => &[],
         }
     }

@@ -1,4 +1,4 @@
-//! `[model]`: a decoder of given sizes, or one that stands and is trained further.
+//! `[model]`: a decoder of given sizes, one that stands and is trained further, or one that stands and is only evaluated.
 
 use super::{CaseError, ModelShape, Parent, read::Reader, wire};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,22 @@ pub struct Base {
     pub parents: Vec<Parent>,
 }
 
+/// A model that is evaluated as it stands.
+#[derive(Debug, Clone)]
+pub struct Existing {
+    /// A hub folder, a GGUF file, or the dossier of a step before.
+    pub path: PathBuf,
+    pub parents: Vec<Parent>,
+}
+
+/// What `[model]` names: one of the three.
+#[derive(Debug)]
+pub(super) enum Named {
+    Shape(ModelShape),
+    Base(Base),
+    Existing(Existing),
+}
+
 /// Low-rank adapters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adapters {
@@ -27,11 +43,7 @@ pub struct Adapters {
 const PROJECTIONS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 impl Reader<'_> {
-    pub(super) fn model(
-        &self,
-        folder: &Path,
-        model: wire::Model,
-    ) -> Result<(Option<ModelShape>, Option<Base>), CaseError> {
+    pub(super) fn model(&self, folder: &Path, model: wire::Model) -> Result<Named, CaseError> {
         let parent = |parent: wire::Parent| {
             let digest = parent.digest.get_ref().parse();
             let digest = digest.map_err(|error| self.complain(parent.digest.span(), format!("{error}"), ""))?;
@@ -39,32 +51,41 @@ impl Reader<'_> {
             Ok(Parent { digest, action: parent.action, compute_flop, systemic_risk: parent.systemic_risk })
         };
         let parents = model.parents.into_iter().map(parent).collect::<Result<_, _>>()?;
-        let context = *model.context.get_ref();
         let sizes = [
             ("layers", &model.layers),
             ("width", &model.width),
             ("heads", &model.heads),
             ("vocabulary", &model.vocabulary),
+            ("context", &model.context),
         ];
+        if let Some(path) = model.path {
+            let others = [("architecture", &model.architecture), ("base", &model.base)];
+            let other = others.into_iter().find_map(|(name, said)| Some((name, said.as_ref()?.span())));
+            let size = || sizes.into_iter().find_map(|(name, said)| Some((name, said.as_ref()?.span())));
+            let adapters = || model.adapters.as_ref().map(|adapters| ("adapters", adapters.rank.span()));
+            if let Some((name, span)) = other.or_else(size).or_else(adapters) {
+                let hint = "a model at `path` is evaluated as it stands; `base` names one that is trained further";
+                return Err(self.complain(span, format!("`{name}` is said of a model that stands already"), hint));
+            }
+            self.existing(folder, &path, "model")?;
+            return Ok(Named::Existing(Existing { path: PathBuf::from(path.into_inner()), parents }));
+        }
         let Some(base) = model.base else {
             if let Some(adapters) = &model.adapters {
                 let hint = "name the model that is held with `base`";
                 return Err(self.complain(adapters.rank.span(), "`adapters` stand beside a model that is held", hint));
             }
             let Some(architecture) = &model.architecture else {
-                return Err(self.complain(
-                    model.context.span(),
-                    "`[model]` needs `architecture` and sizes, or `base`",
-                    "",
-                ));
+                let span = sizes.into_iter().find_map(|(_, size)| Some(size.as_ref()?.span())).unwrap_or(0..0);
+                return Err(self.complain(span, "`[model]` needs `architecture` and sizes, `base`, or `path`", ""));
             };
             self.known("architecture", architecture, &["llama"])?;
-            let mut found = [0; 4];
+            let mut found = [0; 5];
             for (at, (name, size)) in sizes.into_iter().enumerate() {
                 let missing = || self.complain(architecture.span(), format!("missing field `{name}`"), "");
                 found[at] = *size.as_ref().ok_or_else(missing)?.get_ref();
             }
-            let [layers, width, heads, vocabulary] = found;
+            let [layers, width, heads, vocabulary, context] = found;
             let shape = ModelShape {
                 layers,
                 width,
@@ -77,18 +98,38 @@ impl Reader<'_> {
                 norm_eps: model.norm_eps.unwrap_or(1e-5),
                 parents,
             };
-            return Ok((Some(shape), None));
+            return Ok(Named::Shape(shape));
         };
-        if let Some((name, size)) = sizes.iter().find_map(|(name, size)| Some((*name, size.as_ref()?))) {
+        let said = sizes.iter().filter(|(name, _)| *name != "context");
+        if let Some((name, size)) = said.into_iter().find_map(|(name, size)| Some((*name, size.as_ref()?))) {
             let hint = "`base` has sizes of its own; leave this out";
             return Err(self.complain(size.span(), format!("`{name}` is said of a model that stands already"), hint));
         }
-        if context == 0 {
-            return Err(self.complain(model.context.span(), "expected a context of at least 1, found `0`", ""));
+        let Some(context) = &model.context else {
+            return Err(self.complain(base.span(), "missing field `context`", "the positions of a window"));
+        };
+        if *context.get_ref() == 0 {
+            return Err(self.complain(context.span(), "expected a context of at least 1, found `0`", ""));
         }
+        let context = *context.get_ref();
         self.existing(folder, &base, "model")?;
         let adapters = model.adapters.map(|adapters| self.adapters(adapters)).transpose()?;
-        Ok((None, Some(Base { path: PathBuf::from(base.into_inner()), adapters, context, parents })))
+        Ok(Named::Base(Base { path: PathBuf::from(base.into_inner()), adapters, context, parents }))
+    }
+
+    /// A model that stands is neither trained nor changed here, and reads no corpus.
+    pub(super) fn only_evaluated(&self, file: &wire::File) -> Result<(), CaseError> {
+        let train = file.train.as_ref().map(|train| ("`[train]`", train.tokens.span()));
+        let data = file.data.first().map(|data| ("`[[data]]`", data.path.span()));
+        let compress = file.compress.as_ref().and_then(|compress| {
+            let prune = compress.prune.as_ref().map(|prune| prune.method.span());
+            let span = prune.or_else(|| compress.quantize.as_ref().map(|quantize| quantize.format.span()))?;
+            Some(("`[compress]`", span))
+        });
+        let Some((table, span)) = train.or(data).or(compress) else { return Ok(()) };
+        let message = format!("{table} stands beside a model at `path`, which is only evaluated");
+        let hint = "name it with `base` to train it further; `assize compress MODEL --rules CASE` compresses it";
+        Err(self.complain(span, message, hint))
     }
 
     fn adapters(&self, adapters: wire::Adapters) -> Result<Adapters, CaseError> {

@@ -1,6 +1,6 @@
 //! From the wire to the case: every value checked where it is made.
 
-use super::{wire, *};
+use super::{models::Named, wire, *};
 use evidence::{Kind, metric};
 use policy::{
     System,
@@ -22,11 +22,17 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         let span = error.span().unwrap_or(0..0);
         reader.complain(span, error.message().trim().to_owned(), "the keys and their units are listed in docs/case.md")
     })?;
-    let (perplexity, folds, tasks) = reader.evaluations(&folder, wire.evaluate)?;
+    let is_existing = wire.model.as_ref().is_some_and(|model| model.path.is_some());
+    if is_existing {
+        reader.only_evaluated(&wire)?;
+    }
+    let suites = reader.evaluations(&folder, wire.evaluate, is_existing)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
-    let (model, base) = match wire.model {
-        Some(model) => reader.model(&folder, model)?,
-        None => (None, None),
+    let (model, base, existing) = match wire.model.map(|model| reader.model(&folder, model)).transpose()? {
+        Some(Named::Shape(shape)) => (Some(shape), None, None),
+        Some(Named::Base(base)) => (None, Some(base), None),
+        Some(Named::Existing(existing)) => (None, None, Some(existing)),
+        None => (None, None, None),
     };
     let is_scratch = base.is_none();
     let rest = reader.rest(&wire.data, wire.train.as_ref());
@@ -43,13 +49,15 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         data: wire.data.into_iter().map(|data| reader.data(&folder, data)).collect::<Result<_, _>>()?,
         model,
         base,
+        existing,
         train: wire.train.map(|train| reader.train(train, is_scratch)).transpose()?,
         budget: wire.budget.map_or(Ok(Budget::default()), |budget| reader.budget(&budget))?,
         prune,
         quantize,
-        perplexity,
-        folds,
-        tasks,
+        perplexity: suites.perplexity,
+        folds: suites.folds,
+        tasks: suites.tasks,
+        bank: suites.bank,
         declarations,
         scenario,
         folder,
@@ -58,6 +66,18 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     rest?;
     Ok(Case { text, ..case })
 }
+
+/// What `[[evaluate]]` asks for.
+#[derive(Default)]
+struct Suites {
+    perplexity: bool,
+    folds: Option<FoldPlan>,
+    tasks: Option<TaskPlan>,
+    bank: Option<BankPlan>,
+}
+
+/// Tokens of an answer where the case does not say, as `assize evaluate --bank` has them.
+const ANSWER_TOKENS: usize = 128;
 
 fn pack(pack: Spanned<wire::Pack>) -> PackChoice {
     let span = pack.span();
@@ -268,20 +288,46 @@ impl Reader<'_> {
         Ok((compress.prune.map(prune).transpose()?, compress.quantize.is_some()))
     }
 
-    fn evaluations(
-        &self,
-        folder: &Path,
-        suites: Vec<wire::Evaluate>,
-    ) -> Result<(bool, Option<FoldPlan>, Option<TaskPlan>), CaseError> {
-        let (mut perplexity, mut folds, mut tasks) = (false, None, None);
+    fn evaluations(&self, folder: &Path, suites: Vec<wire::Evaluate>, is_existing: bool) -> Result<Suites, CaseError> {
+        let mut found = Suites::default();
         for suite in suites {
-            match self.known("suite", &suite.suite, &["perplexity", "k-fold", "tasks"])?.as_str() {
-                "perplexity" => perplexity = true,
-                "tasks" => tasks = Some(self.task_plan(folder, suite)?),
-                _ => folds = Some(self.fold_plan(suite)?),
+            let name = self.known("suite", &suite.suite, &["perplexity", "k-fold", "tasks", "bank"])?;
+            let is_of_training = ["perplexity", "k-fold"].contains(&name.as_str());
+            if is_existing && is_of_training {
+                let message = format!("the suite `{name}` is of a model that is trained here, and this one stands");
+                return Err(self.complain(suite.suite.span(), message, "ask `tasks`, of which `wikitext` is one"));
+            }
+            match name.as_str() {
+                "perplexity" => found.perplexity = true,
+                "tasks" => found.tasks = Some(self.task_plan(folder, suite)?),
+                "bank" if is_existing => found.bank = Some(self.bank_plan(folder, suite)?),
+                "bank" => {
+                    let hint = "name the model that is asked with `path` under `[model]`";
+                    return Err(self.complain(suite.suite.span(), "the suite `bank` asks a model that stands", hint));
+                }
+                _ => found.folds = Some(self.fold_plan(suite)?),
             }
         }
-        Ok((perplexity, folds, tasks))
+        Ok(found)
+    }
+
+    fn bank_plan(&self, folder: &Path, suite: wire::Evaluate) -> Result<BankPlan, CaseError> {
+        let banks = suite.banks.unwrap_or_default();
+        if banks.is_empty() {
+            let hint = "for example `banks = [\"bank.jsonl\"]`";
+            return Err(self.complain(suite.suite.span(), "the suite `bank` needs `banks`", hint));
+        }
+        if let Some(n) = suite.answer_tokens.as_ref().filter(|n| *n.get_ref() == 0) {
+            return Err(self.complain(n.span(), "expected at least 1 token of an answer, found `0`", ""));
+        }
+        Ok(BankPlan {
+            banks: banks.iter().map(|bank| self.existing(folder, bank, "bank")).collect::<Result<_, _>>()?,
+            refusals: suite.refusals,
+            answer_tokens: suite.answer_tokens.map_or(ANSWER_TOKENS, Spanned::into_inner),
+            system: suite.system,
+            bare: suite.bare,
+            limit: suite.limit,
+        })
     }
 
     fn task_plan(&self, folder: &Path, suite: wire::Evaluate) -> Result<TaskPlan, CaseError> {

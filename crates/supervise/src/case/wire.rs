@@ -114,6 +114,7 @@ pub(super) enum Split {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
+    pub(super) path: Option<Spanned<String>>,
     pub(super) base: Option<Spanned<String>>,
     pub(super) adapters: Option<Adapters>,
     pub(super) architecture: Option<Spanned<String>>,
@@ -122,7 +123,7 @@ pub(super) struct Model {
     pub(super) heads: Option<Spanned<usize>>,
     pub(super) kv_heads: Option<usize>,
     pub(super) hidden: Option<usize>,
-    pub(super) context: Spanned<usize>,
+    pub(super) context: Option<Spanned<usize>>,
     pub(super) vocabulary: Option<Spanned<usize>>,
     pub(super) rope_theta: Option<f64>,
     pub(super) norm_eps: Option<f64>,
@@ -312,6 +313,13 @@ pub(super) struct Evaluate {
     pub(super) slice: Option<String>,
     #[serde(default)]
     pub(super) robust: bool,
+    pub(super) banks: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) refusals: Vec<String>,
+    pub(super) answer_tokens: Option<Spanned<usize>>,
+    pub(super) system: Option<String>,
+    #[serde(default)]
+    pub(super) bare: bool,
     #[serde(default)]
     pub(super) thresholds: std::collections::BTreeMap<String, Spanned<f64>>,
 }
