@@ -16,8 +16,10 @@ pub struct Guard {
     account: Account,
     sensor: Sensor,
     intensity: Option<Intensity>,
-    /// Slowest pace seen, in seconds a FLOP; the next unit is expected to take no more than three times as long.
+    /// Slowest pace seen, in seconds a FLOP, or until a unit has been timed the one supposed; the next unit is expected to take no more
+    /// than three times as long.
     pace: f64,
+    is_timed: bool,
     under_way: Option<(Instant, u128, Cost)>,
     interrupted: Arc<AtomicBool>,
     failure: Option<AccountError>,
@@ -39,7 +41,7 @@ impl Guard {
         pace: f64,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        Self { account, sensor, intensity, pace, under_way: None, interrupted, failure: None }
+        Self { account, sensor, intensity, pace, is_timed: false, under_way: None, interrupted, failure: None }
     }
 
     /// Reserves the upper cost of a unit of `flop`. What is still under way is settled first.
@@ -69,7 +71,13 @@ impl Guard {
     pub fn done(&mut self) {
         if let Some((begun, flop, reserved)) = self.under_way.take() {
             let seconds = begun.elapsed().as_secs_f64();
-            self.pace = self.pace.max(seconds / flop.max(1) as f64);
+            // A unit without arithmetic says nothing of the pace. What was supposed holds until something is known: kept longer, it
+            // would forbid a large unit that takes seconds.
+            if flop > 0 {
+                let pace = seconds / flop as f64;
+                self.pace = if self.is_timed { self.pace.max(pace) } else { pace };
+                self.is_timed = true;
+            }
             let joules = self.sensor.read(seconds).upper;
             self.account.settle(reserved, self.cost(flop, seconds, joules));
         }
@@ -107,5 +115,28 @@ impl Guard {
     #[must_use]
     pub const fn intensity(&self) -> Option<&Intensity> {
         self.intensity.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Caps;
+
+    /// 10 GFLOP at the gigaflop a second that is supposed, three times as long at most, are 30 s; a unit that was timed shows otherwise.
+    #[test]
+    fn a_supposed_pace_yields_to_the_first_that_was_timed() {
+        let folder = tempfile::tempdir().unwrap();
+        let caps = Caps::new([None, Some("10".parse().unwrap()), None, None]);
+        let guard = || {
+            let account = Account::open(&folder.path().join("journal"), caps).unwrap();
+            Guard::new(account, Sensor::find(1), None, 1e-9, Arc::new(AtomicBool::new(false)))
+        };
+        assert!(matches!(guard().ask(10_000_000_000), Control::Stop(_)));
+        let mut timed = guard();
+        for flop in [1_000_000_000, 0, 10_000_000_000] {
+            assert_eq!(timed.ask(flop), Control::Continue);
+        }
+        timed.close().unwrap();
     }
 }

@@ -62,7 +62,7 @@ mod tokenizer;
 pub mod weights;
 mod write;
 
-pub use adapters::{AdapterError, Adapters};
+pub use adapters::{AdapterError, Adapters, adapters_file, is_adapters};
 pub use config::{Config, ConfigError, END_OF_TEXT_ID, Product};
 pub use decoder::{Cache, Decoder, DecoderError, Observe, Row, Scored, Site, Target, site};
 pub use family::Family;
