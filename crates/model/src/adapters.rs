@@ -288,8 +288,9 @@ impl Llama {
         let zeros = adapters.shapes(self).into_iter();
         let zeros = zeros.map(|(name, dims)| Ok((name, Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu)?)));
         let empty = self.adapted(&adapters, zeros.collect::<candle_core::Result<_>>()?)?;
-        let loaded =
-            empty.restored(found).map_err(|error| AdapterError::Mismatch { path: path.clone(), source: Box::new(error) })?;
+        let loaded = empty
+            .restored(found)
+            .map_err(|error| AdapterError::Mismatch { path: path.clone(), source: Box::new(error) })?;
         let said = weights::words(&path)?.get(BASE_WEIGHTS).and_then(|text| text.parse().ok());
         if let Some(expected) = said {
             let found = digest_of(&self.tensors())?;

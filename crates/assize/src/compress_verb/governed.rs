@@ -251,12 +251,13 @@ impl Step {
         self.close("stopped", &Json::map([]))
     }
 
-    /// Seals, gives the folder its name, and tells the outcome. What was not allowed leaves no weights.
+    /// Seals, gives the folder its name, and tells the outcome. What was not allowed leaves no weights and no data.
     pub(crate) fn close(mut self, word: &str, summary: &Json) -> anyhow::Result<Ended> {
         let is_allowed = word == "allowed";
-        let weights = self.work.join("weights");
-        if !is_allowed && weights.exists() {
-            fs::remove_dir_all(&weights).context("the refused weights cannot be removed")?;
+        let made: Vec<&str> = ["weights", "data"].into_iter().filter(|name| self.work.join(name).exists()).collect();
+        for name in made.iter().filter(|_| !is_allowed) {
+            fs::remove_dir_all(self.work.join(name))
+                .with_context(|| format!("the refused {name} cannot be removed"))?;
         }
         self.guard.close()?;
         let scratch = self.work.join(run::WORK);
@@ -267,8 +268,9 @@ impl Step {
             members.insert(name.to_owned(), value.into());
         }
         members.insert("dossier".to_owned(), self.out.display().to_string().into());
-        if is_allowed {
-            members.insert("model".to_owned(), self.out.join("weights").display().to_string().into());
+        for name in made.into_iter().filter(|_| is_allowed) {
+            let what = if name == "weights" { "model" } else { name };
+            members.insert(what.to_owned(), self.out.join(name).display().to_string().into());
         }
         let Self { screen, run, work, out, .. } = self;
         drop(run);

@@ -124,12 +124,7 @@ fn between(args: &MergeArgs, first: &Input) -> anyhow::Result<Made> {
     Ok(Made { method, share: Some(args.share), tensors, other: second.subject, lineage: second.lineage })
 }
 
-fn stages(
-    step: &mut Step,
-    first: &Input,
-    made: &Made,
-    suites: &Suites,
-) -> anyhow::Result<(&'static str, Json)> {
+fn stages(step: &mut Step, first: &Input, made: &Made, suites: &Suites) -> anyhow::Result<(&'static str, Json)> {
     let parent = |subject: &Subject| {
         Json::map([("name", Some(subject.name.as_str().into())), ("digest", Some(subject.digest.into()))])
     };

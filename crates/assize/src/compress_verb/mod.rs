@@ -3,12 +3,12 @@
 pub(crate) mod compare;
 pub(crate) mod distill;
 mod figures;
-mod governed;
-mod lineage;
+pub(crate) mod governed;
+pub(crate) mod lineage;
 pub(crate) mod merge;
 mod search;
 mod spec;
-mod suites;
+pub(crate) mod suites;
 mod work;
 
 pub(crate) use spec::CompressArgs;
@@ -147,7 +147,7 @@ pub(crate) struct Prepared {
 }
 
 /// The folder that the result goes into is named, and not there yet.
-fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
+pub(crate) fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
     let out = run.out.as_deref().context("where does the result go? say `--out DIR`")?;
     if out.exists() {
         bail!(
@@ -381,7 +381,7 @@ fn recovery(spec: &Spec, found: &compress::learn::Findings) -> anyhow::Result<Js
     ]))
 }
 
-fn denied(gate: &supervise::Gate) -> Json {
+pub(crate) fn denied(gate: &supervise::Gate) -> Json {
     Json::map([("denials", Some(Json::list(gate.denials.iter().map(String::as_str))))])
 }
 

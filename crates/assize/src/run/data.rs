@@ -1,18 +1,27 @@
 //! The corpus: read, audited, split, and made into tokens.
 
-use super::{INSTRUMENT, Session, now};
+use super::{
+    INSTRUMENT, Session,
+    made::{self, Made},
+    now,
+};
 use anyhow::Context as _;
 use dataset::{Corpus, Source, Split, Unit};
 use evidence::{Digest, Json, Predicate, Subject};
 use model::Tokenizer;
 use std::{fs, path::Path};
-use supervise::{Record, case::Case};
+use supervise::{
+    Record,
+    case::{Case, DataSource, Generated, HeldOutBy, Order},
+};
 
 /// A corpus and its split.
 #[derive(Debug)]
 pub(crate) struct Data {
     pub(crate) corpus: Corpus,
     pub(crate) split: Split,
+    /// Sources that models made.
+    pub(crate) made: Vec<Made>,
 }
 
 /// The tokenizer and every document under it.
@@ -28,6 +37,8 @@ pub(crate) struct Tokens {
     pub(crate) documents: Vec<Vec<u32>>,
     pub(crate) train: Vec<usize>,
     pub(crate) held_out: Vec<usize>,
+    /// Sources that models made.
+    pub(crate) made: Vec<Made>,
 }
 
 /// A tokenizer of our own, or that of a model that stands.
@@ -83,6 +94,7 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         path: data.path.clone(),
         licence: data.licence.clone(),
         source: data.source.clone(),
+        generated: data.generated.as_ref().map(|said| *said != Generated::No),
         split: if data.by_section { Unit::BlankLineSection } else { Unit::File },
     });
     let config = dataset::Config {
@@ -91,9 +103,51 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         held_out: train.held_out,
         seed: train.seed,
     };
-    let corpus = dataset::read(&config)?;
-    let split = dataset::split(&corpus, train.held_out, train.seed)?;
-    Ok(Data { corpus, split })
+    let mut corpus = dataset::read(&config)?;
+    for source in &case.data {
+        take_shards(source, &mut corpus)?;
+    }
+    let split = match train.held_out_by {
+        HeldOutBy::Corpus => dataset::split(&corpus, train.held_out, train.seed)?,
+        HeldOutBy::Source => dataset::split_by(&corpus, &sources_of(case, &corpus), train.held_out, train.seed)?,
+    };
+    let made = made::of(case, &corpus)?;
+    Ok(Data { corpus, split, made })
+}
+
+/// Leaves out the documents of shards that the case does not take.
+fn take_shards(source: &DataSource, corpus: &mut Corpus) -> anyhow::Result<()> {
+    let Some(shards) = &source.shards else { return Ok(()) };
+    let Corpus { files, documents, .. } = corpus;
+    let is_of = |document: &dataset::Document| is_of(source, &files[document.file]);
+    documents.retain(|document| {
+        !is_of(document) || shards.take.contains(&train::mixture::shard(&document.digest, shards.of))
+    });
+    anyhow::ensure!(
+        documents.iter().any(is_of),
+        "the source `{}` has no document in the shards {:?} of {}; take others, or deal into fewer",
+        source.name,
+        shards.take,
+        shards.of
+    );
+    Ok(())
+}
+
+/// Whether a file is one of a source's.
+pub(crate) fn is_of(source: &DataSource, file: &dataset::File) -> bool {
+    let written = source.path.to_string_lossy().replace('\\', "/");
+    let places = [written.trim_start_matches("./").to_owned(), source.name.clone()];
+    places.iter().any(|place| {
+        file.path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Of each document the source it is of, by its place in the case.
+fn sources_of(case: &Case, corpus: &Corpus) -> Vec<usize> {
+    let of = |document: &dataset::Document| {
+        case.data.iter().position(|source| is_of(source, &corpus.files[document.file])).unwrap_or(case.data.len())
+    };
+    corpus.documents.iter().map(of).collect()
 }
 
 /// The training documents as a mixture draws them, or short before long, where the case says so: some may stand there more than
@@ -102,7 +156,7 @@ fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> 
     let plan = case.train.as_ref().context("the case has no `[train]`; there is nothing to run")?;
     let mut tokens = tokens;
     if plan.temperature.is_some() || case.data.iter().any(|source| source.weight.is_some()) {
-        let part = |source: &supervise::case::DataSource| train::mixture::Part {
+        let part = |source: &DataSource| train::mixture::Part {
             weight: source.weight.unwrap_or(1.0),
             documents: documents_of(source, data, &tokens).collect(),
         };
@@ -111,30 +165,29 @@ fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> 
         tokens.train = train::mixture::draw(&parts, plan.temperature.unwrap_or(1.0), n_tokens, plan.seed)
             .context("the sources cannot be mixed")?;
     }
-    if plan.order == supervise::case::Order::ShortFirst {
-        let lengths: Vec<usize> = tokens.documents.iter().map(Vec::len).collect();
-        tokens.train.sort_by_key(|&document| lengths[document]);
+    match plan.order {
+        Order::ShortFirst => {
+            let lengths: Vec<usize> = tokens.documents.iter().map(Vec::len).collect();
+            tokens.train.sort_by_key(|&document| lengths[document]);
+        }
+        Order::BySource => {
+            let sources = sources_of(case, &data.corpus);
+            tokens.train = train::mixture::shuffled(&tokens.train, plan.seed);
+            tokens.train.sort_by_key(|&document| sources[document]);
+        }
+        Order::Shuffled | Order::AsGiven => {}
     }
     Ok(tokens)
 }
 
 /// Training documents of one source with their tokens, a separator counted with each.
 fn documents_of<'a>(
-    source: &supervise::case::DataSource,
+    source: &'a DataSource,
     data: &'a Data,
     tokens: &'a Tokens,
 ) -> impl Iterator<Item = (usize, usize)> + 'a {
-    let places = [source.path.to_string_lossy().replace('\\', "/"), source.name.clone()];
-    data.split
-        .train
-        .iter()
-        .filter(move |&&document| {
-            let path = &data.corpus.files[data.corpus.documents[document].file].path;
-            places.iter().any(|place| {
-                path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-        })
-        .map(move |&document| (document, tokens.documents[document].len() + 1))
+    let of_source = |document: &&usize| is_of(source, &data.corpus.files[data.corpus.documents[**document].file]);
+    data.split.train.iter().filter(of_source).map(|&document| (document, tokens.documents[document].len() + 1))
 }
 
 impl Session<'_> {
@@ -153,6 +206,11 @@ impl Session<'_> {
         record.measurements = findings.measurements(&subject, INSTRUMENT, at)?;
         record.measurements.push(leak.measurement(&subject, INSTRUMENT, at)?);
         record.measurements.push(dataset::tokens_measurement(n_tokens, tokens.digest, &subject, INSTRUMENT, at)?);
+        let origins = dataset::origins(&data.corpus);
+        let synthetic = tokens.documents.iter().zip(&data.corpus.documents);
+        let synthetic = synthetic.filter(|(_, document)| data.corpus.is_synthetic(document));
+        let n_synthetic = synthetic.map(|(tokens, _)| tokens.len() as u64).sum();
+        record.measurements.extend(origins.measurements(Some((n_synthetic, n_tokens)), &subject, INSTRUMENT, at)?);
         record.subjects = vec![subject, Subject::new("weights/tokenizer.json", tokens.digest)];
         let names = |indices: &[usize]| Json::list(indices.iter().map(|&i| data.corpus.documents[i].id.as_str()));
         let duplicates = findings.exact_duplicates.iter().map(|pair| {
@@ -168,6 +226,10 @@ impl Session<'_> {
             ("exactDuplicates", Json::List(duplicates.collect())),
             ("passedOver", Json::list(data.corpus.passed_over.iter().map(String::as_str))),
         ];
+        if origins.n_synthetic > 0 {
+            record.members.push(("origins", origins.to_json()));
+            record.members.push(("generated", made::to_json(&data.made)));
+        }
         self.record(record)?;
         Ok(tokens)
     }
@@ -188,7 +250,8 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
     let tokenizer = Words::Own(Box::new(tokenizer));
-    arranged(case, data, Tokens { tokenizer, base: None, weights: None, digest, documents, train, held_out })
+    let made = data.made.clone();
+    arranged(case, data, Tokens { tokenizer, base: None, weights: None, digest, documents, train, held_out, made })
 }
 
 fn file(file: &dataset::File) -> Json {

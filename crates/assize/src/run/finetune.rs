@@ -62,7 +62,8 @@ pub(crate) fn tokenize(case: &Case, base: &Base, data: &Data, path: &Path) -> an
     }
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
     let base = Some((Box::new(held), digest_of(&place)?));
-    Ok(Tokens { tokenizer: Words::Base, base, weights: Some(weights), digest, documents, train, held_out })
+    let (tokenizer, weights, made) = (Words::Base, Some(weights), data.made.clone());
+    Ok(Tokens { tokenizer, base, weights, digest, documents, train, held_out, made })
 }
 
 /// Turns of a document: each begins at a line with its mark and goes on to the next. Nothing without an answer.

@@ -5,6 +5,7 @@ mod data;
 mod evaluate;
 pub(crate) mod figures;
 mod finetune;
+pub(crate) mod made;
 mod plan;
 mod seal;
 mod shape;

@@ -8,7 +8,7 @@ use dataset::{Config, Source, Unit};
 use std::path::Path;
 
 fn source(name: &str, path: impl AsRef<Path>, split: Unit) -> Source {
-    Source { name: name.into(), path: path.as_ref().into(), licence: None, source: None, split }
+    Source { name: name.into(), path: path.as_ref().into(), licence: None, source: None, generated: None, split }
 }
 
 fn config(root: &Path, sources: Vec<Source>) -> Config {

@@ -2,6 +2,7 @@
 //!
 //! Every complaint names file, line and column, shows the line, and says what was expected.
 
+mod data;
 mod excerpt;
 mod models;
 mod place;
@@ -9,10 +10,11 @@ mod read;
 mod training;
 mod wire;
 
+pub use data::{DataSource, Generated, Shards};
 pub use excerpt::CaseError;
 pub use models::{Adapters, Base};
 pub use place::Position;
-pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
+pub use training::{Answer, Chat, EarlyStop, HeldOutBy, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
@@ -66,19 +68,6 @@ pub struct PackChoice {
 pub struct Place {
     pub start: usize,
     pub end: usize,
-}
-
-#[derive(Debug, Clone)]
-pub struct DataSource {
-    pub name: String,
-    /// As written: relative to the folder of the case.
-    pub path: PathBuf,
-    pub licence: Option<String>,
-    pub source: Option<String>,
-    /// Documents are blank-line separated sections rather than whole files.
-    pub by_section: bool,
-    /// How much it counts in a mixture, beside its size.
-    pub weight: Option<f64>,
 }
 
 /// Sizes of a decoder to be trained.

@@ -226,14 +226,6 @@ impl Reader<'_> {
         Err(self.complain(number.span(), message, ""))
     }
 
-    fn data(&self, folder: &Path, data: wire::Data) -> Result<DataSource, CaseError> {
-        self.existing(folder, &data.path, "corpus")?;
-        let path = PathBuf::from(data.path.get_ref());
-        let by_section = matches!(data.split, Some(wire::Split::Section));
-        let weight = data.weight.map(|weight| self.within("a weight", &weight, 0.0, f64::INFINITY)).transpose()?;
-        Ok(DataSource { name: data.name, path, licence: data.licence, source: data.source, by_section, weight })
-    }
-
     pub(super) fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
         let found = folder.join(path.get_ref());
         if found.exists() {

@@ -98,6 +98,32 @@ pub(super) struct Data {
     pub(super) source: Option<String>,
     pub(super) split: Option<Split>,
     pub(super) weight: Option<Spanned<f64>>,
+    pub(super) generated: Option<Spanned<Generated>>,
+    pub(super) shards: Option<Shards>,
+}
+
+/// A bare word says whether a model made the texts; the table says which.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "`false`, `true`, or a table such as `{ by = \"SmolLM2-135M-Instruct\" }`")]
+pub(super) enum Generated {
+    Flag(bool),
+    By(GeneratedBy),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GeneratedBy {
+    pub(super) by: String,
+    pub(super) compute_flop: Option<Spanned<Number>>,
+    #[serde(default)]
+    pub(super) public: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shards {
+    pub(super) of: Spanned<u64>,
+    pub(super) take: Spanned<Vec<u64>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -158,6 +184,7 @@ pub(super) struct Train {
     pub(super) batch: Option<Spanned<usize>>,
     pub(super) seed: Option<u64>,
     pub(super) held_out: Option<Spanned<f64>>,
+    pub(super) held_out_by: Option<Spanned<String>>,
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Option<Schedule>,
     pub(super) accumulate: Option<Spanned<usize>>,

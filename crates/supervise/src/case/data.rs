@@ -1,0 +1,89 @@
+//! `[[data]]`: what is trained on, and what is said of where it comes from.
+
+use super::{CaseError, read::Reader, wire};
+use evidence::Decimal;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone)]
+pub struct DataSource {
+    pub name: String,
+    /// As written: relative to the folder of the case.
+    pub path: PathBuf,
+    pub licence: Option<String>,
+    pub source: Option<String>,
+    /// Documents are blank-line separated sections rather than whole files.
+    pub by_section: bool,
+    /// How much it counts in a mixture, beside its size.
+    pub weight: Option<f64>,
+    /// Whether a model made the texts, where somebody says so.
+    pub generated: Option<Generated>,
+    /// Only the documents of these shards are taken.
+    pub shards: Option<Shards>,
+}
+
+/// What is said of how texts came to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Generated {
+    /// By people, or at least by no model.
+    No,
+    /// By a model.
+    By {
+        name: String,
+        /// What sampling them took, where a record of it does not lie beside them.
+        compute_flop: Option<Decimal>,
+        /// Whether anyone can get the texts: the EU does not count what they took then.
+        is_public: bool,
+    },
+}
+
+/// Documents dealt by their content into `of` shards, of which some are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shards {
+    pub of: u64,
+    pub take: Vec<u64>,
+}
+
+impl Reader<'_> {
+    pub(super) fn data(&self, folder: &Path, data: wire::Data) -> Result<DataSource, CaseError> {
+        self.existing(folder, &data.path, "corpus")?;
+        let path = PathBuf::from(data.path.get_ref());
+        let by_section = matches!(data.split, Some(wire::Split::Section));
+        let weight = data.weight.map(|weight| self.within("a weight", &weight, 0.0, f64::INFINITY)).transpose()?;
+        let generated = match data.generated.map(toml::Spanned::into_inner) {
+            None => None,
+            Some(wire::Generated::Flag(false)) => Some(Generated::No),
+            Some(wire::Generated::Flag(true)) => Some(Generated::By {
+                name: "a model that is not named".to_owned(),
+                compute_flop: None,
+                is_public: false,
+            }),
+            Some(wire::Generated::By(said)) => {
+                let compute_flop = said.compute_flop.as_ref().map(|number| self.positive(number)).transpose()?;
+                Some(Generated::By { name: said.by, compute_flop, is_public: said.public })
+            }
+        };
+        let shards = data.shards.map(|shards| self.shards(&shards)).transpose()?;
+        let (licence, source) = (data.licence, data.source);
+        Ok(DataSource { name: data.name, path, licence, source, by_section, weight, generated, shards })
+    }
+
+    fn shards(&self, shards: &wire::Shards) -> Result<Shards, CaseError> {
+        let of = *shards.of.get_ref();
+        if of == 0 {
+            return Err(self.complain(shards.of.span(), "expected at least 1 shard, found `0`", ""));
+        }
+        let mut take = shards.take.get_ref().clone();
+        take.sort_unstable();
+        take.dedup();
+        match take.iter().find(|shard| **shard >= of) {
+            Some(shard) => {
+                let message = format!("expected shards from 0 to {}, found `{shard}`", of - 1);
+                Err(self.complain(shards.take.span(), message, "shards are numbered from 0"))
+            }
+            None if take.is_empty() => {
+                Err(self.complain(shards.take.span(), "expected at least one shard to take, found none", ""))
+            }
+            None => Ok(Shards { of, take }),
+        }
+    }
+}
