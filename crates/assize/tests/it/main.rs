@@ -10,6 +10,7 @@ mod contract;
 mod crash;
 mod evaluate;
 mod exchange;
+mod generate;
 mod hub;
 mod readme;
 mod rerun;

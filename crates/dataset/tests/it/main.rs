@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 //! Corpora on disk, read and split.
 
+mod generated;
 mod reading;
 mod splitting;
 
