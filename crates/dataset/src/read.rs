@@ -76,6 +76,8 @@ pub struct File {
     pub bytes: u64,
     /// Of the stored bytes, byte-order mark included.
     pub digest: Digest,
+    /// Index into `Config::sources`.
+    pub set: usize,
     pub licence: Option<String>,
     pub source: Option<String>,
     /// Whether a model made its texts, as declared.
@@ -132,8 +134,9 @@ struct Limits {
 fn read_within(config: &Config, limits: &Limits) -> Result<Corpus, DatasetError> {
     let mut found = Vec::new();
     let mut passed_over = Vec::new();
-    for source in &config.sources {
-        found.extend(find(&config.root, source, &mut passed_over)?);
+    for (set, source) in config.sources.iter().enumerate() {
+        let of_set = find(&config.root, source, &mut passed_over)?;
+        found.extend(of_set.into_iter().map(|found| Found { set, ..found }));
     }
     if found.is_empty() {
         return Err(DatasetError::NoSources);
@@ -142,8 +145,9 @@ fn read_within(config: &Config, limits: &Limits) -> Result<Corpus, DatasetError>
 
     let mut files = Vec::new();
     let mut bytes = 0;
-    for Found { path, stored, source } in found {
-        let (file, text) = read_file(path, &stored, source, limits.file_bytes)?;
+    for found in found {
+        let source = found.source;
+        let (file, text) = read_file(found, limits.file_bytes)?;
         bytes += file.bytes;
         if bytes > limits.bytes {
             return Err(DatasetError::CorpusTooLarge { path: file.path, bytes, limit: limits.bytes });
@@ -166,6 +170,7 @@ struct Found<'a> {
     path: String,
     stored: PathBuf,
     source: &'a Source,
+    set: usize,
 }
 
 fn check_found(found: &[Found<'_>], limit: usize) -> Result<(), DatasetError> {
@@ -192,7 +197,7 @@ fn find<'a>(root: &Path, source: &'a Source, passed_over: &mut Vec<String>) -> R
         Err(source) => return Err(DatasetError::Unreadable { path, source }),
     };
     if !metadata.is_dir() {
-        return Ok(vec![Found { path, stored, source }]);
+        return Ok(vec![Found { path, stored, source, set: 0 }]);
     }
     let unreadable = |source| DatasetError::Unreadable { path: or_dot(&path), source };
     let mut found = Vec::new();
@@ -202,7 +207,7 @@ fn find<'a>(root: &Path, source: &'a Source, passed_over: &mut Vec<String>) -> R
             return Err(DatasetError::Name { path: join(&path, &name.to_string_lossy()) });
         };
         if name.ends_with(".txt") {
-            found.push(Found { path: join(&path, name), stored: stored.join(name), source });
+            found.push(Found { path: join(&path, name), stored: stored.join(name), source, set: 0 });
         } else {
             passed_over.push(join(&path, name));
         }
@@ -242,9 +247,10 @@ fn or_dot(path: &str) -> String {
     if path.is_empty() { ".".to_owned() } else { path.to_owned() }
 }
 
-fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result<(File, String), DatasetError> {
+fn read_file(found: Found<'_>, limit: u64) -> Result<(File, String), DatasetError> {
+    let Found { path, stored, source, set } = found;
     // Looked at before it is opened: opening a named pipe would wait for its writer.
-    let metadata = match fs::metadata(stored) {
+    let metadata = match fs::metadata(&stored) {
         Ok(metadata) => metadata,
         Err(source) => return Err(DatasetError::Unreadable { path, source }),
     };
@@ -257,7 +263,7 @@ fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result
         return Err(too_large(path, metadata.len()));
     }
     let mut bytes = Vec::new();
-    let read = fs::File::open(stored).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    let read = fs::File::open(&stored).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     if let Err(source) = read {
         return Err(DatasetError::Unreadable { path, source });
     }
@@ -276,7 +282,7 @@ fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result
         return Err(DatasetError::Empty { path, bytes: size });
     }
     let (licence, origin, generated) = (source.licence.clone(), source.source.clone(), source.generated);
-    Ok((File { path, bytes: size, digest, licence, source: origin, generated, byte_order_mark }, text))
+    Ok((File { path, bytes: size, digest, set, licence, source: origin, generated, byte_order_mark }, text))
 }
 
 /// Where the bytes stop being UTF-8: line and column in characters from 1, offset in bytes from 0.

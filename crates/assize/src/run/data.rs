@@ -104,22 +104,22 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         seed: train.seed,
     };
     let mut corpus = dataset::read(&config)?;
-    for source in &case.data {
-        take_shards(source, &mut corpus)?;
+    for (set, source) in case.data.iter().enumerate() {
+        take_shards(set, source, &mut corpus)?;
     }
     let split = match train.held_out_by {
         HeldOutBy::Corpus => dataset::split(&corpus, train.held_out, train.seed)?,
-        HeldOutBy::Source => dataset::split_by(&corpus, &sources_of(case, &corpus), train.held_out, train.seed)?,
+        HeldOutBy::Source => dataset::split_by(&corpus, &sets_of(&corpus), train.held_out, train.seed)?,
     };
     let made = made::of(case, &corpus)?;
     Ok(Data { corpus, split, made })
 }
 
 /// Leaves out the documents of shards that the case does not take.
-fn take_shards(source: &DataSource, corpus: &mut Corpus) -> anyhow::Result<()> {
+fn take_shards(set: usize, source: &DataSource, corpus: &mut Corpus) -> anyhow::Result<()> {
     let Some(shards) = &source.shards else { return Ok(()) };
     let Corpus { files, documents, .. } = corpus;
-    let is_of = |document: &dataset::Document| is_of(source, &files[document.file]);
+    let is_of = |document: &dataset::Document| files[document.file].set == set;
     documents.retain(|document| {
         !is_of(document) || shards.take.contains(&train::mixture::shard(&document.digest, shards.of))
     });
@@ -133,21 +133,9 @@ fn take_shards(source: &DataSource, corpus: &mut Corpus) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a file is one of a source's.
-pub(crate) fn is_of(source: &DataSource, file: &dataset::File) -> bool {
-    let written = source.path.to_string_lossy().replace('\\', "/");
-    let places = [written.trim_start_matches("./").to_owned(), source.name.clone()];
-    places.iter().any(|place| {
-        file.path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
-}
-
 /// Of each document the source it is of, by its place in the case.
-fn sources_of(case: &Case, corpus: &Corpus) -> Vec<usize> {
-    let of = |document: &dataset::Document| {
-        case.data.iter().position(|source| is_of(source, &corpus.files[document.file])).unwrap_or(case.data.len())
-    };
-    corpus.documents.iter().map(of).collect()
+fn sets_of(corpus: &Corpus) -> Vec<usize> {
+    corpus.documents.iter().map(|document| corpus.files[document.file].set).collect()
 }
 
 /// The training documents as a mixture draws them, or short before long, where the case says so: some may stand there more than
@@ -156,11 +144,11 @@ fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> 
     let plan = case.train.as_ref().context("the case has no `[train]`; there is nothing to run")?;
     let mut tokens = tokens;
     if plan.temperature.is_some() || case.data.iter().any(|source| source.weight.is_some()) {
-        let part = |source: &DataSource| train::mixture::Part {
+        let part = |(set, source): (usize, &DataSource)| train::mixture::Part {
             weight: source.weight.unwrap_or(1.0),
-            documents: documents_of(source, data, &tokens).collect(),
+            documents: documents_of(set, data, &tokens).collect(),
         };
-        let parts: Vec<train::mixture::Part> = case.data.iter().map(part).collect();
+        let parts: Vec<train::mixture::Part> = case.data.iter().enumerate().map(part).collect();
         let n_tokens = usize::try_from(plan.tokens).unwrap_or(usize::MAX);
         tokens.train = train::mixture::draw(&parts, plan.temperature.unwrap_or(1.0), n_tokens, plan.seed)
             .context("the sources cannot be mixed")?;
@@ -171,9 +159,9 @@ fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> 
             tokens.train.sort_by_key(|&document| lengths[document]);
         }
         Order::BySource => {
-            let sources = sources_of(case, &data.corpus);
+            let sets = sets_of(&data.corpus);
             tokens.train = train::mixture::shuffled(&tokens.train, plan.seed);
-            tokens.train.sort_by_key(|&document| sources[document]);
+            tokens.train.sort_by_key(|&document| sets[document]);
         }
         Order::Shuffled | Order::AsGiven => {}
     }
@@ -181,13 +169,9 @@ fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> 
 }
 
 /// Training documents of one source with their tokens, a separator counted with each.
-fn documents_of<'a>(
-    source: &'a DataSource,
-    data: &'a Data,
-    tokens: &'a Tokens,
-) -> impl Iterator<Item = (usize, usize)> + 'a {
-    let of_source = |document: &&usize| is_of(source, &data.corpus.files[data.corpus.documents[**document].file]);
-    data.split.train.iter().filter(of_source).map(|&document| (document, tokens.documents[document].len() + 1))
+fn documents_of<'a>(set: usize, data: &'a Data, tokens: &'a Tokens) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let of_set = move |document: &&usize| data.corpus.files[data.corpus.documents[**document].file].set == set;
+    data.split.train.iter().filter(of_set).map(|&document| (document, tokens.documents[document].len() + 1))
 }
 
 impl Session<'_> {

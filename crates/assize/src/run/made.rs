@@ -37,13 +37,11 @@ pub(crate) struct Counted {
 /// A dossier that does not verify.
 pub(crate) fn of(case: &Case, corpus: &Corpus) -> anyhow::Result<Vec<Made>> {
     let mut found = Vec::new();
-    for source in &case.data {
+    for (set, source) in case.data.iter().enumerate() {
         let of_source: BTreeSet<usize> = corpus
             .documents
             .iter()
-            .filter(|document| {
-                corpus.is_synthetic(document) && super::data::is_of(source, &corpus.files[document.file])
-            })
+            .filter(|document| corpus.is_synthetic(document) && corpus.files[document.file].set == set)
             .map(|document| document.file)
             .collect();
         if !of_source.is_empty() {
