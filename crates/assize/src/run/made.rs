@@ -82,8 +82,7 @@ fn recorded(path: &Path, digest: Digest) -> anyhow::Result<Option<(Digest, Decim
     let mut measured = predicate.get("measurements").map_or(&[][..], Json::items).iter();
     let is_compute = |item: &&Json| item.get("metric").and_then(Json::as_text) == Some("generate.compute");
     // Rounded outward only beyond 15 digits: the upper end is never too little.
-    let upper =
-        |item: &Json| item.get("interval")?.get("upper")?.as_decimal().or_else(|| item.get("value")?.as_decimal());
+    let upper = |item: &Json| item.get("upper").or_else(|| item.get("value"))?.as_decimal();
     let Some(flop) = measured.find(is_compute).and_then(upper) else { return Ok(None) };
     Ok(Some((entry.envelope, flop, predicate.get("energyKwh").and_then(Json::as_decimal))))
 }

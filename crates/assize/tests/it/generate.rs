@@ -152,6 +152,7 @@ fn a_rule_may_limit_the_share_of_generated_texts() {
 fn a_generation_that_is_stopped_or_keeps_nothing_leaves_no_texts() {
     let bench = bench();
     bench.edit("compute_flop = 1e12", "compute_flop = 1e6");
+    bench.edit(", \"house\"", "");
     bench
         .ends("generate examples/first-case/dossier --recipe recipe.toml --rules examples/first-case --out stopped", 1);
     assert!(!bench.path("stopped/data").exists());
