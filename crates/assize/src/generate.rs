@@ -246,6 +246,7 @@ fn record(step: &mut Step, recipe: &Recipe, input: &Input, texts: &Texts, subjec
         ("recipe", recipe.to_json()),
         ("recipeDigest", recipe.digest().into()),
         ("drawn", texts.n_drawn.into()),
+        ("batch", recipe.batch.into()),
         ("rejected", rejected(texts)),
         ("energyKwh", spent.in_unit(2, Round::Up).into()),
         ("scope", "counted, unless the texts are publicly accessible".into()),

@@ -317,7 +317,7 @@ impl Recipe {
         reader.recipe(&wire)
     }
 
-    /// What it means, with prompts whole and avoided texts by digest.
+    /// What it means, with prompts whole and avoided texts by digest. `batch` is not part of it: no text depends on it.
     #[must_use]
     pub fn to_json(&self) -> Json {
         // INVARIANT: numbers within the ranges above are decimals.
@@ -346,7 +346,6 @@ impl Recipe {
             ("topP", number(self.top_p)),
             ("topK", Some(self.top_k.into())),
             ("maxTokens", Some(self.tokens_max.into())),
-            ("batch", Some(self.batch.into())),
             ("prompts", Some(Json::list(self.prompts.iter().map(String::as_str)))),
             ("chat", Some(self.is_chat.into())),
             ("system", text(&self.system)),

@@ -44,6 +44,8 @@ fn texts_are_marked_and_the_same_for_any_number_of_threads() {
     };
     let (one, two) = (made("one", "1"), made("two", "2"));
     assert_eq!(one, two);
+    fs::write(bench.path("recipe.toml"), RECIPE.replace("batch = 5", "batch = 2")).unwrap();
+    assert_eq!(made("three", "2"), one, "nor does a text depend on how many are sampled beside it");
     assert_eq!(one.lines().count(), 12);
     let weights = bench.weights();
     let entry = of_kind(&bench, "one", "urn:assize:generation:v0.1");
@@ -111,7 +113,8 @@ fn what_generation_took_counts_into_what_is_trained_on_it() {
     assert_eq!(edges.iter().filter(is_edge).count(), 1);
     let audit = of_kind(&bench, "examples/mixed/dossier", "urn:assize:dataset-audit:v0.1");
     let share = measured(&audit, "data.synthetic_share");
-    assert_eq!((share["k"].as_u64(), share["n"] == measured(&audit, "data.documents")["value"]), (Some(12), true));
+    assert_eq!(share["k"].as_u64(), Some(12));
+    assert_eq!(share["n"].as_f64(), Some(number(&measured(&audit, "data.documents"))));
     let tokens = measured(&audit, "data.synthetic_token_share");
     assert!(tokens["k"].as_u64().unwrap() > 0 && number(&tokens) < 1.0);
     assert_eq!(audit["generated"][0]["name"], "generated");
@@ -167,7 +170,11 @@ fn a_generation_that_is_stopped_or_keeps_nothing_leaves_no_texts() {
     bench.ends("generate examples/first-case/dossier --recipe strict.toml --out none", 1);
     assert!(!bench.path("none/data").exists());
     let stop = of_kind(&bench, "none", "urn:assize:stop:v0.1");
-    assert_eq!(stop["reason"], "of 8 texts that were sampled none passed the filters: 8 pattern");
+    let reason = stop["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("of 8 texts that were sampled none passed the filters: ") && reason.ends_with("pattern"),
+        "{reason}"
+    );
     let said = bench.refuses("generate examples/first-case/dossier --recipe recipe.toml --out none");
     assert!(said.contains("none stands already and nothing in it was changed"), "{said}");
 }

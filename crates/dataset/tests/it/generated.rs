@@ -108,6 +108,7 @@ fn a_recipe_is_named_by_its_meaning() {
     let same =
         recipe(folder.path(), "# other words\n[generate]\nprompt_file = \"p.txt\"\nnumber = 3\ntop_p = 1.0\n").unwrap();
     assert_eq!(same.digest(), base.digest());
+    assert_eq!(recipe(folder.path(), &format!("{RECIPE}batch = 2\n")).unwrap().digest(), base.digest());
     for other in ["seed = 1", "temperature = 0.5", "[filter]\nnear = 0.8", "[filter]\navoid = [\"p.txt\"]"] {
         assert_ne!(recipe(folder.path(), &format!("{RECIPE}{other}\n")).unwrap().digest(), base.digest(), "{other}");
     }
