@@ -1,8 +1,9 @@
 //! `[[data]]`: what is trained on, and what is said of where it comes from.
 
 use super::{CaseError, read::Reader, wire};
-use evidence::Decimal;
+use evidence::{DIGITS_MAX, Decimal, Round};
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 
 #[derive(Debug, Clone)]
 pub struct DataSource {
@@ -49,22 +50,29 @@ impl Reader<'_> {
         let path = PathBuf::from(data.path.get_ref());
         let by_section = matches!(data.split, Some(wire::Split::Section));
         let weight = data.weight.map(|weight| self.within("a weight", &weight, 0.0, f64::INFINITY)).transpose()?;
-        let generated = match data.generated.map(toml::Spanned::into_inner) {
-            None => None,
-            Some(wire::Generated::Flag(false)) => Some(Generated::No),
-            Some(wire::Generated::Flag(true)) => Some(Generated::By {
-                name: "a model that is not named".to_owned(),
-                compute_flop: None,
-                is_public: false,
-            }),
-            Some(wire::Generated::By(said)) => {
-                let compute_flop = said.compute_flop.as_ref().map(|number| self.positive(number)).transpose()?;
-                Some(Generated::By { name: said.by, compute_flop, is_public: said.public })
-            }
-        };
+        let generated = data.generated.map(|said| self.generated(said)).transpose()?;
         let shards = data.shards.map(|shards| self.shards(&shards)).transpose()?;
         let (licence, source) = (data.licence, data.source);
         Ok(DataSource { name: data.name, path, licence, source, by_section, weight, generated, shards })
+    }
+
+    fn generated(&self, said: Spanned<wire::Generated>) -> Result<Generated, CaseError> {
+        let span = said.span();
+        let said = match said.into_inner() {
+            wire::Generated::Flag(false) => return Ok(Generated::No),
+            wire::Generated::Flag(true) => {
+                let name = "a model that is not named".to_owned();
+                return Ok(Generated::By { name, compute_flop: None, is_public: false });
+            }
+            wire::Generated::By(said) => said,
+        };
+        let stated = |flop: f64| {
+            let decimal = Decimal::from_f64(flop, DIGITS_MAX, Round::Nearest).ok().filter(|flop| *flop > Decimal::ZERO);
+            let message = format!("expected `compute_flop` as a number above zero, found `{flop}`");
+            decimal.ok_or_else(|| self.complain(span.clone(), message, "leave it out where nobody knows"))
+        };
+        let compute_flop = said.compute_flop.map(stated).transpose()?;
+        Ok(Generated::By { name: said.by, compute_flop, is_public: said.public })
     }
 
     fn shards(&self, shards: &wire::Shards) -> Result<Shards, CaseError> {

@@ -114,7 +114,8 @@ pub(super) enum Generated {
 #[serde(deny_unknown_fields)]
 pub(super) struct GeneratedBy {
     pub(super) by: String,
-    pub(super) compute_flop: Option<Spanned<Number>>,
+    /// Within an untagged table no part knows its place.
+    pub(super) compute_flop: Option<f64>,
     #[serde(default)]
     pub(super) public: bool,
 }
