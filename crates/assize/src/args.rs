@@ -33,7 +33,9 @@ pub(crate) enum Verb {
     Evaluate(EvaluateArgs),
     /// The case as far as the compressed weights; or with --prune, --quantize or --target a model, under rules
     Compress(Box<crate::compress_verb::CompressArgs>),
-    /// Make one model of two of the same shape
+    /// Sample texts from a model by a recipe, each marked with where it comes from
+    Generate(Box<crate::generate::GenerateArgs>),
+    /// Make one model of two of the same shape, or of a model and adapters trained beside it
     Merge(Box<crate::compress_verb::merge::MergeArgs>),
     /// Teach a model another's distributions
     Distill(Box<crate::compress_verb::distill::DistillArgs>),

@@ -13,6 +13,7 @@ mod evaluate_tasks;
 mod evaluate_texts;
 mod export;
 mod export_rego;
+mod generate;
 mod hub;
 mod init;
 mod key;
@@ -69,6 +70,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Evaluate(args) => run::run(&args.run()?, Upto::Evaluate),
         Verb::Compress(args) if compress_verb::is_meant(&args)? => compress_verb::compress(&args),
         Verb::Compress(args) => run::run(&args.run, Upto::Compress),
+        Verb::Generate(args) => generate::generate(&args),
         Verb::Merge(args) => compress_verb::merge::merge(&args),
         Verb::Distill(args) => compress_verb::distill::distill(&args),
         Verb::Compare(args) => compress_verb::compare::compare(&args),

@@ -10,7 +10,8 @@
 //! for name in ["a", "b", "c"] {
 //!     std::fs::write(folder.path().join(format!("{name}.txt")), format!("The text of {name}.\n"))?;
 //! }
-//! let source = Source { name: "speeches".into(), path: ".".into(), licence: None, source: None, split: Unit::File };
+//! let (path, split) = (".".into(), Unit::File);
+//! let source = Source { name: "speeches".into(), path, licence: None, source: None, generated: None, split };
 //! let config = Config { root: folder.path().into(), sources: vec![source], held_out: 0.34, seed: 7 };
 //!
 //! let corpus = dataset::read(&config)?;
@@ -23,15 +24,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It knows no models and no tokenizers, changes no text but for a byte-order mark, and finds exact duplicates only.
+//! Of texts that a model is to make, `Recipe` says which, and `Filter` which of them are kept; whoever holds a model samples them.
+//!
+//! It knows no models and no tokenizers, changes no text but for a byte-order mark, and of duplicates in a corpus finds exact ones only.
 
 mod audit;
+mod filter;
+mod generated;
 mod permutation;
 mod read;
+mod recipe;
 mod split;
 
 pub use audit::{Duplicate, Findings, audit, tokens_measurement};
+pub use filter::{Filter, FilterError, Rejected};
+pub use generated::{Mark, Origins, origins};
 pub use read::{
     BYTES_MAX, Config, Corpus, DatasetError, Document, FILE_BYTES_MAX, FILES_MAX, File, Source, Unit, read,
 };
-pub use split::{Leak, Split, SplitError, folds, leak, split};
+pub use recipe::{Recipe, RecipeError};
+pub use split::{Leak, Split, SplitError, folds, leak, split, split_by};

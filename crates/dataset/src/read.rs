@@ -1,6 +1,8 @@
 //! Files into documents.
 
+use crate::generated::{self, Mark};
 use evidence::{Digest, Json};
+use serde_json::Value;
 use std::{
     fs,
     io::Read as _,
@@ -13,6 +15,9 @@ pub const FILE_BYTES_MAX: u64 = 256 << 20;
 pub const BYTES_MAX: u64 = 2 << 30;
 /// Most files of one corpus.
 pub const FILES_MAX: usize = 100_000;
+
+/// Characters of what was found that a complaint shows.
+const FOUND_MAX: usize = 80;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -32,12 +37,14 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub name: String,
-    /// A file, or a folder whose `*.txt` files are taken; relative to `Config::root`.
+    /// A file, of JSON Lines where its name ends in `.jsonl`, or a folder whose `*.txt` files are taken; relative to `Config::root`.
     pub path: PathBuf,
     /// SPDX identifier or `public-domain`, as declared.
     pub licence: Option<String>,
     /// Where the files come from, as declared.
     pub source: Option<String>,
+    /// Whether a model made the texts, as declared.
+    pub generated: Option<bool>,
     pub split: Unit,
 }
 
@@ -69,21 +76,27 @@ pub struct File {
     pub bytes: u64,
     /// Of the stored bytes, byte-order mark included.
     pub digest: Digest,
+    /// Index into `Config::sources`.
+    pub set: usize,
     pub licence: Option<String>,
     pub source: Option<String>,
+    /// Whether a model made its texts, as declared.
+    pub generated: Option<bool>,
     /// Whether the file began with a byte-order mark, which is not part of any document.
     pub byte_order_mark: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The file's path; for a section followed by `#` and its number from 1.
+    /// The file's path; for a section or a line followed by `#` and its number from 1.
     pub id: String,
     /// Index into `Corpus::files`.
     pub file: usize,
     pub text: String,
     /// Of the text.
     pub digest: Digest,
+    /// Of a text that a model made and whose line says so.
+    pub mark: Option<Mark>,
 }
 
 impl Corpus {
@@ -121,8 +134,9 @@ struct Limits {
 fn read_within(config: &Config, limits: &Limits) -> Result<Corpus, DatasetError> {
     let mut found = Vec::new();
     let mut passed_over = Vec::new();
-    for source in &config.sources {
-        found.extend(find(&config.root, source, &mut passed_over)?);
+    for (set, source) in config.sources.iter().enumerate() {
+        let of_set = find(&config.root, source, &mut passed_over)?;
+        found.extend(of_set.into_iter().map(|found| Found { set, ..found }));
     }
     if found.is_empty() {
         return Err(DatasetError::NoSources);
@@ -131,8 +145,9 @@ fn read_within(config: &Config, limits: &Limits) -> Result<Corpus, DatasetError>
 
     let mut files = Vec::new();
     let mut bytes = 0;
-    for Found { path, stored, source } in found {
-        let (file, text) = read_file(path, &stored, source, limits.file_bytes)?;
+    for found in found {
+        let source = found.source;
+        let (file, text) = read_file(found, limits.file_bytes)?;
         bytes += file.bytes;
         if bytes > limits.bytes {
             return Err(DatasetError::CorpusTooLarge { path: file.path, bytes, limit: limits.bytes });
@@ -144,7 +159,7 @@ fn read_within(config: &Config, limits: &Limits) -> Result<Corpus, DatasetError>
 
     let mut corpus = Corpus { files: Vec::new(), documents: Vec::new(), passed_over };
     for (index, (file, text, unit)) in files.into_iter().enumerate() {
-        corpus.documents.extend(documents(&file.path, index, text, unit));
+        corpus.documents.extend(documents(&file.path, index, text, unit)?);
         corpus.files.push(file);
     }
     Ok(corpus)
@@ -155,6 +170,7 @@ struct Found<'a> {
     path: String,
     stored: PathBuf,
     source: &'a Source,
+    set: usize,
 }
 
 fn check_found(found: &[Found<'_>], limit: usize) -> Result<(), DatasetError> {
@@ -181,7 +197,7 @@ fn find<'a>(root: &Path, source: &'a Source, passed_over: &mut Vec<String>) -> R
         Err(source) => return Err(DatasetError::Unreadable { path, source }),
     };
     if !metadata.is_dir() {
-        return Ok(vec![Found { path, stored, source }]);
+        return Ok(vec![Found { path, stored, source, set: 0 }]);
     }
     let unreadable = |source| DatasetError::Unreadable { path: or_dot(&path), source };
     let mut found = Vec::new();
@@ -191,7 +207,7 @@ fn find<'a>(root: &Path, source: &'a Source, passed_over: &mut Vec<String>) -> R
             return Err(DatasetError::Name { path: join(&path, &name.to_string_lossy()) });
         };
         if name.ends_with(".txt") {
-            found.push(Found { path: join(&path, name), stored: stored.join(name), source });
+            found.push(Found { path: join(&path, name), stored: stored.join(name), source, set: 0 });
         } else {
             passed_over.push(join(&path, name));
         }
@@ -231,9 +247,10 @@ fn or_dot(path: &str) -> String {
     if path.is_empty() { ".".to_owned() } else { path.to_owned() }
 }
 
-fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result<(File, String), DatasetError> {
+fn read_file(found: Found<'_>, limit: u64) -> Result<(File, String), DatasetError> {
+    let Found { path, stored, source, set } = found;
     // Looked at before it is opened: opening a named pipe would wait for its writer.
-    let metadata = match fs::metadata(stored) {
+    let metadata = match fs::metadata(&stored) {
         Ok(metadata) => metadata,
         Err(source) => return Err(DatasetError::Unreadable { path, source }),
     };
@@ -246,7 +263,7 @@ fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result
         return Err(too_large(path, metadata.len()));
     }
     let mut bytes = Vec::new();
-    let read = fs::File::open(stored).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    let read = fs::File::open(&stored).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     if let Err(source) = read {
         return Err(DatasetError::Unreadable { path, source });
     }
@@ -264,8 +281,8 @@ fn read_file(path: String, stored: &Path, source: &Source, limit: u64) -> Result
     if text.trim().is_empty() {
         return Err(DatasetError::Empty { path, bytes: size });
     }
-    let (licence, origin) = (source.licence.clone(), source.source.clone());
-    Ok((File { path, bytes: size, digest, licence, source: origin, byte_order_mark }, text))
+    let (licence, origin, generated) = (source.licence.clone(), source.source.clone(), source.generated);
+    Ok((File { path, bytes: size, digest, set, licence, source: origin, generated, byte_order_mark }, text))
 }
 
 /// Where the bytes stop being UTF-8: line and column in characters from 1, offset in bytes from 0.
@@ -289,16 +306,39 @@ fn encoding(path: &str, error: &std::string::FromUtf8Error) -> DatasetError {
     }
 }
 
-fn documents(path: &str, file: usize, text: String, unit: Unit) -> Vec<Document> {
-    let document = |id, text: String| Document { id, file, digest: Digest::of(text.as_bytes()), text };
-    match unit {
+fn documents(path: &str, file: usize, text: String, unit: Unit) -> Result<Vec<Document>, DatasetError> {
+    if path.ends_with(".jsonl") {
+        return lines(path, file, &text);
+    }
+    let document = |id, text: String| Document { id, file, digest: Digest::of(text.as_bytes()), text, mark: None };
+    Ok(match unit {
         Unit::File => vec![document(path.to_owned(), text)],
         Unit::BlankLineSection => sections(&text)
             .into_iter()
             .enumerate()
             .map(|(index, section)| document(format!("{path}#{}", index + 1), section.to_owned()))
             .collect(),
+    })
+}
+
+/// SPEC: JSON Lines. Each line that is not blank is an object whose member `text` is a document; `generated` is its mark, and other
+/// members are for others.
+fn lines(path: &str, file: usize, text: &str) -> Result<Vec<Document>, DatasetError> {
+    let mut documents = Vec::new();
+    for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong = |(expected, found): (&'static str, String)| {
+            let found = found.chars().take(FOUND_MAX).collect();
+            DatasetError::Line { path: path.to_owned(), line: at + 1, expected, found }
+        };
+        let value: Value =
+            serde_json::from_str(line).map_err(|error| wrong(("an object of JSON", error.to_string())))?;
+        let said = value.get("text").and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        let text = said.ok_or_else(|| wrong(("an object with a member `text` that is not empty", line.to_owned())))?;
+        let mark = value.get(generated::MEMBER).map(Mark::of).transpose().map_err(wrong)?;
+        let (id, digest) = (format!("{path}#{}", at + 1), Digest::of(text.as_bytes()));
+        documents.push(Document { id, file, text: text.to_owned(), digest, mark });
     }
+    Ok(documents)
 }
 
 /// The runs of lines that hold more than white space, each without the line end that closes it.
@@ -348,6 +388,8 @@ pub enum DatasetError {
     TooManyFiles { files: usize, limit: usize },
     #[error("`{path}`: expected each file once, found it in the sources `{first}` and `{second}`; take it out of one")]
     Twice { path: String, first: String, second: String },
+    #[error("`{path}`:{line}: expected {expected}, found {found}; correct the line or take it out")]
+    Line { path: String, line: usize, expected: &'static str, found: String },
     #[error(
         "`{path}`:{line}:{column}: expected UTF-8, found the byte 0x{byte:02X} at offset {offset}{problem}; convert the \
          file, for example with `iconv -f ENCODING -t UTF-8`"
@@ -365,7 +407,14 @@ mod tests {
         for name in ["a.txt", "b.txt", "c.txt"] {
             fs::write(folder.path().join(name), "four").unwrap();
         }
-        let source = Source { name: "s".into(), path: ".".into(), licence: None, source: None, split: Unit::File };
+        let source = Source {
+            name: "s".into(),
+            path: ".".into(),
+            licence: None,
+            source: None,
+            generated: None,
+            split: Unit::File,
+        };
         let config = Config { root: folder.path().into(), sources: vec![source], held_out: 0.5, seed: 0 };
         let message = |file_bytes, bytes, files| {
             read_within(&config, &Limits { file_bytes, bytes, files }).err().map(|error| error.to_string())

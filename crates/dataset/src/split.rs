@@ -46,6 +46,41 @@ pub fn split(corpus: &Corpus, share: f64, seed: u64) -> Result<Split, SplitError
     Ok(Split { train, held_out })
 }
 
+/// Parts the documents as [`split`] does, within each stratum apart, so that each gives its share to both sides.
+///
+/// `strata`: of each document, which it belongs to. Equal documents stay together, where the first of them stands. A stratum of fewer than
+/// two distinct documents stays in train.
+///
+/// # Errors
+/// `Share` outside (0, 1); `TooFew` when no stratum has two distinct documents.
+pub fn split_by(corpus: &Corpus, strata: &[usize], share: f64, seed: u64) -> Result<Split, SplitError> {
+    if !(share > 0.0 && share < 1.0) {
+        return Err(SplitError::Share(share));
+    }
+    let everything: Vec<usize> = (0..corpus.documents.len()).collect();
+    let mut by_stratum: BTreeMap<usize, Vec<Vec<usize>>> = BTreeMap::new();
+    for group in permuted_groups(corpus, &everything, "split", seed) {
+        by_stratum.entry(strata[group[0]]).or_default().push(group);
+    }
+    let (mut train, mut held_out) = (Vec::new(), Vec::new());
+    for mut groups in by_stratum.into_values() {
+        let n: usize = groups.iter().map(Vec::len).sum();
+        let wanted = ((n as f64 * share).round() as usize).max(1);
+        train.extend(groups.pop().unwrap_or_default());
+        let before = held_out.len();
+        for group in groups {
+            let side = if held_out.len() - before < wanted { &mut held_out } else { &mut train };
+            side.extend(group);
+        }
+    }
+    if held_out.is_empty() {
+        return Err(SplitError::TooFew { distinct: 1 });
+    }
+    train.sort_unstable();
+    held_out.sort_unstable();
+    Ok(Split { train, held_out })
+}
+
 /// Deals `documents` (indices into `Corpus::documents`) into `k` disjoint, covering folds, each ascending.
 ///
 /// Equal documents are one group and stay together. The groups, permuted as in [`split`] but independently of it, go one

@@ -16,6 +16,8 @@ pub enum Predicate {
     Plan,
     /// Measurements and declarations about a corpus.
     DatasetAudit,
+    /// Texts sampled from a model by a recipe: the file, its generator, what it took.
+    Generation,
     /// A finished training run: measurements, loss curve, lineage of the weights.
     TrainingRun,
     /// One compression step: measurements, lineage of the new artefact.
@@ -39,10 +41,11 @@ pub enum Predicate {
 }
 
 impl Predicate {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Policy,
         Self::Plan,
         Self::DatasetAudit,
+        Self::Generation,
         Self::TrainingRun,
         Self::Compression,
         Self::Evaluation,
@@ -61,6 +64,7 @@ impl Predicate {
             Self::Policy => "urn:assize:policy:v0.1",
             Self::Plan => "urn:assize:plan:v0.1",
             Self::DatasetAudit => "urn:assize:dataset-audit:v0.1",
+            Self::Generation => "urn:assize:generation:v0.1",
             Self::TrainingRun => "urn:assize:training-run:v0.1",
             Self::Compression => "urn:assize:compression:v0.1",
             Self::Evaluation => "urn:assize:evaluation:v0.1",

@@ -17,8 +17,10 @@ pub struct Guard {
     account: Account,
     sensor: Sensor,
     intensity: Option<Intensity>,
-    /// Slowest pace seen, in seconds a FLOP; the next unit is expected to take no more than three times as long.
+    /// Slowest pace seen, in seconds a FLOP, or until a unit has been timed the one supposed; the next unit is expected to take no more
+    /// than three times as long.
     pace: f64,
+    is_timed: bool,
     /// By lane: work that goes on side by side.
     under_way: BTreeMap<usize, (Instant, u128, Cost)>,
     /// When time and energy were last booked.
@@ -43,7 +45,8 @@ impl Guard {
         pace: f64,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        Self { account, sensor, intensity, pace, under_way: BTreeMap::new(), booked: None, interrupted, failure: None }
+        let under_way = BTreeMap::new();
+        Self { account, sensor, intensity, pace, is_timed: false, under_way, booked: None, interrupted, failure: None }
     }
 
     /// Reserves the upper cost of a unit of `flop`. What is still under way is settled first.
@@ -84,7 +87,13 @@ impl Guard {
         if let Some((begun, flop, reserved)) = self.under_way.remove(&lane) {
             let now = Instant::now();
             let since = self.booked.map_or(begun, |booked| booked.max(begun));
-            self.pace = self.pace.max((now - begun).as_secs_f64() / flop.max(1) as f64);
+            // A unit without arithmetic says nothing of the pace. What was supposed holds until something is known: kept longer, it
+            // would forbid a large unit that takes seconds.
+            if flop > 0 {
+                let pace = (now - begun).as_secs_f64() / flop as f64;
+                self.pace = if self.is_timed { self.pace.max(pace) } else { pace };
+                self.is_timed = true;
+            }
             self.booked = Some(now);
             let seconds = (now - since).as_secs_f64();
             let joules = self.sensor.read(seconds).upper;
@@ -167,5 +176,22 @@ mod tests {
         assert!(matches!(guard.ask_as(2, 100), Control::Stop(_)));
         guard.close().unwrap();
         assert_eq!(guard.account().spent().0[0], 200);
+    }
+
+    /// 10 GFLOP at the gigaflop a second that is supposed, three times as long at most, are 30 s; a unit that was timed shows otherwise.
+    #[test]
+    fn a_supposed_pace_yields_to_the_first_that_was_timed() {
+        let folder = tempfile::tempdir().unwrap();
+        let caps = Caps::new([None, Some("10".parse().unwrap()), None, None]);
+        let guard = || {
+            let account = Account::open(&folder.path().join("journal"), caps).unwrap();
+            Guard::new(account, Sensor::find(1), None, 1e-9, Arc::new(AtomicBool::new(false)))
+        };
+        assert!(matches!(guard().ask(10_000_000_000), Control::Stop(_)));
+        let mut timed = guard();
+        for flop in [1_000_000_000, 0, 10_000_000_000] {
+            assert_eq!(timed.ask(flop), Control::Continue);
+        }
+        timed.close().unwrap();
     }
 }

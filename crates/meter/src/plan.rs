@@ -84,7 +84,8 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
         value: input.case_flop as f64 / input.flop_per_s.value,
         upper: 1.5 * input.case_flop as f64 / input.flop_per_s.lower + 30.0,
     };
-    let memory = training_memory_bytes(&input.architecture, input.batch, input.context, input.optimizer_states);
+    let sizes = (input.batch, input.context);
+    let memory = training_memory_bytes(&input.architecture, sizes, input.optimizer_states, input.halves_activations);
     let kwh = |seconds: f64, watts: f64| seconds * watts / 3.6e6;
     let energy = Joules {
         lower: kwh(seconds.lower, input.watts.lower),
@@ -137,16 +138,22 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
 
 /// Peak bytes of one training step in f32 with composed operations: weights, gradients twice (the graph's and ours), optimiser
 /// state, per layer the activations that the graph keeps (about 30 widths, 6 hidden widths and 4 score matrices a head), and logits
-/// four times. The optimiser keeps `optimizer_states` tensors of the size of the weights.
+/// four times. The optimiser keeps `optimizer_states` tensors of the size of the weights;
+/// activations are kept in f32, or halved in bf16.
 ///
 /// Source: the terms of Korthikanti et al. 2022, section 4, recounted for f32 and for operations that are not fused.
 #[must_use]
-pub fn training_memory_bytes(a: &Architecture, batch: u64, context: u64, optimizer_states: u64) -> f64 {
+pub fn training_memory_bytes(
+    a: &Architecture,
+    (batch, context): (u64, u64),
+    optimizer_states: u64,
+    halves_activations: bool,
+) -> f64 {
     let tokens = batch as f64 * context as f64;
     let weights = a.parameters() as f64 * (3.0 + optimizer_states as f64);
     let scores = a.heads as f64 * context as f64 * 4.0;
     let layer = tokens * (30.0 * a.width as f64 + 6.0 * a.hidden as f64 + scores);
-    let activation = if input.halves_activations { 2.0 } else { 4.0 };
+    let activation = if halves_activations { 2.0 } else { 4.0 };
     4.0 * (weights + 4.0 * tokens * a.vocabulary as f64) + activation * a.layers as f64 * layer + 5e7
 }
 

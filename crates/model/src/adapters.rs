@@ -10,7 +10,8 @@ use crate::{
     weights::{self, WeightsError},
 };
 use candle_core::{Device, Tensor, Var};
-use evidence::Digest;
+use evidence::{Digest, Json};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -23,6 +24,8 @@ const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// What PEFT puts before the names of the model.
 const PREFIX: &str = "base_model.model.";
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Of the metadata of the weights: which model they stand beside, by what it weighs. No other program writes or reads it.
+const BASE_WEIGHTS: &str = "base_weights_sha256";
 /// Projections of a layer that an adapter may stand beside.
 const PROJECTIONS: [(&str, &str); 7] = [
     ("self_attn", "q_proj"),
@@ -60,6 +63,11 @@ pub enum AdapterError {
     Read { path: PathBuf, source: io::Error },
     #[error("`{}`: expected {expected}, found {found}", path.display())]
     Config { path: PathBuf, expected: String, found: String },
+    #[error(
+        "`{}` was trained beside a model with weights sha256:{expected}, found sha256:{found}; name the model it belongs to",
+        path.display()
+    )]
+    Base { path: PathBuf, expected: Digest, found: Digest },
     #[error("`{}` is not an adapter of this model", path.display())]
     Mismatch { path: PathBuf, source: Box<LlamaError> },
     #[error(transparent)]
@@ -252,14 +260,18 @@ impl Llama {
         fs::create_dir_all(folder).map_err(made)?;
         write_atomic(&folder.join(CONFIG_FILE), adapters.to_json(base).as_bytes())?;
         let tensors = self.tensors().into_iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor)).collect();
-        let format = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        Ok(weights::save(&folder.join(WEIGHTS_FILE), &tensors, &format)?)
+        let words = BTreeMap::from([
+            ("format".to_owned(), "pt".to_owned()),
+            (BASE_WEIGHTS.to_owned(), digest_of(self.frozen())?.to_string()),
+        ]);
+        Ok(weights::save(&folder.join(WEIGHTS_FILE), &tensors, &words)?)
     }
 
-    /// Puts the adapters that PEFT or this crate wrote beside the weights of this model.
+    /// Puts the adapters that PEFT or this crate wrote beside the weights of this model. Those of this crate say beside which weights
+    /// they were trained, whatever file those lay in; of others names and shapes are all there is to compare.
     ///
     /// # Errors
-    /// `Read`, `Config`, `Mismatch` naming the tensor that does not fit.
+    /// `Read`, `Config`, `Base`, `Mismatch` naming the tensor that does not fit.
     pub fn load_adapters(&self, folder: &Path) -> Result<Self, AdapterError> {
         let path = folder.join(CONFIG_FILE);
         let read = |source| AdapterError::Read { path: path.clone(), source };
@@ -276,6 +288,41 @@ impl Llama {
         let zeros = adapters.shapes(self).into_iter();
         let zeros = zeros.map(|(name, dims)| Ok((name, Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu)?)));
         let empty = self.adapted(&adapters, zeros.collect::<candle_core::Result<_>>()?)?;
-        empty.restored(found).map_err(|error| AdapterError::Mismatch { path, source: Box::new(error) })
+        let loaded = empty
+            .restored(found)
+            .map_err(|error| AdapterError::Mismatch { path: path.clone(), source: Box::new(error) })?;
+        let said = weights::words(&path)?.get(BASE_WEIGHTS).and_then(|text| text.parse().ok());
+        if let Some(expected) = said {
+            let found = digest_of(&self.tensors())?;
+            if found != expected {
+                return Err(AdapterError::Base { path, expected, found });
+            }
+        }
+        Ok(loaded)
     }
+}
+
+/// What a model weighs, whatever file it lies in: SHA-256 over the canonical JSON of each tensor's name with the digest of its numbers,
+/// f32 and little-endian.
+fn digest_of(tensors: &BTreeMap<String, Tensor>) -> Result<Digest, AdapterError> {
+    let rows: Vec<_> = tensors.iter().collect();
+    let digests = rows.into_par_iter().map(|(name, tensor)| {
+        let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = numbers.into_iter().flat_map(f32::to_le_bytes).collect();
+        Ok((name.clone(), Json::from(Digest::of(&bytes))))
+    });
+    let digests = digests.collect::<candle_core::Result<BTreeMap<String, Json>>>()?;
+    Ok(Digest::of(Json::Map(digests).canonical().as_bytes()))
+}
+
+/// Whether a folder holds adapters rather than a model.
+#[must_use]
+pub fn is_adapters(folder: &Path) -> bool {
+    folder.join(CONFIG_FILE).is_file()
+}
+
+/// The file of a folder's adapters that holds their weights.
+#[must_use]
+pub fn adapters_file(folder: &Path) -> PathBuf {
+    folder.join(WEIGHTS_FILE)
 }

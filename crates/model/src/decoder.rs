@@ -15,6 +15,7 @@ mod norm;
 mod panels;
 mod rotary;
 mod rows;
+mod sample;
 mod score;
 mod states;
 mod walk;
@@ -27,6 +28,7 @@ pub(crate) use norm::Norm;
 pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
 pub(crate) use rows::{Linear, exp, lanes, with_slice};
+pub use sample::{Ahead, Drawn, Sampled, Sampling, Start};
 pub use score::{Scored, Target};
 pub use walk::{Observe, Site, site};
 

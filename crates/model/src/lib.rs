@@ -63,10 +63,12 @@ mod tokenizer;
 pub mod weights;
 mod write;
 
-pub use adapters::{AdapterError, Adapters};
+pub use adapters::{AdapterError, Adapters, adapters_file, is_adapters};
 pub use classes::Below;
 pub use config::{Config, ConfigError, END_OF_TEXT_ID, Product};
-pub use decoder::{Cache, Decoder, DecoderError, Observe, Row, Scored, Site, Target, site};
+pub use decoder::{
+    Ahead, Cache, Decoder, DecoderError, Drawn, Observe, Row, Sampled, Sampling, Scored, Site, Start, Target, site,
+};
 pub use family::Family;
 pub use file_tokenizer::{FileTokenizer, FileTokenizerError, Specials};
 pub use hub::{HubConfig, TensorError};

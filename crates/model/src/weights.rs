@@ -118,6 +118,22 @@ pub fn load_checked(path: &Path, expected: Digest) -> Result<BTreeMap<String, Te
     decode(path, &bytes)
 }
 
+/// The few words that a safetensors file says of itself.
+///
+/// # Errors
+/// `Read`; `Damaged` where its header cannot be read.
+pub fn words(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
+    let bytes = read(path)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| WeightsError::Damaged {
+        path: path.to_owned(),
+        at: 0,
+        expected: "a header of safetensors".to_owned(),
+        found: error.to_string(),
+    })?;
+    let words = header.metadata().iter().flatten();
+    Ok(words.map(|(name, word)| (name.clone(), word.clone())).collect())
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
     fs::read(path).map_err(|source| WeightsError::Read { path: path.to_owned(), source })
 }

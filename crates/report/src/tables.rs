@@ -265,6 +265,7 @@ const fn predicate_word(predicate: Predicate) -> &'static str {
         Predicate::Policy => "Policy",
         Predicate::Plan => "Plan",
         Predicate::DatasetAudit => "Data",
+        Predicate::Generation => "Generation",
         Predicate::TrainingRun => "Training",
         Predicate::Compression => "Compression",
         Predicate::Evaluation => "Evaluation",

@@ -305,15 +305,16 @@ impl<'a> Job<'a> {
         Ok(Slope { loss_nats, penalty, norm: self.gradient.norm() })
     }
 
+    /// Whether held-out text is to be scored before anything else is done.
+    pub(crate) fn is_look_due(&self) -> bool {
+        let is_due = |every: u64| self.step.is_multiple_of(every) || self.step == self.config.steps;
+        let is_done = self.looks.last().is_some_and(|look| look.step >= self.step);
+        self.step > 0 && !is_done && self.config.early_stop.is_some_and(|stop| is_due(stop.every))
+    }
+
     /// Scores held-out text when it is due. A new best is saved.
     pub(crate) fn look(&mut self, observe: &mut Observe<'_>) -> Result<Option<String>, TrainError> {
-        let (Some(early_stop), Some(held_out)) = (self.config.early_stop, self.sources.held_out) else {
-            return Ok(None);
-        };
-        let is_due = self.step.is_multiple_of(early_stop.every) || self.step == self.config.steps;
-        if !is_due || self.step == 0 || self.looks.last().is_some_and(|look| look.step >= self.step) {
-            return Ok(None);
-        }
+        let Some(held_out) = self.sources.held_out.filter(|_| self.is_look_due()) else { return Ok(None) };
         let (step, config) = (self.step, self.config);
         let batches = Batches::new(held_out, config.context, config.batch, config.seed)?;
         let scoring = Event::Scoring { step, n_tokens: batches.n_tokens(true) };

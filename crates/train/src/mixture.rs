@@ -30,6 +30,13 @@ pub fn shard(document: &Digest, n: u64) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h]) % n.max(1)
 }
 
+/// The documents in a seeded order.
+#[must_use]
+pub fn shuffled(documents: &[usize], seed: u64) -> Vec<usize> {
+    // No stream of a part in `draw`: those are below 2^63.
+    permutation(Purpose::Mixture, seed, 1 << 63, documents.len()).into_iter().map(|at| documents[at]).collect()
+}
+
 /// The share of tokens that each part is to have: pᵢ ∝ wᵢ · nᵢ^(1/τ), nᵢ its tokens. With τ = 1 parts have their natural shares times
 /// their weights; the larger τ, the more alike all become.
 ///

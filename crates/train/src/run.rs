@@ -218,7 +218,7 @@ pub fn run_ranked(
         (stop, _) => stop?,
     };
     // A stop asked for when nothing is left to be done stops nothing.
-    match stop.filter(|_| !job.is_done()) {
+    match stop.filter(|_| !job.is_done() || job.is_look_due()) {
         Some(reason) => {
             job.save(observe)?;
             let snapshot = job.saved.map(|held| (held.path, held.digest));
@@ -231,6 +231,10 @@ pub fn run_ranked(
 /// Takes steps until none is left, or gives the reason of a stop.
 fn taken(job: &mut Job<'_>, observe: &mut dyn FnMut(&Event<'_>) -> Control) -> Result<Option<String>, TrainError> {
     let mut stop = job.resume(observe)?;
+    if stop.is_none() {
+        // One that was stopped before it looked looks now: weights do not depend on interruptions.
+        stop = job.look(observe)?;
+    }
     while stop.is_none() && !job.is_done() {
         stop = asked(observe(&Event::Ahead { step: job.step + 1, n_tokens: job.n_tokens() }));
         if stop.is_some() {

@@ -70,7 +70,7 @@ pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
             ),
         ),
     ]);
-    let held = governed::held(&args.held, &args.run)?;
+    let held = governed::held(&args.held.rules, &args.run)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
     let text = (suites::name_of(&args.text), digest);
     match stages(args, &mut step, [&teacher, &student], (&rows[..], text), &suites) {

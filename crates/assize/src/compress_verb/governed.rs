@@ -34,15 +34,22 @@ const ORIGIN: &str = "assize.local/compression";
 /// Until a unit has been timed, in seconds a FLOP.
 const PACE: f64 = 1e-9;
 
-/// What each step on a model may be held to, and what it is asked before and after.
+/// What a step on a model may be held to.
 #[derive(Debug, clap::Args)]
-pub(crate) struct HeldArgs {
+pub(crate) struct RulesArgs {
     /// A case whose rules, system and budget hold; its data and training are not touched
     #[arg(long, value_name = "CASE")]
     pub(crate) rules: Option<PathBuf>,
     /// Decide under these packs as well (repeatable)
     #[arg(long = "pack", value_name = "PACK")]
     pub(crate) packs: Vec<String>,
+}
+
+/// What a change of a model may be held to, and what it is asked before and after.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HeldArgs {
+    #[command(flatten)]
+    pub(crate) rules: RulesArgs,
     #[command(flatten)]
     pub(crate) suites: SuiteArgs,
 }
@@ -54,10 +61,10 @@ pub(crate) struct Held {
 }
 
 /// The rules of a case, and packs by name, over the system of the case.
-pub(crate) fn held(held: &HeldArgs, args: &RunArgs) -> anyhow::Result<Held> {
-    let case = held.rules.as_deref().map(Case::read).transpose()?;
+pub(crate) fn held(rules: &RulesArgs, args: &RunArgs) -> anyhow::Result<Held> {
+    let case = rules.rules.as_deref().map(Case::read).transpose()?;
     let mut all = case.as_ref().map(packs::of_case).transpose()?.unwrap_or_default();
-    for name in &held.packs {
+    for name in &rules.packs {
         let path = Path::new(name);
         let pack = if path.is_dir() {
             Some(packs::read(path, &super::suites::name_of(path), Mode::Enforce)?)
@@ -264,12 +271,13 @@ impl Step {
         self.close("stopped", &Json::map([]))
     }
 
-    /// Seals, gives the folder its name, and tells the outcome. What was not allowed leaves no weights.
+    /// Seals, gives the folder its name, and tells the outcome. What was not allowed leaves no weights and no data.
     pub(crate) fn close(mut self, word: &str, summary: &Json) -> anyhow::Result<Ended> {
         let is_allowed = word == "allowed";
-        let weights = self.work.join("weights");
-        if !is_allowed && weights.exists() {
-            fs::remove_dir_all(&weights).context("the refused weights cannot be removed")?;
+        let made: Vec<&str> = ["weights", "data"].into_iter().filter(|name| self.work.join(name).exists()).collect();
+        for name in made.iter().filter(|_| !is_allowed) {
+            fs::remove_dir_all(self.work.join(name))
+                .with_context(|| format!("the refused {name} cannot be removed"))?;
         }
         self.guard.close()?;
         let scratch = self.work.join(run::WORK);
@@ -280,8 +288,9 @@ impl Step {
             members.insert(name.to_owned(), value.into());
         }
         members.insert("dossier".to_owned(), self.out.display().to_string().into());
-        if is_allowed {
-            members.insert("model".to_owned(), self.out.join("weights").display().to_string().into());
+        for name in made.into_iter().filter(|_| is_allowed) {
+            let what = if name == "weights" { "model" } else { name };
+            members.insert(what.to_owned(), self.out.join(name).display().to_string().into());
         }
         let Self { screen, run, work, out, .. } = self;
         drop(run);

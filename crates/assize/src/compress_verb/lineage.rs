@@ -92,6 +92,19 @@ pub(crate) fn of(path: &Path, subject: &Subject) -> anyhow::Result<Vec<Ancestor>
             ..unknown.clone()
         })
     }));
+    // Data that models made for it: what that took is part of what the model took.
+    lineage.extend(predicate.get("generated").map_or(&[][..], Json::items).iter().filter_map(|row| {
+        let digest = |key: &str| row.get(key)?.get("sha256")?.as_text()?.parse().ok();
+        let is_public = row.get("public").and_then(Json::as_bool) == Some(true);
+        (!is_public).then_some(Ancestor {
+            digest: digest("digest")?,
+            name: row.get("name")?.as_text()?.to_owned(),
+            action: Some("generated".to_owned()),
+            record: digest("record"),
+            compute_flop: row.get("computeFlop").and_then(Json::as_decimal),
+            energy_kwh: row.get("energyKwh").and_then(Json::as_decimal),
+        })
+    }));
     let measured = |ids: &[&str]| {
         let all = entries.iter().filter_map(|entry| entry.statement.predicate.get("measurements"));
         let mut all = all.flat_map(Json::items);

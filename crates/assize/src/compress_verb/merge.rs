@@ -1,18 +1,23 @@
-//! `assize merge A B`: two models of one shape become one, with both in its lineage.
+//! `assize merge A B`: two models of one shape, or a model and the adapters trained beside it, become one, with both in its lineage.
 
 use super::{
     Input,
     figures::Sides,
     governed::{self, HeldArgs, Passed, Step, StepResult},
+    lineage::{self, Ancestor},
     suites::{self, Suites},
 };
 use crate::{Ended, args::RunArgs, run};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use compress::merge::{self, Method};
 use evidence::{DIGITS_MEASURED, Decimal, Digest, Json, Round, Subject};
 use model::{OpenOptions, Stored};
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum By {
@@ -27,7 +32,7 @@ pub(crate) struct MergeArgs {
     /// The first model; its tokenizer and configuration are kept
     #[command(flatten)]
     pub(crate) run: RunArgs,
-    /// The second model: a folder as the hub lays it out, a .gguf file, or a dossier
+    /// The second model: a folder as the hub lays it out, a .gguf file, or a dossier; or adapters as PEFT or `train` saved them
     pub(crate) other: PathBuf,
     #[arg(long, value_enum, default_value_t = By::Linear)]
     pub(crate) method: By,
@@ -38,27 +43,35 @@ pub(crate) struct MergeArgs {
     pub(crate) held: HeldArgs,
 }
 
+/// What is made of the first model and the other.
+struct Made {
+    /// As the record names it.
+    method: String,
+    /// Of two models, where between them.
+    share: Option<f64>,
+    tensors: compress::Tensors,
+    other: Subject,
+    /// Of the other, itself included.
+    lineage: Vec<Ancestor>,
+}
+
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
     super::check_out(&args.run)?;
-    let (first, second) = (Input::open(&args.run.case)?, Input::open(&args.other)?);
-    let same = |input: &Input| input.parts.tokenizer.to_json();
-    if same(&first)? != same(&second)? {
-        bail!(
-            "the two models have different tokenizers, so a token of one is another of the other; they cannot be merged"
-        );
-    }
-    let method = if args.method == By::Linear { Method::Linear } else { Method::Slerp };
-    let tensors =
-        merge::merge(&merge::Config { method, share: args.share }, &first.parts.tensors, &second.parts.tensors)?;
+    let first = Input::open(&args.run.case)?;
+    let made = match adapters_in(&args.other) {
+        Some(folder) => with_adapters(&first, &folder)?,
+        None => between(args, &first)?,
+    };
     let suites = Suites::read(&args.held.suites, &first.parts.tokenizer, first.decoder.context())?;
+    let share = made.share.map_or_else(String::new, |share| format!(" {share}"));
     let identity = Json::map([
         ("program", Some(run::INSTRUMENT.into())),
-        ("models", Some(Json::list([first.subject.digest, second.subject.digest]))),
-        ("work", Some(format!("merge {method:?} {}", args.share).into())),
+        ("models", Some(Json::list([first.subject.digest, made.other.digest]))),
+        ("work", Some(format!("merge {}{share}", made.method).into())),
     ]);
-    let held = governed::held(&args.held, &args.run)?;
+    let held = governed::held(&args.held.rules, &args.run)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
-    match stages(args, &mut step, [&first, &second], &tensors, &suites) {
+    match stages(&mut step, &first, &made, &suites) {
         Ok((word, summary)) => step.close(word, &summary),
         Err(error) => {
             step.abandon();
@@ -67,25 +80,56 @@ pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
     }
 }
 
-fn stages(
-    args: &MergeArgs,
-    step: &mut Step,
-    [first, second]: [&Input; 2],
-    tensors: &compress::Tensors,
-    suites: &Suites,
-) -> anyhow::Result<(&'static str, Json)> {
+/// The folder of adapters that a path names: itself, or the weights of a dossier.
+fn adapters_in(path: &Path) -> Option<PathBuf> {
+    [path.to_path_buf(), path.join("weights")].into_iter().find(|folder| model::is_adapters(folder))
+}
+
+/// W + α/r · B · A in each projection that has adapters; all other weights as they were.
+fn with_adapters(first: &Input, folder: &Path) -> anyhow::Result<Made> {
+    let base = model::trainable(&first.parts.path).context("adapters stand beside a model that can be trained here")?;
+    let adapted = base.model.load_adapters(folder)?;
+    let path = model::adapters_file(folder);
+    let digest = fs::File::open(&path).and_then(Digest::of_reader);
+    let digest = digest.with_context(|| format!("{} cannot be read", path.display()))?;
+    let other = Subject::new(suites::name_of(&path), digest);
+    let mut tensors = first.parts.tensors.clone();
+    for (name, tensor) in adapted.merged()?.tensors() {
+        let held = tensors.get_mut(&name).with_context(|| format!("the model has no weight `{name}`"))?;
+        *held = tensor;
+    }
+    let lineage = lineage::of(&path, &other)?;
+    Ok(Made { method: "adapters".to_owned(), share: None, tensors, other, lineage })
+}
+
+/// The model between two.
+fn between(args: &MergeArgs, first: &Input) -> anyhow::Result<Made> {
+    let second = Input::open(&args.other)?;
+    let same = |input: &Input| input.parts.tokenizer.to_json();
+    if same(first)? != same(&second)? {
+        bail!(
+            "the two models have different tokenizers, so a token of one is another of the other; they cannot be merged"
+        );
+    }
+    let method = if args.method == By::Linear { Method::Linear } else { Method::Slerp };
+    let tensors =
+        merge::merge(&merge::Config { method, share: args.share }, &first.parts.tensors, &second.parts.tensors)?;
     let method = format!("{:?}", args.method).to_lowercase();
-    let parents = |input: &Input| {
-        Json::map([("name", Some(input.subject.name.as_str().into())), ("digest", Some(input.subject.digest.into()))])
+    Ok(Made { method, share: Some(args.share), tensors, other: second.subject, lineage: second.lineage })
+}
+
+fn stages(step: &mut Step, first: &Input, made: &Made, suites: &Suites) -> anyhow::Result<(&'static str, Json)> {
+    let parent = |subject: &Subject| {
+        Json::map([("name", Some(subject.name.as_str().into())), ("digest", Some(subject.digest.into()))])
     };
-    let members =
-        vec![("merge", Json::from(method.as_str())), ("parents", Json::List([first, second].map(parents).into()))];
+    let parents = [&first.subject, &made.other].map(parent);
+    let members = vec![("merge", Json::from(made.method.as_str())), ("parents", Json::List(parents.into()))];
     if let Passed::No(gate) = step.plan(&first.subject, Vec::new(), members)? {
         return Ok(("denied", super::denied(&gate)));
     }
     let before = first.side(step.score(suites, &first.parts, &first.decoder)?)?;
     let weights = step.work.join("weights");
-    let stored = tensors.iter().map(|(name, tensor)| Ok((name.clone(), Stored::f32(tensor)?)));
+    let stored = made.tensors.iter().map(|(name, tensor)| Ok((name.clone(), Stored::f32(tensor)?)));
     let stored: BTreeMap<String, Stored> = stored.collect::<candle_core::Result<_>>()?;
     model::write_changed(&weights, &first.parts, &first.parts.config, &stored)?;
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
@@ -97,18 +141,18 @@ fn stages(
         (sides.before.tokens_per_s, sides.after.tokens_per_s) = (Some(first), Some(second));
     }
     let changed = sides.measure(&after.subject, suites)?;
-    let share = Decimal::from_f64(args.share, DIGITS_MEASURED, Round::Nearest)?;
+    let share = made.share.map(|share| Decimal::from_f64(share, DIGITS_MEASURED, Round::Nearest)).transpose()?;
     let rows = sides.rows()?;
     let mut lineage = first.lineage.clone();
     lineage.extend(
-        second.lineage.iter().filter(|one| !first.lineage.iter().any(|known| known.digest == one.digest)).cloned(),
+        made.lineage.iter().filter(|one| !first.lineage.iter().any(|known| known.digest == one.digest)).cloned(),
     );
     let passed = step.result(StepResult {
         subject: &after.subject,
-        parents: &[first.subject.digest, second.subject.digest],
+        parents: &[first.subject.digest, made.other.digest],
         action: "merged",
         operation: "merge",
-        parameters: Json::map([("method", Some(method.into())), ("share", Some(share.into()))]),
+        parameters: Json::map([("method", Some(made.method.as_str().into())), ("share", share.map(Json::from))]),
         sides: &sides,
         changed,
         lineage,

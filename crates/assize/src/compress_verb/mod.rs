@@ -4,11 +4,11 @@ pub(crate) mod compare;
 pub(crate) mod distill;
 mod figures;
 pub(crate) mod governed;
-mod lineage;
+pub(crate) mod lineage;
 pub(crate) mod merge;
 mod search;
 mod spec;
-mod suites;
+pub(crate) mod suites;
 mod work;
 
 pub(crate) use lineage::model_in;
@@ -23,7 +23,7 @@ use anyhow::{Context as _, bail};
 use compress::calibrate;
 use evidence::{DIGITS_MEASURED, Decimal, Digest, Interval, Json, Measurement, Round, Subject};
 use figures::{Side, Sides};
-use governed::{Held, Passed, Step, StepResult};
+use governed::{Passed, Step, StepResult};
 use model::{Decoder, ModelParts, OpenOptions, Specials};
 use spec::Spec;
 use std::path::Path;
@@ -124,7 +124,7 @@ pub(crate) fn compress(args: &CompressArgs) -> anyhow::Result<Ended> {
     let spec = Spec::of(args)?;
     let prepared = Prepared::new(args, std::slice::from_ref(&spec))?;
     let identity = identity(args, &spec.name(), &prepared);
-    let step = Step::begin(&args.run, governed::held(&args.held, &args.run)?, &identity)?;
+    let step = Step::begin(&args.run, governed::held(&args.held.rules, &args.run)?, &identity)?;
     prepared.carry_out(step, &spec, None)
 }
 
@@ -148,7 +148,7 @@ pub(crate) struct Prepared {
 }
 
 /// The folder that the result goes into is named, and not there yet.
-fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
+pub(crate) fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
     let out = run.out.as_deref().context("where does the result go? say `--out DIR`")?;
     if out.exists() {
         bail!(
@@ -382,7 +382,7 @@ fn recovery(spec: &Spec, found: &compress::learn::Findings) -> anyhow::Result<Js
     ]))
 }
 
-fn denied(gate: &supervise::Gate) -> Json {
+pub(crate) fn denied(gate: &supervise::Gate) -> Json {
     Json::map([("denials", Some(Json::list(gate.denials.iter().map(String::as_str))))])
 }
 

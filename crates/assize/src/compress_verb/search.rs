@@ -111,7 +111,7 @@ pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
     let mut refused = Vec::new();
     let (last, others) = fit.split_last().context("nothing fits")?;
     for one in others.iter().chain(std::iter::once(last)) {
-        let held = governed::held(&args.held, &args.run)?;
+        let held = governed::held(&args.held.rules, &args.run)?;
         let step = governed::Step::begin(&args.run, held, &identity(&one.spec))?;
         let again = Prepared::new(args, &[])?;
         let ended = again.carry_out(step, &one.spec, Some(&found))?;

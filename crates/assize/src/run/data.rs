@@ -1,12 +1,19 @@
 //! The corpus: read, audited, split, and made into tokens.
 
-use super::{INSTRUMENT, Session, now};
+use super::{
+    INSTRUMENT, Session,
+    made::{self, Made},
+    now,
+};
 use anyhow::Context as _;
 use dataset::{Corpus, Source, Split, Unit};
 use evidence::{Digest, Json, Predicate, Subject};
 use model::Tokenizer;
 use std::{fs, path::Path};
-use supervise::{Record, case::Case};
+use supervise::{
+    Record,
+    case::{Case, DataSource, Generated, HeldOutBy, Order},
+};
 
 /// A corpus and its split.
 #[derive(Debug)]
@@ -14,6 +21,8 @@ pub(crate) struct Data {
     pub(crate) corpus: Corpus,
     pub(crate) split: Split,
     pub(crate) labels: Option<Labels>,
+    /// Sources that models made.
+    pub(crate) made: Vec<Made>,
 }
 
 /// The class of each document.
@@ -39,6 +48,8 @@ pub(crate) struct Tokens {
     pub(crate) documents: Vec<Vec<u32>>,
     pub(crate) train: Vec<usize>,
     pub(crate) held_out: Vec<usize>,
+    /// Sources that models made.
+    pub(crate) made: Vec<Made>,
 }
 
 /// A tokenizer of our own, or that of a model that stands.
@@ -97,6 +108,7 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         path: data.path.clone(),
         licence: data.licence.clone(),
         source: data.source.clone(),
+        generated: data.generated.as_ref().map(|said| *said != Generated::No),
         split: if data.by_section { Unit::BlankLineSection } else { Unit::File },
     });
     let config = dataset::Config {
@@ -106,9 +118,40 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         seed: train.seed,
     };
     super::labelled::check(case)?;
-    let (corpus, labels) = super::labelled::cut(case, dataset::read(&config)?)?;
-    let split = dataset::split(&corpus, train.held_out, train.seed)?;
-    Ok(Data { corpus, split, labels })
+    let mut corpus = dataset::read(&config)?;
+    for (set, source) in case.data.iter().enumerate() {
+        take_shards(set, source, &mut corpus)?;
+    }
+    let (corpus, labels) = super::labelled::cut(case, corpus)?;
+    let split = match train.held_out_by {
+        HeldOutBy::Corpus => dataset::split(&corpus, train.held_out, train.seed)?,
+        HeldOutBy::Source => dataset::split_by(&corpus, &sets_of(&corpus), train.held_out, train.seed)?,
+    };
+    let made = made::of(case, &corpus)?;
+    Ok(Data { corpus, split, labels, made })
+}
+
+/// Leaves out the documents of shards that the case does not take.
+fn take_shards(set: usize, source: &DataSource, corpus: &mut Corpus) -> anyhow::Result<()> {
+    let Some(shards) = &source.shards else { return Ok(()) };
+    let Corpus { files, documents, .. } = corpus;
+    let is_of = |document: &dataset::Document| files[document.file].set == set;
+    documents.retain(|document| {
+        !is_of(document) || shards.take.contains(&train::mixture::shard(&document.digest, shards.of))
+    });
+    anyhow::ensure!(
+        documents.iter().any(is_of),
+        "the source `{}` has no document in the shards {:?} of {}; take others, or deal into fewer",
+        source.name,
+        shards.take,
+        shards.of
+    );
+    Ok(())
+}
+
+/// Of each document the source it is of, by its place in the case.
+fn sets_of(corpus: &Corpus) -> Vec<usize> {
+    corpus.documents.iter().map(|document| corpus.files[document.file].set).collect()
 }
 
 /// The training documents as a mixture draws them, or short before long, where the case says so: some may stand there more than
@@ -117,39 +160,34 @@ fn arranged(case: &Case, data: &Data, tokens: Tokens) -> anyhow::Result<Tokens> 
     let plan = case.train.as_ref().context("the case has no `[train]`; there is nothing to run")?;
     let mut tokens = tokens;
     if plan.temperature.is_some() || case.data.iter().any(|source| source.weight.is_some()) {
-        let part = |source: &supervise::case::DataSource| train::mixture::Part {
+        let part = |(set, source): (usize, &DataSource)| train::mixture::Part {
             weight: source.weight.unwrap_or(1.0),
-            documents: documents_of(source, data, &tokens).collect(),
+            documents: documents_of(set, data, &tokens).collect(),
         };
-        let parts: Vec<train::mixture::Part> = case.data.iter().map(part).collect();
+        let parts: Vec<train::mixture::Part> = case.data.iter().enumerate().map(part).collect();
         let n_tokens = usize::try_from(plan.tokens).unwrap_or(usize::MAX);
         tokens.train = train::mixture::draw(&parts, plan.temperature.unwrap_or(1.0), n_tokens, plan.seed)
             .context("the sources cannot be mixed")?;
     }
-    if plan.order == supervise::case::Order::ShortFirst {
-        let lengths: Vec<usize> = tokens.documents.iter().map(Vec::len).collect();
-        tokens.train.sort_by_key(|&document| lengths[document]);
+    match plan.order {
+        Order::ShortFirst => {
+            let lengths: Vec<usize> = tokens.documents.iter().map(Vec::len).collect();
+            tokens.train.sort_by_key(|&document| lengths[document]);
+        }
+        Order::BySource => {
+            let sets = sets_of(&data.corpus);
+            tokens.train = train::mixture::shuffled(&tokens.train, plan.seed);
+            tokens.train.sort_by_key(|&document| sets[document]);
+        }
+        Order::Shuffled | Order::AsGiven => {}
     }
     Ok(tokens)
 }
 
 /// Training documents of one source with their tokens, a separator counted with each.
-fn documents_of<'a>(
-    source: &supervise::case::DataSource,
-    data: &'a Data,
-    tokens: &'a Tokens,
-) -> impl Iterator<Item = (usize, usize)> + 'a {
-    let places = [source.path.to_string_lossy().replace('\\', "/"), source.name.clone()];
-    data.split
-        .train
-        .iter()
-        .filter(move |&&document| {
-            let path = &data.corpus.files[data.corpus.documents[document].file].path;
-            places.iter().any(|place| {
-                path.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-        })
-        .map(move |&document| (document, tokens.documents[document].len() + 1))
+fn documents_of<'a>(set: usize, data: &'a Data, tokens: &'a Tokens) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let of_set = move |document: &&usize| data.corpus.files[data.corpus.documents[**document].file].set == set;
+    data.split.train.iter().filter(of_set).map(|&document| (document, tokens.documents[document].len() + 1))
 }
 
 impl Session<'_> {
@@ -168,6 +206,11 @@ impl Session<'_> {
         record.measurements = findings.measurements(&subject, INSTRUMENT, at)?;
         record.measurements.push(leak.measurement(&subject, INSTRUMENT, at)?);
         record.measurements.push(dataset::tokens_measurement(n_tokens, tokens.digest, &subject, INSTRUMENT, at)?);
+        let origins = dataset::origins(&data.corpus);
+        let synthetic = tokens.documents.iter().zip(&data.corpus.documents);
+        let synthetic = synthetic.filter(|(_, document)| data.corpus.is_synthetic(document));
+        let n_synthetic = synthetic.map(|(tokens, _)| tokens.len() as u64).sum();
+        record.measurements.extend(origins.measurements(Some((n_synthetic, n_tokens)), &subject, INSTRUMENT, at)?);
         record.subjects = vec![subject, Subject::new("weights/tokenizer.json", tokens.digest)];
         let names = |indices: &[usize]| Json::list(indices.iter().map(|&i| data.corpus.documents[i].id.as_str()));
         let duplicates = findings.exact_duplicates.iter().map(|pair| {
@@ -183,6 +226,10 @@ impl Session<'_> {
             ("exactDuplicates", Json::List(duplicates.collect())),
             ("passedOver", Json::list(data.corpus.passed_over.iter().map(String::as_str))),
         ];
+        if origins.n_synthetic > 0 {
+            record.members.push(("origins", origins.to_json()));
+            record.members.push(("generated", made::to_json(&data.made)));
+        }
         self.record(record)?;
         Ok(tokens)
     }
@@ -203,8 +250,9 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     let documents = data.corpus.documents.iter().map(|document| tokenizer.encode(&document.text)).collect();
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
     let tokenizer = Words::Own(Box::new(tokenizer));
-    let labels = data.labels.clone();
-    arranged(case, data, Tokens { tokenizer, base: None, weights: None, labels, digest, documents, train, held_out })
+    let (labels, made) = (data.labels.clone(), data.made.clone());
+    let (base, weights) = (None, None);
+    arranged(case, data, Tokens { tokenizer, base, weights, labels, digest, documents, train, held_out, made })
 }
 
 fn file(file: &dataset::File) -> Json {

@@ -5,7 +5,7 @@ use super::{
     train::Trained,
 };
 use evaluate::{DocumentScore, Outcome, figures as scored, figures::Circumstances, statistics::Bootstrap};
-use evidence::{Predicate, Subject};
+use evidence::{Digest, Json, Predicate, Subject};
 use meter::Guard;
 use model::Llama;
 use supervise::Record;
@@ -26,7 +26,16 @@ impl Session<'_> {
             return Ok(None);
         };
         if self.case.perplexity && self.run.done(Predicate::Evaluation, "suite", "held-out").is_none() {
-            self.held_out(tokens, trained, &scores, guard)?;
+            let before = match &tokens.base {
+                None => None,
+                Some((base, digest)) => {
+                    let Some(before) = self.score(&base.model, &trained.shape, tokens, guard, "base")? else {
+                        return Ok(None);
+                    };
+                    Some((*digest, before))
+                }
+            };
+            self.held_out(tokens, trained, &scores, before.as_ref(), guard)?;
         }
         if let Some(folds) = self.case.folds.clone()
             && self.run.done(Predicate::Evaluation, "suite", "k-fold").is_none()
@@ -88,14 +97,24 @@ impl Session<'_> {
         tokens: &Tokens,
         trained: &Trained,
         scores: &[DocumentScore],
+        before: Option<&(Digest, Vec<DocumentScore>)>,
         guard: &Guard,
     ) -> anyhow::Result<()> {
         let mut record = Record::new(Predicate::Evaluation, "evaluate");
         let circumstances = self.circumstances(&trained.weights, tokens);
+        let bootstrap = Bootstrap::new(trained.shape.train.seed);
         record.subjects = vec![trained.weights.clone()];
-        record.measurements = scored::held_out(scores, &Bootstrap::new(trained.shape.train.seed), &circumstances)?;
+        record.measurements = scored::held_out(scores, &bootstrap, &circumstances)?;
+        let mut base = None;
+        if let Some((digest, before)) = before {
+            let change = scored::loss_change("heldout.loss_change", before, scores, &bootstrap, &circumstances)?;
+            record.measurements.push(change);
+            let subject = Subject::new("base", *digest);
+            let of_base = scored::held_out(before, &bootstrap, &Circumstances { subject, ..circumstances.clone() })?;
+            base = Some(Json::List(of_base.iter().map(evidence::Measurement::to_json).collect()));
+        }
         let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
-        let flop = plan::scoring_flop(&trained.shape, &lengths);
+        let flop = plan::scoring_flop(&trained.shape, &lengths) * if before.is_some() { 2 } else { 1 };
         record.measurements.push(figures::flop("evaluate.compute", &trained.weights, flop, circumstances.inputs)?);
         record.members = vec![
             ("suite", "held-out".into()),
@@ -103,6 +122,8 @@ impl Session<'_> {
             ("nDocuments", scores.len().into()),
             ("spent", figures::spent_json(guard.account().spent())),
         ];
+        // Figures of another model: shown, and no fact of this one.
+        record.members.extend(base.map(|figures| ("base", figures)));
         self.record(record)?;
         Ok(())
     }

@@ -67,9 +67,9 @@ pub(crate) fn tokenize(case: &Case, base: &Base, data: &Data, path: &Path) -> an
     }
     let (train, held_out) = (data.split.train.clone(), data.split.held_out.clone());
     let base = Some((Box::new(held), digest_of(&place)?));
-    let labels = data.labels.clone();
+    let (labels, made) = (data.labels.clone(), data.made.clone());
     let weights = labels.is_none().then_some(weights);
-    Ok(Tokens { tokenizer: Words::Base, base, weights, labels, digest, documents, train, held_out })
+    Ok(Tokens { tokenizer: Words::Base, base, weights, labels, digest, documents, train, held_out, made })
 }
 
 /// Turns of a document: each begins at a line with its mark and goes on to the next. Nothing without an answer.

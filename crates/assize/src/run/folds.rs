@@ -136,8 +136,12 @@ impl Folds<'_> {
     fn all(&self) -> Vec<Option<FoldScore>> {
         let n_threads = rayon::current_num_threads();
         let (train, model) = (&self.shape.train, shape::architecture(&self.shape.model));
-        let bytes =
-            meter::training_memory_bytes(&model, train.batch as u64, train.context as u64, train.optimizer.n_states());
+        let bytes = meter::training_memory_bytes(
+            &model,
+            (train.batch as u64, train.context as u64),
+            train.optimizer.n_states(),
+            train.precision == ::train::Precision::Bf16,
+        );
         let n_lanes = at_once(self.parts.len(), n_threads, bytes, meter::memory_available());
         let found = Mutex::new(vec![None; self.parts.len()]);
         thread::scope(|scope| {

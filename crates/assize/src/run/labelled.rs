@@ -39,7 +39,7 @@ pub(crate) fn cut(case: &Case, corpus: Corpus) -> anyhow::Result<(Corpus, Option
             let text = text(labelled, names, &cell).map_err(|name| anyhow::anyhow!(of(&name, row)))?;
             anyhow::ensure!(!text.is_empty(), "{path}, row {}: there is no text to read", row + 1);
             let digest = Digest::of(text.as_bytes());
-            corpus.documents.push(Document { id: format!("{path}#{}", row + 1), file, text, digest });
+            corpus.documents.push(Document { id: format!("{path}#{}", row + 1), file, text, digest, mark: None });
             named.push(class);
         }
     }
@@ -70,13 +70,15 @@ fn text<'a>(
 
 /// What a case with a head cannot ask for.
 pub(crate) fn check(case: &Case) -> anyhow::Result<()> {
+    if case.train.as_ref().is_none_or(|train| train.classifier.is_none()) {
+        return Ok(());
+    }
     anyhow::ensure!(
-        case.train.as_ref().is_none_or(|train| train.classifier.is_none())
-            || (case.prune.is_none()
-                && !case.quantize
-                && case.folds.is_none()
-                && !case.perplexity
-                && case.tasks.is_none()),
+        case.data.iter().all(|source| source.shards.is_none()),
+        "`shards` are of whole texts, and rows with a class are not dealt: leave `shards` out"
+    );
+    anyhow::ensure!(
+        (case.prune.is_none() && !case.quantize && case.folds.is_none() && !case.perplexity && case.tasks.is_none()),
         "a head that tells classes is evaluated by the classes it tells: leave `[compress]` and `[[evaluate]]` out, and ask for folds with `classifier = {{ folds = K }}`"
     );
     Ok(())

@@ -11,6 +11,7 @@ mod fit;
 mod folds;
 mod follow;
 mod labelled;
+pub(crate) mod made;
 mod plan;
 mod seal;
 mod select;

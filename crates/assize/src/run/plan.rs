@@ -1,6 +1,13 @@
 //! The prediction, signed before anything is trained.
 
-use super::{Session, data, data::Data, data::Tokens, figures, shape, shape::Shape};
+use super::{
+    Session, data,
+    data::{Data, Tokens},
+    figures,
+    made::{self, Made},
+    shape,
+    shape::Shape,
+};
 use crate::{Ended, packs, screen};
 use anyhow::Context as _;
 use evidence::{Decimal, Digest, Json, Measurement, Predicate, Subject};
@@ -26,7 +33,7 @@ impl Session<'_> {
         for quantity in &quantities {
             record.measurements.push(predicted(quantity, &subject)?);
         }
-        let lineage = lineage(self.case, &quantities);
+        let lineage = lineage(self.case, &tokens.made, &quantities);
         let thresholds = thresholds_json(&self.run.terms().rules, &quantities, lineage);
         let thresholds = with_tasks(thresholds, self.case)?;
         // A threshold counts as set beforehand only when nothing has been evaluated yet.
@@ -72,7 +79,8 @@ pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let intensity = case.country.as_deref().and_then(meter::intensity);
     let quantities = predict(&work, pace, &Sensor::find(threads), intensity.as_ref())?;
-    let thresholds = with_tasks(thresholds_json(&terms.rules, &quantities, lineage(&case, &quantities)), &case)?;
+    let thresholds =
+        with_tasks(thresholds_json(&terms.rules, &quantities, lineage(&case, &tokens.made, &quantities)), &case)?;
     said_of(&case, &quantities, thresholds, is_json)
 }
 
@@ -119,7 +127,10 @@ pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
     let shape = shape::of_case(case, tokens)?;
     let training = training_flop(&shape, tokens, &tokens.train)?;
     let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
-    let scorings = 1 + u64::from(case.prune.is_some()) + u64::from(case.quantize);
+    let scorings = 1
+        + u64::from(case.prune.is_some())
+        + u64::from(case.quantize)
+        + u64::from(case.base.is_some() && case.perplexity);
     let scoring =
         if tokens.labels.is_some() { classes_flop(case, &shape, tokens)? } else { scoring_flop(&shape, &lengths) };
     let mut whole = training + scoring * u128::from(scorings) + choice_flop(case, tokens)?;
@@ -248,11 +259,13 @@ pub(crate) fn config_json(shape: &Shape) -> anyhow::Result<Json> {
     Ok(Json::map([("model", Some(sizes)), ("adapters", adapters.transpose()?), ("head", head), ("train", Some(train))]))
 }
 
-/// Bounds of the compute along the ancestry; `None` when a parent's is unknown.
-fn lineage(case: &Case, quantities: &[Quantity]) -> Option<(Decimal, Decimal)> {
+/// Bounds of the compute along the ancestry, that of making data included; `None` when a part of it is unknown.
+fn lineage(case: &Case, made: &[Made], quantities: &[Quantity]) -> Option<(Decimal, Decimal)> {
     let own = quantities.iter().find(|quantity| quantity.name == "compute")?;
     let parents = case.parents().iter().map(|parent| parent.compute_flop?.to_u128());
-    let [least, _, most] = meter::stated(&parents.collect::<Option<Vec<_>>>()?)?;
+    let made::Counted { exact, mut stated } = made::counted(made)?;
+    stated.extend(parents.collect::<Option<Vec<_>>>()?);
+    let [least, _, most] = meter::stated(&stated)?.map(|end| end.saturating_add(exact));
     let sum = |own: Decimal, before: u128, round| Decimal::from_f64(own.to_f64() + before as f64, 15, round).ok();
     Some((sum(own.lower, least, evidence::Round::Down)?, sum(own.upper, most, evidence::Round::Up)?))
 }

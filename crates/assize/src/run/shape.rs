@@ -112,7 +112,7 @@ fn training(plan: &TrainPlan, context: usize) -> anyhow::Result<train::Config> {
         clip_norm: plan.clip_norm,
         order: match plan.order {
             case::Order::Shuffled => train::Order::Shuffled,
-            case::Order::AsGiven | case::Order::ShortFirst => train::Order::AsGiven,
+            case::Order::AsGiven | case::Order::ShortFirst | case::Order::BySource => train::Order::AsGiven,
         },
         penalty: train::Penalty { l1, l2, heads, channels },
         dropout: plan.dropout,

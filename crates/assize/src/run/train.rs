@@ -1,6 +1,13 @@
 //! Training under the budget.
 
-use super::{Session, data::Tokens, figures, finetune, plan, shape::Shape};
+use super::{
+    Session,
+    data::Tokens,
+    figures, finetune,
+    made::{self, Counted, Made},
+    plan,
+    shape::Shape,
+};
 use crate::ranks;
 use anyhow::Context as _;
 use evidence::{
@@ -232,7 +239,7 @@ impl Session<'_> {
             self.count(weights, shape)?,
             disagreement(weights, shape, compute)?,
         ];
-        record.measurements.extend(self.lineage(weights, compute, inputs)?);
+        record.measurements.extend(self.lineage(weights, compute, &tokens.made, inputs)?);
         record.measurements.extend(spending(weights, used, guard)?);
         if let Some(share) = guard.account().share_used() {
             let share = Decimal::from_f64(share, DIGITS_MEASURED, Round::Up)?;
@@ -256,6 +263,7 @@ impl Session<'_> {
         if let Some((_, digest)) = &tokens.base {
             record.derived_from.push(from(*digest, "fine-tuned"));
         }
+        record.derived_from.extend(tokens.made.iter().map(|made| from(made.digest, "trained-on-generated")));
         let is_other = |parent: &&Parent| tokens.base.as_ref().is_none_or(|(_, digest)| *digest != parent.digest);
         let parents = self.case.parents().iter().filter(is_other);
         record.derived_from.extend(parents.map(|parent| from(parent.digest, &parent.action)));
@@ -270,6 +278,9 @@ impl Session<'_> {
         ];
         if self.ranks.n() > 1 {
             record.members.push(("ranks", self.ranks.n().into()));
+        }
+        if !tokens.made.is_empty() {
+            record.members.push(("generated", made::to_json(&tokens.made)));
         }
         if !course.looks.is_empty() {
             record.members.push(("looks", Json::List(course.looks.iter().map(look_json).collect())));
@@ -305,16 +316,33 @@ impl Session<'_> {
         figures::measure("model.parameters", weights, n, "counted over the tensors; a tied embedding once")
     }
 
-    /// Compute along the ancestry, and the share of a modification; missing when a parent's compute is, but for the thirds, where the
-    /// law names a substitute.
-    fn lineage(&self, weights: &Subject, own: u128, inputs: Vec<Digest>) -> anyhow::Result<Vec<Measurement>> {
+    /// Compute along the ancestry, that of making data included, and the share of a modification; missing when a part of it is not
+    /// known, but for the thirds, where the law names a substitute for the parents'.
+    ///
+    /// What generating data took counts towards the whole. Whether it counts as modification the Guidelines do not say: the upper ends of
+    /// the thirds and the share have it, the lower ends have not.
+    fn lineage(
+        &self,
+        weights: &Subject,
+        own: u128,
+        made: &[Made],
+        inputs: Vec<Digest>,
+    ) -> anyhow::Result<Vec<Measurement>> {
+        let Some(Counted { exact, stated }) = made::counted(made) else { return Ok(Vec::new()) };
         let parents = self.case.parents();
-        if parents.is_empty() {
-            return Ok(vec![figures::flop("lineage.compute", weights, own, inputs)?]);
+        if parents.is_empty() && stated.is_empty() {
+            return Ok(vec![figures::flop("lineage.compute", weights, own.saturating_add(exact), inputs)?]);
         }
+        let Some(generated) = meter::stated(&stated) else { return Ok(Vec::new()) };
+        let generated = generated.map(|end| end.saturating_add(exact));
+        let most_own = own.saturating_add(generated[2]);
         let inferred = |measurement| Measurement { provenance: Provenance::Inferred, ..measurement };
-        let thirds = original(parents).and_then(|original| meter::modification_thirds(own, original));
-        let thirds = thirds.map(|bounds| {
+        let thirds = original(parents).and_then(|original| {
+            let (least, most) =
+                (meter::modification_thirds(own, original)?, meter::modification_thirds(most_own, original)?);
+            Some([least[0], least[1], most[2]])
+        });
+        let thirds = thirds.filter(|_| !parents.is_empty()).map(|bounds| {
             figures::enclosed("lineage.modification_thirds", weights, bounds, "3 × own compute ÷ that of the parents")
         });
         let mut found: Vec<Measurement> = thirds.transpose()?.map(inferred).into_iter().collect();
@@ -323,11 +351,13 @@ impl Session<'_> {
             return Ok(found);
         };
         let rounds = [Round::Down, Round::Nearest, Round::Up];
-        let sums = std::array::from_fn(|at| Decimal::from_u128(own.saturating_add(before[at]), rounds[at]));
-        let method = "own compute and that stated for each parent, which may be off by 30 %";
+        let sum = |at: usize| own.saturating_add(before[at]).saturating_add(generated[at]);
+        let sums = std::array::from_fn(|at| Decimal::from_u128(sum(at), rounds[at]));
+        let method = "own compute and that stated for each parent, which may be off by 30 %, and that of making data";
         let sum = figures::enclosed("lineage.compute", weights, sums, method)?;
         found.push(inferred(sum));
-        let shares = [(most, 0), (said, 1), (least, 2)].map(|(of, at)| Some(meter::modification_share(own, of)?[at]));
+        let shares = [(own, most, 0), (own, said, 1), (most_own, least, 2)]
+            .map(|(own, of, at)| Some(meter::modification_share(own, of)?[at]));
         if let [Some(lower), Some(value), Some(upper)] = shares {
             let method = "own compute ÷ that stated for the parents, which may be off by 30 %";
             let share = figures::enclosed("lineage.modification_share", weights, [lower, value, upper], method)?;

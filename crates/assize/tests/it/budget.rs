@@ -6,7 +6,11 @@ use std::fs;
 
 /// Predicates of the dossier with their kind, in the order of the log.
 pub(crate) fn statements(bench: &Bench) -> Vec<(String, Value)> {
-    let out = bench.dossier();
+    statements_of(&bench.dossier())
+}
+
+/// The same of any dossier.
+pub(crate) fn statements_of(out: &std::path::Path) -> Vec<(String, Value)> {
     let mut bundle = Vec::new();
     for entry in fs::read_dir(out.join("log/tile/entries")).unwrap() {
         let path = entry.unwrap().path();

@@ -12,6 +12,7 @@ mod crash;
 mod evaluate;
 mod exchange;
 mod folds;
+mod generate;
 mod hub;
 mod lambda;
 mod ranks;

@@ -1,6 +1,7 @@
 //! `assize train` over several processes. What needs mpirun runs with the feature `mpi`: see `tests/mpi.sh`.
 
 use crate::Bench;
+#[cfg(feature = "mpi")]
 use std::fs;
 
 #[test]

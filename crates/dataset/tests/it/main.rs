@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 //! Corpora on disk, read and split.
 
+mod generated;
 mod reading;
 mod splitting;
 
@@ -8,7 +9,7 @@ use dataset::{Config, Source, Unit};
 use std::path::Path;
 
 fn source(name: &str, path: impl AsRef<Path>, split: Unit) -> Source {
-    Source { name: name.into(), path: path.as_ref().into(), licence: None, source: None, split }
+    Source { name: name.into(), path: path.as_ref().into(), licence: None, source: None, generated: None, split }
 }
 
 fn config(root: &Path, sources: Vec<Source>) -> Config {

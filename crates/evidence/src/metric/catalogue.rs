@@ -12,6 +12,7 @@ mod europe;
 mod evaluation;
 mod fitted;
 mod frameworks;
+mod further;
 use compression::COMPRESSION;
 use declared::DECLARED;
 use elsewhere::ELSEWHERE;
@@ -19,11 +20,13 @@ use europe::EUROPE;
 use evaluation::EVALUATION;
 use fitted::FITTED;
 use frameworks::FRAMEWORKS;
+use further::FURTHER;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 8] = [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED];
+const PARTS: [&[Metric]; 9] =
+    [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED, FURTHER];
 const LENGTH: usize = MEASURED.len()
     + COMPRESSION.len()
     + DECLARED.len()
@@ -31,7 +34,8 @@ const LENGTH: usize = MEASURED.len()
     + ELSEWHERE.len()
     + FRAMEWORKS.len()
     + EVALUATION.len()
-    + FITTED.len();
+    + FITTED.len()
+    + FURTHER.len();
 
 const fn joined() -> [Metric; LENGTH] {
     let mut all = [MEASURED[0]; LENGTH];
@@ -275,7 +279,7 @@ const MEASURED: &[Metric] = &[
     ]),
     row("lineage.compute", Quantity, Unit::Flop, Model, [
         "Training compute accumulated along the model's ancestry.",
-        "Own `train.compute` and that of each declared parent, summed; unknown parents make it missing.",
+        "Own `train.compute`, that of each declared parent and that of generating data which is not public, summed; what is unknown of these makes it missing.",
         "A declared figure is an estimate that may be off by 30 % (Guidelines C(2025) 5045, Annex A.2): the interval runs from it ÷ 1.3 to ÷ 0.7.",
         "1.6e12 FLOP.",
     ]),

@@ -191,3 +191,40 @@ fn rows_without_an_answer_are_refused_and_caches_kept() {
     );
     assert_eq!(cache.len(), 5);
 }
+
+#[test]
+fn a_sampled_text_does_not_depend_on_its_company() {
+    use model::{Sampled, Sampling, Start};
+    let decoder = decoder();
+    let starts = [tokens(3, 9, 1031), tokens(5, 1, 1031), tokens(3, 9, 1031), tokens(8, 30, 1031)];
+    let sampling = Sampling { temperature: 1.0, top_k: 40, top_p: 0.9, tokens_max: 12, seed: 4 };
+    let sample = |streams: &[usize], sampling: &Sampling| {
+        let starts: Vec<Start<'_>> =
+            streams.iter().map(|&at| Start { tokens: &starts[at], stream: at as u64 }).collect();
+        let (mut n, mut calls) = (0, 0);
+        let found = decoder
+            .sample(&starts, sampling, &[7], &mut |ahead| {
+                n += ahead.iter().map(|piece| piece.n).sum::<usize>();
+                calls += 1;
+                evidence::Control::Continue
+            })
+            .unwrap();
+        let Sampled::Finished(found) = found else { panic!("nobody stopped it") };
+        (found, n, calls)
+    };
+    let (together, n, _) = sample(&[0, 1, 2, 3], &sampling);
+    // Alike starts are computed once: 8 + 0 + 29 positions, and then each token but the last that ends its text.
+    let drawn: usize = together.iter().map(|one| one.tokens.len() + usize::from(one.is_finished)).sum();
+    assert_eq!(n, 8 + 29 + drawn);
+    for at in 0..starts.len() {
+        assert_eq!(sample(&[at], &sampling).0[0], together[at], "{at}");
+    }
+    assert_ne!(together[0].tokens, together[2].tokens, "streams of one seed are apart");
+    assert_ne!(sample(&[0], &Sampling { seed: 5, ..sampling }).0[0], together[0]);
+    let greedy = Sampling { temperature: 0.0, ..sampling };
+    assert_eq!(sample(&[3], &greedy).0[0].tokens, decoder.generate(&starts[3], 12, &[7]).unwrap());
+    let stopped = decoder.sample(&[Start { tokens: &starts[0], stream: 0 }], &sampling, &[], &mut |_| {
+        evidence::Control::Stop("enough".to_owned())
+    });
+    assert_eq!(stopped.unwrap(), Sampled::Stopped("enough".to_owned()));
+}

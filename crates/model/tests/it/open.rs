@@ -97,7 +97,7 @@ fn a_folder_opens_whole_or_in_shards() {
     assert_eq!((model.decoder.vocab(), model.decoder.context(), model.decoder.layers()), (300, 16, 2));
     let text = "We the People";
     assert_eq!(model.tokenizer.encode(text, Specials::AsFile).unwrap(), small_tokenizer().encode(text));
-    let names: Vec<String> = model.manifest().unwrap().into_iter().map(|(name, _, _)| name).collect();
+    let names: Vec<String> = model.manifest().unwrap().iter().map(|(name, _, _)| name.clone()).collect();
     assert_eq!(
         names,
         ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]

@@ -241,6 +241,18 @@ fn adapters_that_do_not_fit_are_refused() {
     assert!(error.to_string().ends_with("adapter_model.safetensors` is not an adapter of this model"), "{error}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "expected `model.layers.0.self_attn.q_proj.lora_A.weight` of shape [2, 48], found [2, 64]");
+    // Of the same shapes and other weights: names and shapes do not tell, the weights do.
+    let like = Llama::init(&shape(), 2).unwrap();
+    like.with_adapters(&adapters, 1).unwrap().save_adapters(folder.path(), "base").unwrap();
+    let error = model.load_adapters(folder.path()).unwrap_err();
+    assert!(matches!(error, model::AdapterError::Base { .. }), "{error}");
+    assert!(error.to_string().contains("was trained beside a model with weights sha256:"), "{error}");
+    assert!(like.load_adapters(folder.path()).is_ok());
+    let config = folder.path().join("adapter_config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("q_proj", "c_attn")).unwrap();
+    let error = like.load_adapters(folder.path()).unwrap_err().to_string();
+    assert!(error.starts_with("expected projections among `q_proj`") && error.ends_with("found `c_attn`"), "{error}");
     std::fs::write(folder.path().join("adapter_config.json"), r#"{"peft_type": "IA3"}"#).unwrap();
     let error = model.load_adapters(folder.path()).unwrap_err().to_string();
     assert!(error.ends_with("adapter_config.json`: expected `peft_type` to be `\"LORA\"`, found \"IA3\""), "{error}");

@@ -2,6 +2,7 @@
 //!
 //! Every complaint names file, line and column, shows the line, and says what was expected.
 
+mod data;
 mod excerpt;
 mod models;
 mod place;
@@ -10,11 +11,12 @@ mod selection;
 mod training;
 mod wire;
 
+pub use data::{DataSource, Generated, Labelled, Shards};
 pub use excerpt::CaseError;
 pub use models::{Adapters, Base, Existing};
 pub use place::Position;
 pub use selection::{Classifier, LambdaPlan, Penalised};
-pub use training::{Answer, Chat, EarlyStop, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
+pub use training::{Answer, Chat, EarlyStop, HeldOutBy, OnTrouble, Optimizer, Order, Penalty, Schedule, TrainPlan};
 
 use evidence::{Decimal, Declared, Digest, Metric};
 use jiff::{Timestamp, civil::Date};
@@ -71,31 +73,6 @@ pub struct PackChoice {
 pub struct Place {
     pub start: usize,
     pub end: usize,
-}
-
-#[derive(Debug, Clone)]
-pub struct DataSource {
-    pub name: String,
-    /// As written: relative to the folder of the case.
-    pub path: PathBuf,
-    pub licence: Option<String>,
-    pub source: Option<String>,
-    /// Documents are blank-line separated sections rather than whole files.
-    pub by_section: bool,
-    /// How much it counts in a mixture, beside its size.
-    pub weight: Option<f64>,
-    /// Of a table of rows: the columns that are read, and the one that names the class.
-    pub labelled: Option<Labelled>,
-}
-
-/// Rows with a class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labelled {
-    /// One alone is read as it stands, several as `name: value` one after another; none: all but the class.
-    pub text: Vec<String>,
-    pub label: String,
-    /// Whether the first line names the columns; else they are `c1`, `c2`, ….
-    pub has_header: bool,
 }
 
 /// Sizes of a decoder to be trained.

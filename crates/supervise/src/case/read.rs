@@ -248,16 +248,6 @@ impl Reader<'_> {
         Err(self.complain(number.span(), message, ""))
     }
 
-    fn data(&self, folder: &Path, data: wire::Data) -> Result<DataSource, CaseError> {
-        self.existing(folder, &data.path, "corpus")?;
-        let path = PathBuf::from(data.path.get_ref());
-        let by_section = matches!(data.split, Some(wire::Split::Section));
-        let weight = data.weight.map(|weight| self.within("a weight", &weight, 0.0, f64::INFINITY)).transpose()?;
-        let labelled = self.labelled(data.text, data.label, !data.no_header)?;
-        let (name, licence, source) = (data.name, data.licence, data.source);
-        Ok(DataSource { name, path, licence, source, by_section, weight, labelled })
-    }
-
     pub(super) fn existing(&self, folder: &Path, path: &Spanned<String>, what: &str) -> Result<PathBuf, CaseError> {
         let found = folder.join(path.get_ref());
         if found.exists() {
@@ -474,6 +464,37 @@ mod tests {
         ] {
             assert_eq!(declare(fact, value), Err(expected.to_owned()), "{fact} = {value}");
         }
+    }
+
+    #[test]
+    fn where_data_comes_from_is_read() {
+        let data = |rest: &str| read("", &format!("[[data]]\nname = \"a\"\npath = \".\"\n{rest}"));
+        let generated = |rest: &str| data(rest).unwrap().data.remove(0).generated;
+        let by = |name: &str, flop: Option<&str>, is_public| {
+            let compute_flop = flop.map(|flop| flop.parse().unwrap());
+            Some(Generated::By { name: name.to_owned(), compute_flop, is_public })
+        };
+        assert_eq!(generated(""), None);
+        assert_eq!(generated("generated = false"), Some(Generated::No));
+        assert_eq!(generated("generated = true"), by("a model that is not named", None, false));
+        let table = "generated = { by = \"m\", compute_flop = 1e26, public = true }";
+        assert_eq!(generated(table), by("m", Some("1e26"), true));
+        assert_eq!(generated("generated = { by = \"m\", compute_flop = 12 }"), by("m", Some("12"), false));
+        for (rest, expected) in [
+            (
+                "generated = { by = \"m\", compute_flop = 0 }",
+                "expected `compute_flop` as a number above zero, found `0`",
+            ),
+            ("generated = \"yes\"", "`false`, `true`, or a table such as"),
+            ("shards = { of = 0, take = [0] }", "expected at least 1 shard, found `0`"),
+            ("shards = { of = 2, take = [] }", "expected at least one shard to take, found none"),
+            ("shards = { of = 2, take = [2] }", "expected shards from 0 to 1, found `2`"),
+        ] {
+            let message = data(rest).unwrap_err().message;
+            assert!(message.starts_with(expected), "{message}");
+        }
+        let shards = data("shards = { of = 4, take = [3, 1, 3] }").unwrap().data.remove(0).shards;
+        assert_eq!(shards, Some(Shards { of: 4, take: vec![1, 3] }));
     }
 
     #[test]

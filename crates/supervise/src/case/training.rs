@@ -15,6 +15,7 @@ pub struct TrainPlan {
     pub seed: u64,
     /// Share of documents held out, in (0, 1).
     pub held_out: f64,
+    pub held_out_by: HeldOutBy,
     pub optimizer: Optimizer,
     pub learning_rate: f64,
     pub schedule: Schedule,
@@ -50,6 +51,17 @@ pub enum Order {
     AsGiven,
     /// Short documents before long ones.
     ShortFirst,
+    /// The documents of the first `[[data]]` before those of the second, and so on; within each by seed.
+    BySource,
+}
+
+/// Of what the held-out share is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldOutBy {
+    /// Of all documents together.
+    Corpus,
+    /// Of each source apart, so that each stands on both sides in its share.
+    Source,
 }
 
 /// How a document is read as a conversation: what its turns begin with, at the beginning of a line. Answers alone are learned.
@@ -162,6 +174,13 @@ impl Reader<'_> {
             batch: self.at_least_one("a batch", train.batch.as_ref(), 16)?,
             seed: train.seed.unwrap_or(0),
             held_out: train.held_out.map_or(Ok(0.1), |share| self.within("a share", &share, 0.0, 1.0))?,
+            held_out_by: match train.held_out_by {
+                None => HeldOutBy::Corpus,
+                Some(by) => match self.known("unit", &by, &["corpus", "source"])?.as_str() {
+                    "source" => HeldOutBy::Source,
+                    _ => HeldOutBy::Corpus,
+                },
+            },
             learning_rate: self.within("a learning rate", &train.optimizer.learning_rate, 0.0, 100.0)?,
             optimizer: self.optimizer(&train.optimizer)?,
             schedule: train.schedule.map_or(Ok(schedule), |schedule| self.schedule(&schedule))?,
@@ -189,11 +208,15 @@ impl Reader<'_> {
                 .transpose()?,
             order: match train.order {
                 None => Order::Shuffled,
-                Some(order) => match self.known("order", &order, &["shuffled", "as-given", "short-first"])?.as_str() {
-                    "shuffled" => Order::Shuffled,
-                    "as-given" => Order::AsGiven,
-                    _ => Order::ShortFirst,
-                },
+                Some(order) => {
+                    let names = ["shuffled", "as-given", "short-first", "by-source"];
+                    match self.known("order", &order, &names)?.as_str() {
+                        "shuffled" => Order::Shuffled,
+                        "as-given" => Order::AsGiven,
+                        "short-first" => Order::ShortFirst,
+                        _ => Order::BySource,
+                    }
+                }
             },
             chat: train.chat.map(|chat| self.chat(chat, is_scratch)).transpose()?,
         })

@@ -102,6 +102,33 @@ pub(super) struct Data {
     pub(super) label: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) no_header: bool,
+    pub(super) generated: Option<Spanned<Generated>>,
+    pub(super) shards: Option<Shards>,
+}
+
+/// A bare word says whether a model made the texts; the table says which.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "`false`, `true`, or a table such as `{ by = \"SmolLM2-135M-Instruct\" }`")]
+pub(super) enum Generated {
+    Flag(bool),
+    By(GeneratedBy),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GeneratedBy {
+    pub(super) by: String,
+    /// Within an untagged table no part knows its place.
+    pub(super) compute_flop: Option<f64>,
+    #[serde(default)]
+    pub(super) public: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shards {
+    pub(super) of: Spanned<u64>,
+    pub(super) take: Spanned<Vec<u64>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -163,6 +190,7 @@ pub(super) struct Train {
     pub(super) batch: Option<Spanned<usize>>,
     pub(super) seed: Option<u64>,
     pub(super) held_out: Option<Spanned<f64>>,
+    pub(super) held_out_by: Option<Spanned<String>>,
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Option<Schedule>,
     pub(super) accumulate: Option<Spanned<usize>>,

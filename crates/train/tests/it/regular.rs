@@ -59,6 +59,26 @@ fn a_run_that_no_longer_helps_ends_with_its_best_weights() {
     assert_eq!((digest(&finished(outcome)), seen.lines.len()), (digest(&trained), 1));
 }
 
+/// A budget may end before a look as before a step: what was left out is done when the work is taken up, at the last step too.
+#[test]
+fn a_look_that_was_stopped_is_taken_up() {
+    let config = Config { early_stop: Some(EarlyStop { every: 2, patience: 9 }), ..config(6) };
+    let trained = finished(looking(&config, None, None).0);
+    let (corpus, held_out) = (corpus(), held_out());
+    let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
+    for refused in [4, 6] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut observe = |event: &Event<'_>| match event {
+            Event::Scoring { step, .. } if *step == refused => Control::Stop("no room".to_owned()),
+            _ => Control::Continue,
+        };
+        let outcome = train::run_with(&config, first(), &sources, Some(dir.path()), &mut observe).unwrap();
+        assert!(matches!(outcome, Outcome::Stopped { step, .. } if step == refused), "{outcome:?}");
+        let resumed = finished(looking(&config, Some(dir.path()), None).0);
+        assert_eq!((digest(&resumed), &resumed.looks), (digest(&trained), &trained.looks), "{refused}");
+    }
+}
+
 #[test]
 fn early_stopping_without_held_out_text_is_refused() {
     let config = Config { early_stop: Some(EarlyStop { every: 2, patience: 3 }), ..config(6) };
