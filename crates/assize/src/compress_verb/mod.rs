@@ -23,7 +23,7 @@ use anyhow::{Context as _, bail};
 use compress::calibrate;
 use evidence::{DIGITS_MEASURED, Decimal, Digest, Interval, Json, Measurement, Round, Subject};
 use figures::{Side, Sides};
-use governed::{Held, Passed, Step, StepResult};
+use governed::{Passed, Step, StepResult};
 use model::{Decoder, ModelParts, OpenOptions, Specials};
 use spec::Spec;
 use std::path::Path;
