@@ -64,7 +64,7 @@ fn the_answers_of_another_model_are_refused_and_kept() {
 #[test]
 fn a_bank_is_not_asked_twice() {
     let bench = bench();
-    let question = |at: usize| json!({"question": format!("which {at}"), "expect": if at % 2 == 0 { "answer" } else { "refuse" }, "subject": "age"});
+    let question = |at: usize| json!({"question": format!("which {at}"), "expect": if at.is_multiple_of(2) { "answer" } else { "refuse" }, "subject": "age"});
     fs::write(bench.path("bank.jsonl"), (0..6).map(|at| format!("{}\n", question(at))).collect::<String>()).unwrap();
     let ask = "evaluate one --bank bank.jsonl --bare --answer-tokens 12 --json";
     let whole = bench.ends(ask, 0);

@@ -31,7 +31,7 @@ fn card(least: &str) -> String {
 fn with_case(least: &str) -> Bench {
     let bench = bench();
     fs::create_dir_all(bench.path("case/house")).unwrap();
-    let question = |at: usize| json!({"question": format!("which {at}"), "expect": if at % 2 == 0 { "answer" } else { "refuse" }, "subject": "age"});
+    let question = |at: usize| json!({"question": format!("which {at}"), "expect": if at.is_multiple_of(2) { "answer" } else { "refuse" }, "subject": "age"});
     fs::write(bench.path("case/bank.jsonl"), (0..6).map(|at| format!("{}\n", question(at))).collect::<String>())
         .unwrap();
     fs::write(bench.path("case/assize.toml"), format!("{HEAD}{SUITES}")).unwrap();
