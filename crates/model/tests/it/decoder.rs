@@ -216,8 +216,8 @@ fn a_sampled_text_does_not_depend_on_its_company() {
     // Alike starts are computed once: 8 + 0 + 29 positions, and then each token but the last that ends its text.
     let drawn: usize = together.iter().map(|one| one.tokens.len() + usize::from(one.is_finished)).sum();
     assert_eq!(n, 8 + 29 + drawn);
-    for at in 0..starts.len() {
-        assert_eq!(sample(&[at], &sampling).0[0], together[at], "{at}");
+    for (at, expected) in together.iter().enumerate() {
+        assert_eq!(sample(&[at], &sampling).0[0], *expected, "{at}");
     }
     assert_ne!(together[0].tokens, together[2].tokens, "streams of one seed are apart");
     assert_ne!(sample(&[0], &Sampling { seed: 5, ..sampling }).0[0], together[0]);
