@@ -15,6 +15,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification
 
+torch.set_num_threads(1)
 tell, weights, context, table, column = sys.argv[1:]
 texts = [row[column] for row in csv.DictReader(open(table, encoding="utf-8"))][:200]
 tokenizer = Tokenizer.from_file(f"{weights}/tokenizer.json")

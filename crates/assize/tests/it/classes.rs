@@ -87,10 +87,15 @@ fn a_head_stands_alone_or_with_adapters_on_a_model_that_is_loaded() {
     }
     let first = model::weights::load(&base.join("model.safetensors")).unwrap();
     rows(&bench);
+    let held = fs::read_to_string(bench.case_file()).unwrap();
+    let put = |model: &str, train: &str| {
+        fs::write(bench.case_file(), &held).unwrap();
+        fs::write(bench.case_file(), case(&bench, Some(model), train)).unwrap();
+    };
     let beside = "base = \"../base\"\ncontext = 32\nadapters = { rank = 2 }\n";
     for (model, part, n_changed) in [("base = \"../base\"\ncontext = 32\n", "head", 0), (beside, "all", 4)] {
         let train = format!("{ADAMW}\nclassifier = {{ train = \"{part}\" }}");
-        fs::write(bench.case_file(), case(&bench, Some(model), &train)).unwrap();
+        put(model, &train);
         let _ = fs::remove_dir_all(bench.dossier());
         bench.ends("run examples/first-case", 0);
         let tensors = model::weights::load(&bench.dossier().join("weights/model.safetensors")).unwrap();
@@ -102,7 +107,7 @@ fn a_head_stands_alone_or_with_adapters_on_a_model_that_is_loaded() {
         assert_eq!(bench.json("verify examples/first-case/dossier --json", 0)["ok"], true);
     }
     let train = format!("{ADAMW}\nclassifier = {{ train = \"head\" }}");
-    fs::write(bench.case_file(), case(&bench, Some(beside), &train)).unwrap();
+    put(beside, &train);
     let said = bench.refuses("train examples/first-case");
     assert!(said.contains("adapters are trained beside a head, not held below it"), "{said}");
 }
