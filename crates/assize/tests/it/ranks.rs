@@ -1,8 +1,6 @@
 //! `assize train` over several processes. What needs mpirun runs with the feature `mpi`: see `tests/mpi.sh`.
 
 use crate::Bench;
-#[cfg(feature = "mpi")]
-use std::fs;
 
 #[test]
 fn resuming_needs_something_to_resume() {
@@ -83,6 +81,7 @@ mod mpi {
     use crate::budget::statements;
     use serde_json::Value;
     use std::{
+        fs,
         path::Path,
         process::{Child, Command, Output, Stdio},
         thread,

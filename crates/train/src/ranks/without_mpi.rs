@@ -2,7 +2,6 @@
 
 use super::{GiveUp, Link, RanksError};
 
-#[expect(clippy::needless_pass_by_value, reason = "as with MPI")]
 pub(super) fn join(n: usize, _give_up: GiveUp) -> Result<(usize, usize, Box<dyn Link>), RanksError> {
     Err(RanksError::NotBuilt { n })
 }
