@@ -52,19 +52,18 @@ echo "The requests of tasks, built by lm-evaluation-harness itself:"
 echo "Cross-validated heads, fitted by scikit-learn on the same folds:"
 "$venv/bin/python" tests/referees/folds.py "$target/assize" "$ASSIZE_DATA" 1500
 
-echo "A head that tells classes, read by transformers from the files as they are saved:"
-"$venv/bin/pip" install --quiet --disable-pip-version-check torch transformers
-"$target/assize" run examples/classifier --out "$work/classes" > /dev/null
-"$venv/bin/python" tests/referees/classes.py "$target/examples/tell" "$work/classes/weights" 64 examples/classifier/sections.csv words
-
 if [ -z "${ASSIZE_MODELS:-}" ]; then
-    echo "ASSIZE_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf: the referees of a real model are left out"
+    echo "ASSIZE_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf: the referees that take a model or PyTorch are left out"
     exit 0
 fi
 echo "The scores of tasks, by lm-evaluation-harness on the same weights:"
 "$venv/bin/pip" install --quiet --disable-pip-version-check lm_eval==0.4.13 torch transformers datasets
 "$target/assize" model "$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf" --write "$work/hub" > /dev/null
 "$venv/bin/python" tests/referees/task_scores.py "$target/assize" "$work/hub" "$ASSIZE_DATA"
+
+echo "A head that tells classes, read by transformers from the files as they are saved:"
+"$target/assize" run examples/classifier --out "$work/classes" > /dev/null
+"$venv/bin/python" tests/referees/classes.py "$target/examples/tell" "$work/classes/weights" 64 examples/classifier/sections.csv words
 
 echo "Pruning and GPTQ by the authors' procedures in PyTorch, on layers of the same model with their own activations:"
 head -c 400000 "$ASSIZE_DATA/wikitext-2-raw/wiki.test.raw" > "$work/text.txt"

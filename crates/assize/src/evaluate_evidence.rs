@@ -67,7 +67,7 @@ pub(crate) struct Circumstances {
 impl Circumstances {
     /// Of an opened model: named by its folder or file, known by its digest.
     pub(crate) fn of_model(opened: &model::Model) -> anyhow::Result<Self> {
-        let digest = model_verb::digest(&opened.manifest()?);
+        let digest = model_verb::digest(opened.manifest()?);
         let name = opened.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { subject: Subject::new(name, digest), inputs: vec![digest] })
     }

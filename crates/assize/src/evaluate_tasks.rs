@@ -222,7 +222,7 @@ impl Opened {
     pub(crate) fn resuming(path: &Path, answers: Option<&Path>, screen: &Screen) -> anyhow::Result<Self> {
         let Self(model, _) = Self::new(path)?;
         let Some(file) = answers else { return Ok(Self(model, None)) };
-        let digest = model_verb::digest(&model.manifest()?);
+        let digest = model_verb::digest(model.manifest()?);
         let owner = Owner { program: run::INSTRUMENT, model: digest, convention: tasks::CONVENTION };
         let answers = AnswerFile::open(file, &owner).context("`--resume`")?;
         let (n_held, n_damaged) = (answers.n_held(), answers.n_damaged());

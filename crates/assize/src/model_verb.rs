@@ -85,7 +85,7 @@ fn document(opened: &Model, contexts: &[usize], ranked: &[Ranked]) -> anyhow::Re
         ("family", Some(opened.family.to_string().into())),
         ("licence", licence(&members).map(Json::from)),
         ("card", Some(card)),
-        ("digest", Some(digest(&manifest).into())),
+        ("digest", Some(digest(manifest).into())),
         ("files", Some(Json::List(manifest.iter().map(file).collect()))),
         ("context", Some(decoder.context().into())),
         ("width", Some(decoder.width().into())),

@@ -124,6 +124,10 @@ pub(crate) fn run_ranked(
     let screen = Screen::new(args.json);
     let read = read(args, upto).and_then(|(case, basis)| {
         let terms = terms(args, &case)?;
+        anyhow::ensure!(
+            ranks.n() == 1 || case.train.as_ref().is_none_or(|train| train.lambda.is_none()),
+            "a weight is chosen by `lambda` in one process: train without mpirun, or write the chosen weight into the case"
+        );
         Ok((run_id(&case, &basis)?, (case, basis, terms)))
     });
     let (id, (case, basis, terms)) = ranks::agree(ranks, read)?;

@@ -241,23 +241,7 @@ impl Session<'_> {
         ];
         record.measurements.extend(self.lineage(weights, compute, &tokens.made, inputs)?);
         record.measurements.extend(spending(weights, used, guard)?);
-        if let Some(share) = guard.account().share_used() {
-            let share = Decimal::from_f64(share, DIGITS_MEASURED, Round::Up)?;
-            record.measurements.push(figures::measure(
-                "budget.share_used",
-                weights,
-                share,
-                "spent ÷ cap, the largest",
-            )?);
-        }
-        if let Some(bytes) = course.memory {
-            let bytes = Decimal::from_u128(u128::from(bytes), Round::Nearest);
-            let method = match self.ranks.n() {
-                1 => "VmHWM of the kernel".to_owned(),
-                n => format!("VmHWM of the kernel, of {n} ranks together"),
-            };
-            record.measurements.push(figures::measure("train.memory_peak", weights, bytes, &method)?);
-        }
+        record.measurements.extend(self.drawn_on(weights, course, guard)?);
         let from = |parent: Digest, action: &str| DerivedFrom { parent, action: action.to_owned() };
         record.derived_from = vec![from(corpus, "trained-on"), from(tokens.digest, "tokenized-by")];
         if let Some((_, digest)) = &tokens.base {
@@ -290,6 +274,24 @@ impl Session<'_> {
             record.members.push(("adjustments", Json::List(rows)));
         }
         Ok(record)
+    }
+
+    /// How much of the budget is gone, and the memory that was held at most.
+    fn drawn_on(&self, weights: &Subject, course: &Course, guard: &Guard) -> anyhow::Result<Vec<Measurement>> {
+        let mut measurements = Vec::new();
+        if let Some(share) = guard.account().share_used() {
+            let share = Decimal::from_f64(share, DIGITS_MEASURED, Round::Up)?;
+            measurements.push(figures::measure("budget.share_used", weights, share, "spent ÷ cap, the largest")?);
+        }
+        if let Some(bytes) = course.memory {
+            let bytes = Decimal::from_u128(u128::from(bytes), Round::Nearest);
+            let method = match self.ranks.n() {
+                1 => "VmHWM of the kernel".to_owned(),
+                n => format!("VmHWM of the kernel, of {n} ranks together"),
+            };
+            measurements.push(figures::measure("train.memory_peak", weights, bytes, &method)?);
+        }
+        Ok(measurements)
     }
 
     /// What the journal had booked when the last stage was recorded.
