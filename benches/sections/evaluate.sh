@@ -2,8 +2,8 @@
 # Prints the section on evaluation of docs/benchmarks.md: `benches/sections/evaluate.sh [MODEL.gguf DATA]`, on a quiet machine. Builds nothing.
 #
 # Needs the built program (ASSIZE) and the example `inference` of assize-model (INFERENCE), a virtual environment with lm_eval 0.4.13, torch
-# and transformers (EVAL_VENV), and one with xllamacpp and gguf (LLAMA_VENV). BATCH is the best batch of lm-evaluation-harness
-# on the machine, found beforehand. PARTS says which tasks are run; the rows of others are taken from WORK of an earlier call.
+# and transformers (EVAL_VENV), and one with xllamacpp and gguf (LLAMA_VENV). BATCH is the batch of lm-evaluation-harness;
+# look for its best one beforehand. PARTS says which tasks are run; the rows of others are taken from WORK of an earlier call.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 gguf=${1:-$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf} data=${2:-$ASSIZE_DATA}
@@ -55,7 +55,7 @@ cat <<PAGE
 
 SmolLM2-135M-Instruct, the weights of the Q4_1 file in f32, the same items on both sides: lm-evaluation-harness 0.4.13 with transformers and PyTorch
 on the processor, its time that of \`evaluate\` alone; ours the whole process, loading included. Memory in MB, the most that was resident.
-Differences are of the log-likelihood of a request. Printed by \`benches/sections/evaluate.sh\`; compared by \`tests/referees/task_scores.py\`.
+Differences are of the log-likelihood of a request. The harness's batch is the one stated; a better one was not looked for. Printed by \`benches/sections/evaluate.sh\`; compared by \`tests/referees/task_scores.py\`.
 
 | task | items / requests | harness, s | assize, s | ratio | goal | MB, both | largest difference, nats / share | other choices |
 |---|---|---|---|---|---|---|---|---|
