@@ -2,57 +2,22 @@
 //!
 //! `cargo run --release -p assize-evaluate --example fuzz_tasks -- SECONDS [SEED]`
 //!
-//! A panic, a memory use above `MEMORY_BYTES_MAX`, or a reading that takes longer than `PATIENCE` is a finding: the file is
-//! kept and its place printed, and the exit code is 1. The same seed makes the same changes.
+//! Seconds are of CPU time. A finding (`watched.rs`) is kept and its place printed, and the exit code is 1. The same seed makes
+//! the same changes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers")]
 
+#[path = "../../../tests/fuzz/clock.rs"]
+mod clock;
+#[path = "../../../tests/fuzz/watched.rs"]
+mod watched;
+
+use clock::used;
 use evaluate::tasks::{Catalog, prepare, prompts::PromptConfig};
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{Rng as _, SeedableRng as _},
-};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    fs,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    process::ExitCode,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
-};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
+use std::{fs, path::Path, process::ExitCode, time::Duration};
+use watched::{Watched, below};
 
-/// What one reading may hold at most; the files are below 10 KB.
-const MEMORY_BYTES_MAX: usize = 1 << 29;
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Counts what is held, and the most that was.
-struct Counted;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "an allocator")]
-// SAFETY: every call is handed to the system's allocator as it is; above the limit none is given, which ends the process.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(held, Ordering::Relaxed);
-        if held > 4 * MEMORY_BYTES_MAX {
-            return std::ptr::null_mut();
-        }
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counted = Counted;
 
 /// Files that reach most of what the reader knows: includes, groups, anchors, templates, filters, examples.
 const SEEDS: [&str; 6] = [
@@ -109,10 +74,6 @@ const WORDS: [&str; 28] = [
     "include: t.yaml\n",
 ];
 
-fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
-    (random.next_u64() % n.max(1) as u64) as usize
-}
-
 fn changed(random: &mut ChaCha8Rng, text: &str) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     for _ in 0..=below(random, 6) {
@@ -162,10 +123,9 @@ fn main() -> ExitCode {
     let seconds = arguments.first().copied().unwrap_or(10);
     let mut random = ChaCha8Rng::seed_from_u64(arguments.get(1).copied().unwrap_or(1));
     let folder = tempfile::tempdir().unwrap();
-    std::panic::set_hook(Box::new(|_| {}));
-    let start = Instant::now();
-    let (mut n, mut n_built, mut findings, mut most) = (0_u64, 0_u64, 0_u64, 0_usize);
-    while start.elapsed().as_secs() < seconds {
+    let mut watched = Watched::new("fuzz_tasks", PATIENCE);
+    let start = used();
+    while used().saturating_sub(start).as_secs() < seconds {
         let place = folder.path().join("tasks");
         let _ = fs::remove_dir_all(&place);
         fs::create_dir_all(place.join("d")).unwrap();
@@ -175,28 +135,10 @@ fn main() -> ExitCode {
             let bytes = if at == victim { changed(&mut random, text) } else { text.as_bytes().to_vec() };
             fs::write(place.join(name), bytes).unwrap();
         }
-        let before = HELD.load(Ordering::Relaxed);
-        MOST.store(before, Ordering::Relaxed);
-        let began = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(&place)));
-        let held = MOST.load(Ordering::Relaxed).saturating_sub(before);
-        most = most.max(held);
-        n += 1;
-        n_built += u64::from(*outcome.as_ref().unwrap_or(&false));
-        let finding = match outcome {
-            Err(_) => Some("a panic".to_owned()),
-            Ok(_) if held > MEMORY_BYTES_MAX => Some(format!("{held} bytes held")),
-            Ok(_) if began.elapsed() > PATIENCE => Some(format!("{:?} taken", began.elapsed())),
-            Ok(_) => None,
-        };
-        if let Some(finding) = finding {
-            findings += 1;
-            let kept = std::env::temp_dir().join(format!("fuzz_tasks-{findings}"));
-            let _ = fs::remove_dir_all(&kept);
-            fs::rename(&place, &kept).unwrap();
+        if let Some((finding, kept)) = watched.read(&place, || run(&place)) {
             println!("{finding}: {} in {}", NAMES[victim], kept.display());
         }
     }
-    println!("{n} folders read ({n_built} with prompts), at most {most} bytes held, {findings} findings");
-    if findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    println!("{watched}");
+    if watched.findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

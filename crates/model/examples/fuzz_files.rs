@@ -1,70 +1,26 @@
 //! Changes whole model files at random and opens them: safetensors, index, GGUF, tokenizer, configuration.
 //!
-//! `cargo run --release -p assize-model --example fuzz_files -- SECONDS [SEED]`
+//! `cargo run --release -p assize-model --example fuzz_files -- SECONDS [SEED [NAME]]`
 //!
-//! Seconds are of CPU time. A panic, a memory use above `MEMORY_BYTES_MAX`, or an open that takes longer than `PATIENCE` is a finding: the file is
-//! kept and its place printed, and the exit code is 1. The same seed makes the same changes.
+//! Seconds are of CPU time; with NAME only files are changed whose names contain it. A finding (`watched.rs`) is kept and its
+//! place printed, and the exit code is 1. The same seed makes the same changes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers")]
 
+#[path = "../../../tests/fuzz/clock.rs"]
+mod clock;
+#[path = "../../../tests/fuzz/watched.rs"]
+mod watched;
+
+use clock::used;
 use model::{Config, HubConfig, Llama, Row, Specials, Tokenizer, gguf, weights};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    collections::BTreeMap,
-    fs,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    process::ExitCode,
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::Path, process::ExitCode, time::Duration};
+use watched::{Watched, below};
 
-/// What one open may hold at most; the files are below 300 KB.
-const MEMORY_BYTES_MAX: usize = 1 << 29;
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// CPU time this thread has used, so that a machine with other work changes no verdict; the wall clock where none is told.
-fn used() -> Duration {
-    static BEGUN: OnceLock<Instant> = OnceLock::new();
-    let told = fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|text| text.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| BEGUN.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
-}
-
-/// Counts what is held, and the most that was.
-struct Counted;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-#[expect(unsafe_code, reason = "an allocator")]
-// SAFETY: every call is handed to the system's allocator as it is; above the limit none is given, which ends the process.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(held, Ordering::Relaxed);
-        if held > 4 * MEMORY_BYTES_MAX {
-            return std::ptr::null_mut();
-        }
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counted = Counted;
 
 /// A model as a folder or a GGUF file, whose files are changed one at a time.
 struct Seed {
@@ -119,11 +75,6 @@ fn seeds(folder: &Path) -> Vec<Seed> {
         },
         Seed { open: "model.gguf", files: vec![("model.gguf", gguf)] },
     ]
-}
-
-/// Below `n`, which is above 0.
-fn below(random: &mut ChaCha8Rng, n: usize) -> usize {
-    (random.next_u64() % n as u64) as usize
 }
 
 /// One to eight changes; most of them near the beginning, where the headers are.
@@ -188,17 +139,26 @@ fn run(path: &Path) -> bool {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let seconds = arguments.first().copied().unwrap_or(10);
-    let mut random = ChaCha8Rng::seed_from_u64(arguments.get(1).copied().unwrap_or(1));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|argument| argument.parse().ok());
+    let seconds = number(0).unwrap_or(10);
+    let mut random = ChaCha8Rng::seed_from_u64(number(1).unwrap_or(1));
+    let only = arguments.get(2).map_or("", String::as_str);
     let folder = tempfile::tempdir().unwrap();
     let seeds = seeds(folder.path());
-    std::panic::set_hook(Box::new(|_| {}));
+    let victims: Vec<(&Seed, usize)> = seeds
+        .iter()
+        .flat_map(|seed| (0..seed.files.len()).map(move |at| (seed, at)))
+        .filter(|(seed, at)| seed.files[*at].0.contains(only))
+        .collect();
+    if victims.is_empty() {
+        println!("no file's name contains `{only}`");
+        return ExitCode::from(2);
+    }
+    let mut watched = Watched::new("fuzz_files", PATIENCE);
     let start = used();
-    let (mut n, mut n_opened, mut findings, mut most) = (0_u64, 0_u64, 0_u64, 0_usize);
     while used().saturating_sub(start).as_secs() < seconds {
-        let seed = &seeds[below(&mut random, seeds.len())];
-        let victim = below(&mut random, seed.files.len());
+        let (seed, victim) = victims[below(&mut random, victims.len())];
         let place = folder.path().join("model");
         let _ = fs::remove_dir_all(&place);
         fs::create_dir(&place).unwrap();
@@ -206,29 +166,10 @@ fn main() -> ExitCode {
             let bytes = if at == victim { changed(&mut random, bytes) } else { bytes.clone() };
             fs::write(place.join(name), bytes).unwrap();
         }
-        let before = HELD.load(Ordering::Relaxed);
-        MOST.store(before, Ordering::Relaxed);
-        let began = used();
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(&place.join(seed.open))));
-        let took = used().saturating_sub(began);
-        let held = MOST.load(Ordering::Relaxed).saturating_sub(before);
-        most = most.max(held);
-        n += 1;
-        n_opened += u64::from(*outcome.as_ref().unwrap_or(&false));
-        let finding = match outcome {
-            Err(_) => Some("a panic".to_owned()),
-            Ok(_) if held > MEMORY_BYTES_MAX => Some(format!("{held} bytes held")),
-            Ok(_) if took > PATIENCE => Some(format!("{took:?} taken")),
-            Ok(_) => None,
-        };
-        if let Some(finding) = finding {
-            findings += 1;
-            let kept = std::env::temp_dir().join(format!("fuzz_files-{findings}"));
-            let _ = fs::remove_dir_all(&kept);
-            fs::rename(&place, &kept).unwrap();
+        if let Some((finding, kept)) = watched.read(&place, || run(&place.join(seed.open))) {
             println!("{finding}: {} in {}", seed.files[victim].0, kept.display());
         }
     }
-    println!("{n} files opened or refused ({n_opened} opened), at most {most} bytes held, {findings} findings");
-    if findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    println!("{watched}");
+    if watched.findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
