@@ -9,6 +9,7 @@ use std::{error::Error, time::Instant};
 
 const SEQUENCES: usize = 4;
 const POSITIONS: usize = 256;
+const LONG: usize = 6000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("name a model")?;
@@ -56,6 +57,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         "scoring {SEQUENCES} x {POSITIONS}: {:.0} tokens/s; mean nll {:.6}",
         (SEQUENCES * POSITIONS) as f64 / seconds,
         sum / f64::from(n)
+    );
+
+    // One row as long as the context allows, where attention is half of the work.
+    let long = LONG.min(decoder.context());
+    let row: Vec<u32> = (0..long).map(|at| ((at * at * 31 + at) % vocab) as u32).collect();
+    let start = Instant::now();
+    decoder.log_probs(&mut [Row { tokens: &row, cache: None, targets: &targets[0] }])?;
+    let seconds = start.elapsed().as_secs_f64();
+    // Scores and mixes: two products with half of the positions each, on average.
+    let matrices = 2.0 * (counts.attention + counts.mlp) as f64 * long as f64;
+    let mixed: usize = decoder.layer_shapes().iter().map(|layer| layer.heads * layer.head_width).sum();
+    let scores = 2.0 * mixed as f64 * long as f64 * long as f64;
+    println!(
+        "one row of {long}: {:.0} tokens/s; {:.1} GFLOP/s",
+        long as f64 / seconds,
+        (matrices + scores) / seconds / 1e9
     );
 
     // Four answers of eight tokens behind one prefix, as many rows as an exam has.

@@ -1,14 +1,16 @@
 //! Causal self-attention with grouped heads, over packed rows.
 //!
-//! A query's scores, shares and mix are sums in the order of its channels and of the positions it sees, whatever else is
-//! computed: positions it does not see have a share of zero, which changes no sum.
+//! The positions are gone through in blocks, with the powers so far brought to each block's largest score (Milakov and
+//! Gimelshein 2018; Dao et al. 2022), so that what is at hand does not grow with the row. Blocks begin at multiples of `SPAN`
+//! of a row's own positions, and a query's scores and mix are sums in the order of its channels and of the positions it sees,
+//! whatever else is computed: positions it does not see have a power of zero, which changes no sum.
 
 use super::{
     Norm, Observe, Row, Site,
     cache::KeysValues,
-    kernel::{Sums, TILE, WIDTH, for_vectors, multiply, vectors},
+    kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, vectors},
     rotary::Turn,
-    rows::{Linear, exp, lanes_f64, with_slice},
+    rows::{Linear, exp_fused, lanes, with_slice},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -158,75 +160,89 @@ impl Attention {
     /// The mixes of the queries of one key-value head: (tokens, share, D).
     fn mix_group(&self, queries: &[f32], row: &Seen, group: usize, tokens: Range<usize>) -> Vec<f32> {
         let (d, share) = (self.head_width, self.heads / self.kv_heads);
-        let n_rows = tokens.len() * share;
-        let mut mixed = vec![0.0; n_rows * d];
-        let (mut query, mut scores, mut shares) = (Vec::new(), Vec::new(), Vec::new());
-        for start in (0..n_rows).step_by(TILE) {
-            let n = TILE.min(n_rows - start);
-            query.clear();
-            query.resize(n * d, 0.0);
+        let mut tiles: Vec<Tile> = Vec::new();
+        for start in (0..tokens.len() * share).step_by(TILE) {
+            let n = TILE.min(tokens.len() * share - start);
+            let mut query = vec![0.0; n * d];
             for at in 0..n {
                 let (token, head) = (tokens.start + (start + at) / share, group * share + (start + at) % share);
                 let numbers = &queries[(token * self.heads + head) * d..][..d];
                 query.chunks_exact_mut(n).zip(numbers).for_each(|(out, x)| out[at] = x * self.scale);
             }
             let position = |at: usize| row.first + tokens.start - row.span.start + (start + at) / share;
-            // What any of these queries sees.
-            let seen = self.sees(position(0)).start..position(n - 1) + 1;
-            self.score(&query, n, row, group, &seen, &mut scores);
-            shares.clear();
-            shares.resize(n * seen.len(), 0.0);
-            for (at, scores) in scores.chunks_exact_mut(seen.len()).enumerate() {
-                let own = self.sees(position(at));
-                let own = own.start - seen.start..own.end - seen.start;
-                let scale = softmax(&mut scores[own.clone()], self.cap);
-                let places = shares[own.start * n..].chunks_exact_mut(n);
-                places.zip(&scores[own]).for_each(|(place, power)| place[at] = power * scale);
-            }
-            self.mix_tile(&shares, n, row, group, &seen, &mut mixed[start * d..]);
+            let sees = (0..n).map(|at| self.sees(position(at))).collect();
+            let sums = [Sum { largest: f32::NEG_INFINITY, powers: 0.0 }; TILE];
+            tiles.push(Tile { query, sees, sums, mixed: vec![0.0; n * d] });
         }
-        mixed
+        let mut powers = [0.0; TILE * SPAN];
+        let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return Vec::new() };
+        for block in first.seen().start / SPAN..last.seen().end.div_ceil(SPAN) {
+            for tile in &mut tiles {
+                let seen = overlap(&tile.seen(), &(block * SPAN..(block + 1) * SPAN));
+                if !seen.is_empty() {
+                    self.score(tile, row, group, &seen, &mut powers);
+                    tile.weigh(&seen, &mut powers, self.cap);
+                    self.mix_block(tile, row, group, &seen, &powers);
+                }
+            }
+        }
+        tiles.into_iter().flat_map(Tile::into_mix).collect()
     }
 
-    /// Scores of a tile of queries against the positions that any of them sees. Shapes: `query` (D, n) → `scores` (n, seen).
-    fn score(&self, query: &[f32], n: usize, row: &Seen, group: usize, seen: &Range<usize>, scores: &mut Vec<f32>) {
-        let (d, kv, found) = (self.head_width, self.kv_width(), vectors());
-        scores.clear();
-        scores.resize(n * seen.len(), 0.0);
+    /// Scores of a tile of queries against the positions of a block. Shapes: `scores` (n, `SPAN`), of which the first are meant.
+    fn score(&self, tile: &Tile, row: &Seen, group: usize, seen: &Range<usize>, scores: &mut [f32]) {
+        let (d, kv, n, found) = (self.head_width, self.kv_width(), tile.sees.len(), vectors());
         for (before, stretch) in &row.stretches {
-            let own = seen.start.max(*before)..seen.end.min(before + stretch.n);
+            let own = overlap(seen, &(*before..before + stretch.n));
             if own.is_empty() {
                 continue;
             }
             for panel in (own.start - before) / WIDTH..(own.end - before).div_ceil(WIDTH) {
                 let at = before + panel * WIDTH;
-                let part = own.start.max(at)..own.end.min(at + WIDTH);
-                let mut sums: Sums = [[0.0; WIDTH]; TILE];
-                let keys = &stretch.keys[(panel * kv + group * d) * WIDTH..][..d * WIDTH];
-                multiply(found, n, d, query, keys, WIDTH, &mut sums);
-                let places = part.start - seen.start..part.end - seen.start;
-                for (scores, sums) in scores.chunks_exact_mut(seen.len()).zip(&sums) {
-                    scores[places.clone()].copy_from_slice(&sums[part.start - at..part.end - at]);
+                let part = overlap(&own, &(at..at + WIDTH));
+                let panel = &stretch.keys[(panel * kv + group * d) * WIDTH..][..d * WIDTH];
+                let factors = Factors { n_rows: n, depth: d, rows: Rows::Tile(&tile.query), panel, stride: WIDTH };
+                let place = part.start - seen.start;
+                if part.len() == WIDTH {
+                    let numbers = &mut scores[place..];
+                    multiply_into(found, factors, Out { numbers, stride: SPAN, adds: false });
+                    continue;
+                }
+                let mut sums = [[0.0; WIDTH]; TILE];
+                multiply_into(found, factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+                for (scores, sums) in scores.chunks_exact_mut(SPAN).zip(&sums[..n]) {
+                    scores[place..place + part.len()].copy_from_slice(&sums[part.start - at..part.end - at]);
                 }
             }
         }
     }
 
-    /// Values in the shares of a tile of queries. Shapes: `shares` (seen, n) → `out` (n, D).
-    fn mix_tile(&self, shares: &[f32], n: usize, row: &Seen, group: usize, seen: &Range<usize>, out: &mut [f32]) {
-        let (d, kv, found) = (self.head_width, self.kv_width(), vectors());
-        for column in (0..d).step_by(WIDTH) {
-            let mut sums: Sums = [[0.0; WIDTH]; TILE];
-            for (before, stretch) in &row.stretches {
-                let own = seen.start.max(*before)..seen.end.min(before + stretch.n);
-                if !own.is_empty() {
-                    let values = &stretch.values[(own.start - before) * kv + group * d + column..];
-                    multiply(found, n, own.len(), &shares[(own.start - seen.start) * n..], values, kv, &mut sums);
-                }
+    /// Adds the values of a block's positions, times the powers of a tile of queries, to the tile's mix.
+    fn mix_block(&self, tile: &mut Tile, row: &Seen, group: usize, seen: &Range<usize>, powers: &[f32]) {
+        let (d, kv, n, found) = (self.head_width, self.kv_width(), tile.sees.len(), vectors());
+        for (before, stretch) in &row.stretches {
+            let own = overlap(seen, &(*before..before + stretch.n));
+            if own.is_empty() {
+                continue;
             }
-            let width = WIDTH.min(d - column);
-            for (out, sums) in out.chunks_exact_mut(d).zip(&sums[..n]) {
-                out[column..column + width].copy_from_slice(&sums[..width]);
+            let rows = Rows::Spans(&powers[own.start - seen.start..]);
+            for column in (0..d).step_by(WIDTH) {
+                let panel = &stretch.values[(own.start - before) * kv + group * d + column..];
+                let factors = Factors { n_rows: n, depth: own.len(), rows, panel, stride: kv };
+                let width = WIDTH.min(d - column);
+                if width == WIDTH {
+                    let numbers = &mut tile.mixed[column..];
+                    multiply_into(found, factors, Out { numbers, stride: d, adds: true });
+                    continue;
+                }
+                let mut sums = [[0.0; WIDTH]; TILE];
+                for (sums, mixed) in sums.iter_mut().zip(tile.mixed.chunks_exact(d)) {
+                    sums[..width].copy_from_slice(&mixed[column..]);
+                }
+                multiply_into(found, factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: true });
+                for (sums, mixed) in sums.iter().zip(tile.mixed.chunks_exact_mut(d)) {
+                    mixed[column..].copy_from_slice(&sums[..width]);
+                }
             }
         }
     }
@@ -238,13 +254,71 @@ impl Attention {
     }
 }
 
+/// Queries of one key-value head, as many as the kernel takes, and what was seen so far.
+struct Tile {
+    /// (D, n)
+    query: Vec<f32>,
+    /// n ranges of positions, none of which begins or ends before the one before.
+    sees: Vec<Range<usize>>,
+    sums: [Sum; TILE],
+    /// (n, D), in units of e^largest.
+    mixed: Vec<f32>,
+}
+
+#[derive(Clone, Copy)]
+struct Sum {
+    /// Of the scores.
+    largest: f32,
+    /// In units of e^largest.
+    powers: f64,
+}
+
+impl Tile {
+    /// What any of these queries sees.
+    fn seen(&self) -> Range<usize> {
+        self.sees.first().map_or(0, |sees| sees.start)..self.sees.last().map_or(0, |sees| sees.end)
+    }
+
+    /// Makes powers of a block's scores, of those that are not seen zero, and brings what there was to the same units.
+    fn weigh(&mut self, seen: &Range<usize>, scores: &mut [f32], cap: Option<f32>) {
+        let d = self.mixed.len() / self.sees.len();
+        let queries = self.sees.iter().zip(&mut self.sums).zip(self.mixed.chunks_exact_mut(d));
+        for (((sees, sum), mixed), scores) in queries.zip(scores.chunks_exact_mut(SPAN)) {
+            let own = overlap(sees, seen);
+            let scores = &mut scores[..seen.len()];
+            if own.is_empty() {
+                scores.fill(0.0);
+                continue;
+            }
+            let own = own.start - seen.start..own.end - seen.start;
+            scores[..own.start].fill(0.0);
+            scores[own.end..].fill(0.0);
+            powers(&mut scores[own], cap, sum, mixed);
+        }
+    }
+
+    fn into_mix(self) -> Vec<f32> {
+        let Self { sees, sums, mut mixed, .. } = self;
+        let d = mixed.len() / sees.len();
+        for (mixed, sum) in mixed.chunks_exact_mut(d).zip(sums) {
+            let scale = (1.0 / sum.powers) as f32;
+            mixed.iter_mut().for_each(|x| *x *= scale);
+        }
+        mixed
+    }
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
+    one.start.max(other.start)..one.end.min(other.end)
+}
+
 for_vectors! {
-    /// Powers in place, over scores of which none is masked; what they are to be multiplied by to sum to 1.
-    fn softmax(scores: &mut [f32], cap: Option<f32>) -> f32 = softmax_of
+    /// Powers in place, over scores of which none is masked, added to `sum`; `mixed` in the units of the sum.
+    fn powers(scores: &mut [f32], cap: Option<f32>, sum: &mut Sum, mixed: &mut [f32]) = powers_of
 }
 
 #[inline(always)]
-fn softmax_of(scores: &mut [f32], cap: Option<f32>) -> f32 {
+fn powers_of(scores: &mut [f32], cap: Option<f32>, sum: &mut Sum, mixed: &mut [f32]) {
     if let Some(cap) = cap {
         scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
     }
@@ -254,7 +328,12 @@ fn softmax_of(scores: &mut [f32], cap: Option<f32>) -> f32 {
     for block in blocks {
         largest.iter_mut().zip(block).for_each(|(largest, score)| *largest = largest.max(*score));
     }
-    let largest = largest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
-    scores.iter_mut().for_each(|score| *score = exp(*score - largest));
-    (1.0 / lanes_f64(scores)) as f32
+    let largest = largest.iter().chain(rest).copied().fold(sum.largest, f32::max);
+    if largest > sum.largest {
+        let scale = exp_fused(sum.largest - largest);
+        mixed.iter_mut().for_each(|x| *x *= scale);
+        *sum = Sum { largest, powers: sum.powers * f64::from(scale) };
+    }
+    scores.iter_mut().for_each(|score| *score = exp_fused(*score - largest));
+    sum.powers += f64::from(lanes(scores, |power| power));
 }

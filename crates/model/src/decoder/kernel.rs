@@ -14,8 +14,40 @@ pub(super) const WIDTH: usize = 32;
 /// Depth of a block of codes that share a scale.
 pub(crate) const BLOCK: usize = 32;
 
+/// Room for one row in `Rows::Spans`.
+pub(super) const SPAN: usize = 256;
+
 /// Sums of a tile.
 pub(super) type Sums = [[f32; WIDTH]; TILE];
+
+/// What is multiplied.
+#[derive(Clone, Copy)]
+pub(super) struct Factors<'a> {
+    /// R
+    pub(super) n_rows: usize,
+    /// K
+    pub(super) depth: usize,
+    pub(super) rows: Rows<'a>,
+    /// K rows of W numbers, `stride` apart.
+    pub(super) panel: &'a [f32],
+    pub(super) stride: usize,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// (K, R): one depth behind another.
+    Tile(&'a [f32]),
+    /// (R, `SPAN`), of which the first K are multiplied: one row behind another.
+    Spans(&'a [f32]),
+}
+
+/// Where the sums go: R rows of W numbers, `stride` apart.
+pub(super) struct Out<'a> {
+    pub(super) numbers: &'a mut [f32],
+    pub(super) stride: usize,
+    /// To what stands there, or in its place.
+    pub(super) adds: bool,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vectors {
@@ -59,17 +91,29 @@ pub(super) fn multiply(
     stride: usize,
     sums: &mut Sums,
 ) {
-    if depth == 0 {
+    let factors = Factors { n_rows, depth, rows: Rows::Tile(rows), panel, stride };
+    multiply_into(vectors, factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: true });
+}
+
+/// The products of R rows, at most `TILE`, with the columns of a panel.
+pub(super) fn multiply_into(vectors: Vectors, factors: Factors, out: Out) {
+    let Factors { n_rows, depth, rows, panel, stride } = factors;
+    if depth == 0 || n_rows == 0 {
         return;
     }
-    assert!(n_rows <= TILE && rows.len() >= depth * n_rows, "{} numbers for {depth} x {n_rows}", rows.len());
+    let is_whole = match rows {
+        Rows::Tile(rows) => rows.len() >= depth * n_rows,
+        Rows::Spans(rows) => depth <= SPAN && rows.len() >= (n_rows - 1) * SPAN + depth,
+    };
+    assert!(n_rows <= TILE && is_whole, "rows: {depth} x {n_rows}");
     assert!(panel.len() >= (depth - 1) * stride + WIDTH, "{} numbers for a depth of {depth}", panel.len());
+    assert!(out.numbers.len() >= (n_rows - 1) * out.stride + WIDTH, "{} places for {n_rows} rows", out.numbers.len());
     match vectors {
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512 => x86::wide(n_rows, depth, rows, panel, stride, sums),
+        Vectors::Avx512 => x86::wide(factors, out),
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx2 => x86::half(n_rows, depth, rows, panel, stride, sums),
-        _ => portable(n_rows, depth, rows, panel, stride, sums),
+        Vectors::Avx2 => x86::half(factors, out),
+        _ => portable(factors, out),
     }
 }
 
@@ -103,11 +147,19 @@ pub(super) fn multiply_codes(
 }
 
 /// The plain twin. Without fused instructions it is slow, and right.
-fn portable(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: usize, sums: &mut Sums) {
-    for k in 0..depth {
-        let columns = &panel[k * stride..][..WIDTH];
-        for (sums, x) in sums.iter_mut().zip(&rows[k * n_rows..][..n_rows]) {
-            sums.iter_mut().zip(columns).for_each(|(sum, w)| *sum = x.mul_add(*w, *sum));
+fn portable(factors: Factors, out: Out) {
+    let Factors { n_rows, depth, rows, panel, stride } = factors;
+    for row in 0..n_rows {
+        let sums = &mut out.numbers[row * out.stride..][..WIDTH];
+        if !out.adds {
+            sums.fill(0.0);
+        }
+        for k in 0..depth {
+            let x = match rows {
+                Rows::Tile(rows) => rows[k * n_rows + row],
+                Rows::Spans(rows) => rows[row * SPAN + k],
+            };
+            sums.iter_mut().zip(&panel[k * stride..][..WIDTH]).for_each(|(sum, w)| *sum = x.mul_add(*w, *sum));
         }
     }
 }
@@ -118,7 +170,7 @@ fn portable(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: us
     reason = "vector loads have no safe form, and neither has calling what the machine was found to have"
 )]
 mod x86 {
-    use super::{BLOCK, BlockCodes, Sums, TILE, WIDTH};
+    use super::{BLOCK, BlockCodes, Factors, Out, Rows, SPAN, Sums, TILE, WIDTH};
     use std::arch::x86_64::{
         __m256, __m512, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
         _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
@@ -127,61 +179,76 @@ mod x86 {
     };
 
     macro_rules! by_rows {
-        ($n:expr, $f:ident($($argument:expr),*)) => {
-            // SAFETY: `vectors` found the features on this machine; `multiply` asserted the lengths.
+        ($n:expr, $f:ident $([$step:ident])? ($($argument:expr),*)) => {
+            // SAFETY: `vectors` found the features on this machine; `multiply_into` and its like asserted the lengths.
             unsafe {
                 match $n {
-                    1 => $f::<1>($($argument),*),
-                    2 => $f::<2>($($argument),*),
-                    3 => $f::<3>($($argument),*),
-                    4 => $f::<4>($($argument),*),
-                    5 => $f::<5>($($argument),*),
-                    6 => $f::<6>($($argument),*),
-                    7 => $f::<7>($($argument),*),
-                    8 => $f::<8>($($argument),*),
-                    9 => $f::<9>($($argument),*),
-                    10 => $f::<10>($($argument),*),
-                    11 => $f::<11>($($argument),*),
-                    TILE => $f::<TILE>($($argument),*),
+                    1 => $f::<1 $(, $step)?>($($argument),*),
+                    2 => $f::<2 $(, $step)?>($($argument),*),
+                    3 => $f::<3 $(, $step)?>($($argument),*),
+                    4 => $f::<4 $(, $step)?>($($argument),*),
+                    5 => $f::<5 $(, $step)?>($($argument),*),
+                    6 => $f::<6 $(, $step)?>($($argument),*),
+                    7 => $f::<7 $(, $step)?>($($argument),*),
+                    8 => $f::<8 $(, $step)?>($($argument),*),
+                    9 => $f::<9 $(, $step)?>($($argument),*),
+                    10 => $f::<10 $(, $step)?>($($argument),*),
+                    11 => $f::<11 $(, $step)?>($($argument),*),
+                    TILE => $f::<TILE $(, $step)?>($($argument),*),
                     _ => {}
                 }
             }
         };
     }
 
-    pub(super) fn wide(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: usize, sums: &mut Sums) {
-        by_rows!(n_rows, wide_rows(depth, rows, panel, stride, sums));
+    pub(super) fn wide(factors: Factors, out: Out) {
+        match factors.rows {
+            Rows::Tile(rows) => by_rows!(factors.n_rows, wide_rows[ONE](rows, factors, out)),
+            Rows::Spans(rows) => by_rows!(factors.n_rows, wide_rows[SPAN](rows, factors, out)),
+        }
     }
 
-    /// Numbers of a panel, and of the rows, that are fetched before they are multiplied: both come out of the second cache.
-    const AHEAD: (usize, usize) = (16 * WIDTH, 16 * TILE);
+    /// From a row to the next in a tile.
+    const ONE: usize = 1;
+    /// Depths of a panel, and of a tile of rows, that are fetched before they are multiplied: both come out of the second cache.
+    const AHEAD: usize = 16;
 
+    /// STEP: from a row's number to the next row's.
     #[target_feature(enable = "avx512f")]
-    unsafe fn wide_rows<const R: usize>(depth: usize, rows: &[f32], panel: &[f32], stride: usize, sums: &mut Sums) {
+    unsafe fn wide_rows<const R: usize, const STEP: usize>(rows: &[f32], factors: Factors, out: Out) {
         let mut held: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
-        let (mut row, mut columns) = (rows.as_ptr(), panel.as_ptr());
-        // SAFETY: the caller asserted R numbers of `rows` and WIDTH of `panel` at every depth; each row of sums has WIDTH.
+        let (mut row, mut columns, stride) = (rows.as_ptr(), factors.panel.as_ptr(), factors.stride);
+        let sums = out.numbers.as_mut_ptr();
+        let depth_step = if STEP == ONE { R } else { 1 };
+        // SAFETY: `multiply_into` asserted R numbers of `rows` and WIDTH of the panel at every depth, and R rows of WIDTH sums.
         unsafe {
-            for (held, sums) in held.iter_mut().zip(&*sums) {
-                *held = [_mm512_loadu_ps(sums.as_ptr()), _mm512_loadu_ps(sums.as_ptr().add(16))];
+            if out.adds {
+                for (at, held) in held.iter_mut().enumerate() {
+                    let sums = sums.add(at * out.stride);
+                    *held = [_mm512_loadu_ps(sums), _mm512_loadu_ps(sums.add(16))];
+                }
             }
-            for _ in 0..depth {
+            for _ in 0..factors.depth {
                 let (low, high) = (_mm512_loadu_ps(columns), _mm512_loadu_ps(columns.add(16)));
                 // A hint, which reads nothing: it may point behind the numbers.
-                _mm_prefetch::<_MM_HINT_T0>(columns.wrapping_add(AHEAD.0).cast());
-                _mm_prefetch::<_MM_HINT_T0>(columns.wrapping_add(AHEAD.0 + 16).cast());
-                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD.1).cast());
+                let ahead = columns.wrapping_add(AHEAD * stride);
+                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
+                if STEP == ONE {
+                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD * TILE).cast());
+                }
                 for (at, held) in held.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*row.add(at));
+                    let x = _mm512_set1_ps(*row.add(at * STEP));
                     held[0] = _mm512_fmadd_ps(x, low, held[0]);
                     held[1] = _mm512_fmadd_ps(x, high, held[1]);
                 }
-                row = row.add(R);
+                row = row.wrapping_add(depth_step);
                 columns = columns.wrapping_add(stride);
             }
-            for (held, sums) in held.iter().zip(sums) {
-                _mm512_storeu_ps(sums.as_mut_ptr(), held[0]);
-                _mm512_storeu_ps(sums.as_mut_ptr().add(16), held[1]);
+            for (at, held) in held.iter().enumerate() {
+                let sums = sums.add(at * out.stride);
+                _mm512_storeu_ps(sums, held[0]);
+                _mm512_storeu_ps(sums.add(16), held[1]);
             }
         }
     }
@@ -313,45 +380,53 @@ mod x86 {
     }
 
     /// Six rows by 16 columns at a time, as many sums as 16 registers hold.
-    pub(super) fn half(n_rows: usize, depth: usize, rows: &[f32], panel: &[f32], stride: usize, sums: &mut Sums) {
-        for first in (0..n_rows).step_by(6) {
-            for column in (0..WIDTH).step_by(16) {
-                let (n, rows) = ((n_rows - first).min(6), &rows[first..]);
-                by_rows!(n, half_rows(depth, rows, n_rows, &panel[column..], stride, &mut sums[first..], column));
+    pub(super) fn half(factors: Factors, out: Out) {
+        let (rows, steps) = match factors.rows {
+            Rows::Tile(rows) => (rows, (1, factors.n_rows)),
+            Rows::Spans(rows) => (rows, (SPAN, 1)),
+        };
+        for first in (0..factors.n_rows).step_by(6) {
+            for column in [0, 16] {
+                let n = (factors.n_rows - first).min(6);
+                let sums = &mut out.numbers[first * out.stride + column..];
+                let part = Out { numbers: sums, stride: out.stride, adds: out.adds };
+                by_rows!(n, half_rows(&rows[first * steps.0..], steps, column, factors, part));
             }
         }
     }
 
+    /// `steps`: from a row's number to the next row's, and to its next.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn half_rows<const R: usize>(
-        depth: usize,
         rows: &[f32],
-        row_stride: usize,
-        panel: &[f32],
-        stride: usize,
-        sums: &mut [[f32; WIDTH]],
+        steps: (usize, usize),
         column: usize,
+        factors: Factors,
+        out: Out,
     ) {
         let mut held: [[__m256; 2]; R] = [[_mm256_setzero_ps(); 2]; R];
-        let (mut row, mut columns) = (rows.as_ptr(), panel.as_ptr());
-        // SAFETY: as above; `column` is 0 or 16, so 16 numbers stand behind it.
+        let (mut row, sums) = (rows.as_ptr(), out.numbers.as_mut_ptr());
+        // SAFETY: as above; `column`, where the sums begin as well, is 0 or 16, so 16 numbers stand behind it.
         unsafe {
-            for (held, sums) in held.iter_mut().zip(&*sums) {
-                let sums = sums.as_ptr().add(column);
-                *held = [_mm256_loadu_ps(sums), _mm256_loadu_ps(sums.add(8))];
+            let mut columns = factors.panel.as_ptr().add(column);
+            if out.adds {
+                for (at, held) in held.iter_mut().enumerate() {
+                    let sums = sums.add(at * out.stride);
+                    *held = [_mm256_loadu_ps(sums), _mm256_loadu_ps(sums.add(8))];
+                }
             }
-            for _ in 0..depth {
+            for _ in 0..factors.depth {
                 let (low, high) = (_mm256_loadu_ps(columns), _mm256_loadu_ps(columns.add(8)));
                 for (at, held) in held.iter_mut().enumerate() {
-                    let x = _mm256_set1_ps(*row.add(at));
+                    let x = _mm256_set1_ps(*row.wrapping_add(at * steps.0));
                     held[0] = _mm256_fmadd_ps(x, low, held[0]);
                     held[1] = _mm256_fmadd_ps(x, high, held[1]);
                 }
-                row = row.wrapping_add(row_stride);
-                columns = columns.wrapping_add(stride);
+                row = row.wrapping_add(steps.1);
+                columns = columns.wrapping_add(factors.stride);
             }
-            for (held, sums) in held.iter().zip(sums) {
-                let sums = sums.as_mut_ptr().add(column);
+            for (at, held) in held.iter().enumerate() {
+                let sums = sums.add(at * out.stride);
                 _mm256_storeu_ps(sums, held[0]);
                 _mm256_storeu_ps(sums.add(8), held[1]);
             }
@@ -479,7 +554,8 @@ fn halves_of(codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f
 #[cfg(test)]
 mod tests {
     use super::{
-        BLOCK, BlockCodes, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of, multiply, portable, unpack, vectors,
+        BLOCK, BlockCodes, Factors, Out, Rows, SPAN, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of, multiply,
+        multiply_into, portable, unpack, vectors,
     };
 
     fn numbers(seed: usize, n: usize) -> Vec<f32> {
@@ -497,7 +573,8 @@ mod tests {
             for (depth, stride) in [(1, WIDTH), (7, WIDTH), (64, 80), (333, WIDTH)] {
                 let (rows, panel) = (numbers(1, depth * n_rows), numbers(2, depth * stride + WIDTH));
                 let mut expected: Sums = [[0.25; WIDTH]; TILE];
-                portable(n_rows, depth, &rows, &panel, stride, &mut expected);
+                let factors = Factors { n_rows, depth, rows: Rows::Tile(&rows), panel: &panel, stride };
+                portable(factors, Out { numbers: expected.as_flattened_mut(), stride: WIDTH, adds: true });
                 for form in &found {
                     let mut sums: Sums = [[0.25; WIDTH]; TILE];
                     let cut = depth / 2;
@@ -505,6 +582,33 @@ mod tests {
                     let (rows, panel) = (&rows[cut * n_rows..], &panel[cut * stride..]);
                     multiply(*form, n_rows, depth - cut, rows, panel, stride, &mut sums);
                     assert!(sums == expected, "{form:?}, {n_rows} rows, depth {depth}");
+                }
+            }
+        }
+    }
+
+    /// Rows one behind another give the bits of the same rows in a tile, and rows of sums that stand apart are all that is written.
+    #[test]
+    fn rows_in_spans_have_the_bits_of_a_tile() {
+        let found = match vectors() {
+            Vectors::Avx512 => vec![Vectors::Avx512, Vectors::Avx2, Vectors::Portable],
+            other => vec![other, Vectors::Portable],
+        };
+        for n_rows in 1..=TILE {
+            for depth in [1, 31, SPAN] {
+                let (spans, panel) = (numbers(3, n_rows * SPAN), numbers(2, depth * 48 + WIDTH));
+                let tile: Vec<f32> = (0..depth * n_rows).map(|at| spans[at % n_rows * SPAN + at / n_rows]).collect();
+                let mut expected: Sums = [[0.0; WIDTH]; TILE];
+                multiply(Vectors::Portable, n_rows, depth, &tile, &panel, 48, &mut expected);
+                for form in &found {
+                    let mut out = vec![7.0; TILE * 40];
+                    let factors = Factors { n_rows, depth, rows: Rows::Spans(&spans), panel: &panel, stride: 48 };
+                    multiply_into(*form, factors, Out { numbers: &mut out, stride: 40, adds: false });
+                    for (row, (out, sums)) in out.chunks_exact(40).zip(&expected).enumerate() {
+                        let sums = if row < n_rows { sums } else { &[7.0; WIDTH] };
+                        assert!(out[..WIDTH] == *sums, "{form:?}, row {row} of {n_rows}, depth {depth}");
+                        assert!(out[WIDTH..] == [7.0; 8], "{form:?}, behind row {row} of {n_rows}");
+                    }
                 }
             }
         }

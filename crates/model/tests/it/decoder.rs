@@ -6,7 +6,7 @@ use model::{Cache, Decoder, HubConfig, Llama, Row, Target};
 
 /// Wide and deep enough to reach the blocked kernels of the matrix product, odd sizes included; rows longer than a block
 /// of keys.
-fn decoder() -> Decoder {
+fn llama() -> Llama {
     let config = model::Config {
         vocab: 1031,
         layers: 2,
@@ -18,7 +18,11 @@ fn decoder() -> Decoder {
         rope_theta: 10_000.0,
         norm_eps: 1e-5,
     };
-    of_llama(&Llama::init(&config, 5).unwrap())
+    Llama::init(&config, 5).unwrap()
+}
+
+fn decoder() -> Decoder {
+    of_llama(&llama())
 }
 
 /// The same weights, opened as a stranger's model.
@@ -157,16 +161,58 @@ fn log_probabilities_are_those_of_the_logits() {
     }
 }
 
-/// The trained decoder and the opened one are two programs for the same function. Tolerance 1e-4 as in `llama.rs`.
+/// The trained decoder and the opened one are two programs for the same function, which takes rows in blocks here and whole
+/// there. Tolerance 1e-4 as in `llama.rs`.
 #[test]
 fn the_trainable_decoder_says_the_same() {
-    let llama = Llama::init(&small(300), 7).unwrap();
-    let row = tokens(1, 16, 300);
-    let input = Tensor::new(row.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-    let expected = values(&llama.logits(&input).unwrap());
-    let found = values(&of_llama(&llama).logits(&mut [Row::alone(&row)]).unwrap());
-    for (found, expected) in found.iter().zip(&expected) {
-        assert!((found - expected).abs() < 1e-4, "expected {expected}, found {found}");
+    for (llama, n, vocab) in [(Llama::init(&small(300), 7).unwrap(), 16, 300), (llama(), 600, 1031)] {
+        let row = tokens(1, n, vocab);
+        let input = Tensor::new(row.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let expected = values(&llama.logits(&input).unwrap());
+        let found = values(&of_llama(&llama).logits(&mut [Row::alone(&row)]).unwrap());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-4, "{n} tokens: expected {expected}, found {found}");
+        }
+    }
+}
+
+/// With one layer and positions told by their distance alone, the last token of a row hears nothing of what its window leaves
+/// out. Tolerance 1e-4: the angles of later positions are rounded elsewhere.
+#[test]
+fn a_window_ends_where_it_ends_in_the_midst_of_blocks() {
+    let llama = llama();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut tensors = llama.tensors();
+    tensors.retain(|name, _| !name.contains(".layers.1."));
+    model::weights::save(&path, &tensors, &std::collections::BTreeMap::new()).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&llama.config().to_json()).unwrap();
+    config["model_type"] = "mistral".into();
+    config["architectures"] = serde_json::json!(["MistralForCausalLM"]);
+    config["num_hidden_layers"] = 1.into();
+    let mut open = |window: usize| {
+        config["sliding_window"] = window.into();
+        let config = HubConfig::from_json(&config.to_string()).unwrap();
+        model::decoder(&config, &path).unwrap().1
+    };
+    let last = |decoder: &Decoder, row: &[u32]| {
+        let all = values(&decoder.logits(&mut [Row::alone(row)]).unwrap());
+        all[all.len() - decoder.vocab()..].to_vec()
+    };
+    let row = tokens(3, 600, 1031);
+    for window in [1, 5, 88, 256, 257, 300] {
+        let decoder = open(window);
+        let (found, expected) = (last(&decoder, &row), last(&decoder, &row[600 - window..]));
+        let most = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(most < 1e-4, "a window of {window}: {most} apart");
+        let mut cache = decoder.cache();
+        for part in [&row[..270], &row[270..]] {
+            let mut one = [Row { tokens: part, cache: Some(&mut cache), targets: &[] }];
+            let all = values(&decoder.logits(&mut one).unwrap());
+            if part.len() == 330 {
+                assert!(all[all.len() - decoder.vocab()..] == found, "a window of {window}, cut at 270");
+            }
+        }
     }
 }
 
