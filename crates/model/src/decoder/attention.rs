@@ -10,7 +10,7 @@ use super::{
     cache::KeysValues,
     kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, vectors},
     rotary::Turn,
-    rows::{Linear, exp_fused, lanes, with_slice},
+    rows::{Linear, exp_fused, with_slice},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -322,18 +322,36 @@ fn powers_of(scores: &mut [f32], cap: Option<f32>, sum: &mut Sum, mixed: &mut [f
     if let Some(cap) = cap {
         scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
     }
-    // The largest does not depend on the order.
+    // The largest does not depend on the order. A NaN is passed over by the comparison and stays in the sum.
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
     let (blocks, rest) = scores.as_chunks::<16>();
-    let mut largest = [f32::NEG_INFINITY; 16];
+    let mut lanes = [sum.largest; 16];
     for block in blocks {
-        largest.iter_mut().zip(block).for_each(|(largest, score)| *largest = largest.max(*score));
+        lanes.iter_mut().zip(block).for_each(|(lane, score)| *lane = greater(*lane, *score));
     }
-    let largest = largest.iter().chain(rest).copied().fold(sum.largest, f32::max);
+    let largest = rest.iter().copied().fold(one_of(lanes, greater), greater);
     if largest > sum.largest {
         let scale = exp_fused(sum.largest - largest);
         mixed.iter_mut().for_each(|x| *x *= scale);
         *sum = Sum { largest, powers: sum.powers * f64::from(scale) };
     }
     scores.iter_mut().for_each(|score| *score = exp_fused(*score - largest));
-    sum.powers += f64::from(lanes(scores, |power| power));
+    let (blocks, rest) = scores.as_chunks::<16>();
+    let mut lanes = [0.0_f32; 16];
+    for block in blocks {
+        lanes.iter_mut().zip(block).for_each(|(lane, power)| *lane += power);
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, power)| *lane += power);
+    sum.powers += f64::from(one_of(lanes, |a, b| a + b));
+}
+
+/// Sixteen lanes made one, half by half.
+#[inline(always)]
+fn one_of(mut lanes: [f32; 16], f: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for at in 0..half {
+            lanes[at] = f(lanes[at], lanes[at + half]);
+        }
+    }
+    lanes[0]
 }
