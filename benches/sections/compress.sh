@@ -49,10 +49,13 @@ peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 open(sys.argv[1], "w").write(f"{time.monotonic() - begun:.0f} {peak:.0f}\n")
 PY
 done
-python3 - "$work" "$passages" "$length" "$rows" "$row" "${settings[@]}" <<'PY'
+python3 - "$work" "$passages" "$length" "$rows" "$row" "${LIMIT:-100}" "${settings[@]}" <<'PY'
 import base64, glob, json, os, sys
-work, (passages, length, n_rows, n_row), settings = sys.argv[1], map(int, sys.argv[2:6]), sys.argv[6:]
+work, (passages, length, n_rows, n_row, limit), settings = sys.argv[1], map(int, sys.argv[2:7]), sys.argv[7:]
 rows, dense = [], None
+SPEEDS = ["compress.speed_ratio", "compress.decoding_speed_ratio"]
+def right(side):
+    return " / ".join(f"{float(share):.3f}" for share in side.get("taskAccuracies", {}).values())
 for setting in settings:
     name = setting.split("|")[0]
     if not os.path.isdir(f"{work}/{name}"):
@@ -72,23 +75,23 @@ for setting in settings:
         f"{float(after['perplexity']):.2f}",
         f"{float(change['value']):.3f} ({float(change['lower']):.3f} to {float(change['upper']):.3f})",
         f"{float(error):.4f}" if error else "",
-        f"{float(after['taskAccuracy']):.3f}" if "taskAccuracy" in after else "",
+        right(after),
         f"{int(after['bytes']) / 1e6:.0f}",
-        f"{float(measured['compress.speed_ratio']['value']):.2f}" if "compress.speed_ratio" in measured else "",
+        " / ".join(f"{float(measured[name]['value']):.2f}" for name in SPEEDS if name in measured),
         seconds, peak))
+tasks = ", then ".join((dense or {}).get("taskAccuracies", {})) or "none"
 print(f"""## Pruning and quantisation of SmolLM2-135M-Instruct
 
 The model's own Q4_1 file, opened and written as an f32 folder, is the dense model: the original weights in f32 are not in the file.
 WikiText-2 raw, test split: the first half of its lines calibrates ({n_rows} rows of {n_row} tokens), the second is scored, {passages} passages of {length} tokens,
 {passages * (length - 1)} predicted. Perplexity is over these, its ratio paired by passage with the bootstrap interval of 95 %. Error: share of the matrices'
-output energy that changed on the calibration rows. Speed: tokens a second as a share of the dense model's, by turns in one process,
-median of 3. Seconds and memory are of the whole command, which evaluates both models as well. `benches/sections/compress.sh`.
+output energy that changed on the calibration rows. Tasks: right answers by the sum of log-probabilities, the first {limit} of each: {tasks}. Speed: tokens a second as a
+share of the dense model's, of whole passages and one by one, by turns in one process, median of 3. Seconds and memory are of the whole command, which evaluates both models as well. `benches/sections/compress.sh`.
 
 | setting | perplexity | times dense | error | tasks | MB | speed | s | MiB |
 |---|---|---|---|---|---|---|---|---|""")
 if dense:
-    tasks = f"{float(dense['taskAccuracy']):.3f}" if "taskAccuracy" in dense else ""
-    print(f"| dense, f32 | {float(dense['perplexity']):.2f} | 1 | 0 | {tasks} | {int(dense['bytes']) / 1e6:.0f} | 1 | | |")
+    print(f"| dense, f32 | {float(dense['perplexity']):.2f} | 1 | 0 | {right(dense)} | {int(dense['bytes']) / 1e6:.0f} | 1 / 1 | | |")
 for row in rows:
     print("| " + " | ".join(row) + " |")
 print("""

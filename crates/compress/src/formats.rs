@@ -177,9 +177,7 @@ pub fn pack_all(
                     _ => pack_matrix(format, matrix)?,
                 };
                 if let Some(gram) = gram {
-                    let (error, energy) = (gram.relative_error(&before, &matrix.weights), gram.energy(&before));
-                    let (name, n) = (matrix.name.clone(), before.len() as u64);
-                    findings.matrices.push(Pruned { name, n, n_zero: matrix.n_zero(), error, energy });
+                    findings.matrices.push(Pruned::of(matrix, &before, gram)?);
                 }
                 blocks.insert(matrix.name.clone(), packed);
             }
@@ -334,9 +332,7 @@ pub fn int8_all(
                 let Some(gram) = view.grams.get(site) else { continue };
                 let before = matrix.weights.clone();
                 matrix.weights = int8_rows(&before, matrix.inputs).2;
-                let (error, energy) = (gram.relative_error(&before, &matrix.weights), gram.energy(&before));
-                let (name, n) = (matrix.name.clone(), before.len() as u64);
-                findings.matrices.push(Pruned { name, n, n_zero: matrix.n_zero(), error, energy });
+                findings.matrices.push(Pruned::of(matrix, &before, gram)?);
             }
             Ok(())
         })?;

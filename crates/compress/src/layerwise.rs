@@ -53,6 +53,17 @@ pub struct Pruned {
     pub energy: f64,
 }
 
+impl Pruned {
+    /// What became of a matrix that was W.
+    ///
+    /// # Errors
+    /// Those of the tensors.
+    pub fn of(matrix: &Matrix, before: &[f32], gram: &Gram) -> candle_core::Result<Self> {
+        let (error, energy) = gram.relative_error(before, &matrix.weights)?;
+        Ok(Self { name: matrix.name.clone(), n: before.len() as u64, n_zero: matrix.n_zero(), error, energy })
+    }
+}
+
 /// All matrices, in the order of the walk.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Findings {
@@ -199,9 +210,7 @@ pub fn prune_matrix(config: &Config, matrix: &mut Matrix, gram: &Gram) -> Result
             sweep(matrix, &factor, BLOCK, &mut zeros);
         }
     }
-    let (error, energy) = (gram.relative_error(&before, &matrix.weights), gram.energy(&before));
-    let (name, n, n_zero) = (matrix.name.clone(), matrix.weights.len() as u64, matrix.n_zero());
-    Ok(Pruned { name, n, n_zero, error, energy })
+    Ok(Pruned::of(matrix, &before, gram)?)
 }
 
 /// Sets weights to zero where their scores are lowest: by the pattern, else the floor(s·n) lowest of every `over` weights. Of equal

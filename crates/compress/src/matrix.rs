@@ -82,32 +82,32 @@ impl Gram {
         (0..self.width).map(|at| self.sums[at * self.width + at].max(0.0).sqrt()).collect()
     }
 
-    /// ‖M X‖²_F = Σ rows m G mᵀ for a matrix M (O, I). Summed in f64 by rows, in their order.
-    #[must_use]
-    pub fn energy(&self, rows: &[f32]) -> f64 {
-        let each: Vec<f64> = rows.par_chunks(self.width).map(|row| self.row_energy(row)).collect();
-        each.iter().sum()
+    /// ‖M X‖²_F = Σ rows m G mᵀ for a matrix M (O, I). Summed in f64.
+    ///
+    /// # Errors
+    /// Those of the tensors.
+    pub fn energy(&self, rows: &[f32]) -> candle_core::Result<f64> {
+        let n = rows.len() / self.width.max(1);
+        let rows: Vec<f64> = rows.iter().map(|number| f64::from(*number)).collect();
+        let gram = Tensor::from_slice(&self.sums, (self.width, self.width), &Device::Cpu)?;
+        let product = Tensor::from_slice(&rows, (n, self.width), &Device::Cpu)?.matmul(&gram)?;
+        let product = product.flatten_all()?.to_vec1::<f64>()?;
+        let row =
+            |(row, product): (&[f64], &[f64])| row.iter().zip(product).map(|(m, mg)| m * mg).sum::<f64>().max(0.0);
+        let each: Vec<f64> = rows.par_chunks(self.width).zip(product.par_chunks(self.width)).map(row).collect();
+        Ok(each.iter().sum())
     }
 
-    fn row_energy(&self, row: &[f32]) -> f64 {
-        let mut sum = 0.0;
-        for (gram, weight) in self.sums.chunks_exact(self.width).zip(row) {
-            if *weight != 0.0 {
-                let inner: f64 = dot_mixed(gram, row);
-                sum += f64::from(*weight) * inner;
-            }
-        }
-        sum.max(0.0)
-    }
-
-    /// The layer-wise problem's value: ‖WX − ŴX‖²_F ÷ ‖WX‖²_F; 0 where nothing went in.
+    /// The layer-wise problem's value, ‖WX − ŴX‖²_F ÷ ‖WX‖²_F, 0 where nothing went in; and ‖WX‖²_F.
     ///
     /// Shapes: both (O, I) flat.
-    #[must_use]
-    pub fn relative_error(&self, before: &[f32], after: &[f32]) -> f64 {
+    ///
+    /// # Errors
+    /// Those of the tensors.
+    pub fn relative_error(&self, before: &[f32], after: &[f32]) -> candle_core::Result<(f64, f64)> {
         let change: Vec<f32> = before.iter().zip(after).map(|(before, after)| after - before).collect();
-        let whole = self.energy(before);
-        if whole > 0.0 { self.energy(&change) / whole } else { 0.0 }
+        let whole = self.energy(before)?;
+        Ok((if whole > 0.0 { self.energy(&change)? / whole } else { 0.0 }, whole))
     }
 
     /// G with only these inputs.
@@ -117,19 +117,6 @@ impl Gram {
         let sums = sums.map(|(row, column)| self.sums[row * self.width + column]).collect();
         Self { width: kept.len(), n: self.n, sums }
     }
-}
-
-fn dot_mixed(left: &[f64], right: &[f32]) -> f64 {
-    let mut lanes = [0.0_f64; 8];
-    let (left_blocks, left_rest) = left.as_chunks::<8>();
-    let (right_blocks, right_rest) = right.as_chunks::<8>();
-    for (left, right) in left_blocks.iter().zip(right_blocks) {
-        for lane in 0..8 {
-            lanes[lane] += left[lane] * f64::from(right[lane]);
-        }
-    }
-    let rest: f64 = left_rest.iter().zip(right_rest).map(|(left, right)| left * f64::from(*right)).sum();
-    lanes.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -151,7 +138,9 @@ mod tests {
         };
         let change: Vec<f32> = before.iter().zip(after).map(|(b, a)| a - b).collect();
         let expected = square(&change) / square(&before);
-        assert!((gram.relative_error(&before, &after) - expected).abs() < 1e-6 * expected);
+        let (error, energy) = gram.relative_error(&before, &after).unwrap();
+        assert!((error - expected).abs() < 1e-6 * expected);
+        assert!((energy - square(&before)).abs() < 1e-6 * energy);
         assert_eq!(gram.n, 4);
         let norms: Vec<f64> = [5.25_f64, 21.0, 11.0625].map(f64::sqrt).into();
         assert!(gram.norms().iter().zip(norms).all(|(found, expected)| (found - expected).abs() < 1e-6));

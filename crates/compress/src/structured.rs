@@ -143,7 +143,7 @@ impl Plan {
             let Some(matrix) = view.matrix_mut(reader) else {
                 return Err(StructuredError::Family { part: reader, layer: at });
             };
-            let units = self.choose(matrix, &gram);
+            let units = self.choose(matrix, &gram)?;
             let inputs = self.numbers(&units);
             findings.matrices.push(fit_again(matrix, &gram, &inputs)?);
             chosen.push(units);
@@ -169,19 +169,19 @@ impl Plan {
     }
 
     /// The units that give out most, ascending.
-    fn choose(&self, matrix: &Matrix, gram: &Gram) -> Vec<usize> {
+    fn choose(&self, matrix: &Matrix, gram: &Gram) -> candle_core::Result<Vec<usize>> {
         let energy = |unit: usize| {
             let inputs: Vec<usize> = (unit * self.width..(unit + 1) * self.width).collect();
             let rows = matrix.weights.chunks_exact(matrix.inputs);
             let part: Vec<f32> = rows.flat_map(|row| inputs.iter().map(|&at| row[at])).collect();
             gram.among(&inputs).energy(&part)
         };
-        let energies: Vec<f64> = (0..self.all).map(energy).collect();
+        let energies: Vec<f64> = (0..self.all).map(energy).collect::<candle_core::Result<_>>()?;
         let mut order: Vec<usize> = (0..self.all).collect();
         order.sort_by(|&a, &b| energies[b].total_cmp(&energies[a]).then(a.cmp(&b)));
         order.truncate(self.kept);
         order.sort_unstable();
-        order
+        Ok(order)
     }
 
     /// The inputs of the reading matrix that belong to units.
@@ -238,8 +238,7 @@ fn fit_again(matrix: &mut Matrix, gram: &Gram, kept: &[usize]) -> Result<Pruned,
     for (row, fitted) in matrix.weights.chunks_exact_mut(matrix.inputs).zip(fitted.chunks_exact(kept.len())) {
         kept.iter().zip(fitted).for_each(|(&at, weight)| row[at] = *weight);
     }
-    let (error, energy) = (gram.relative_error(&before, &matrix.weights), gram.energy(&before));
-    Ok(Pruned { name: matrix.name.clone(), n: before.len() as u64, n_zero: matrix.n_zero(), error, energy })
+    Ok(Pruned::of(matrix, &before, gram)?)
 }
 
 /// Layers of least influence go; those behind move up.

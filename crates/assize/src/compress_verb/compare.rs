@@ -57,7 +57,7 @@ pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Ended> {
     let score = |input: &Input| suites.score(&input.decoder, &input.parts.tokenizer, &mut { progress });
     let mut sides = Sides { before: first.side(score(&first)?)?, after: second.side(score(&second)?)? };
     if let Some([one, two]) = suites::speeds(&first.decoder, &second.decoder, &suites.passages)? {
-        (sides.before.tokens_per_s, sides.after.tokens_per_s) = (Some(one), Some(two));
+        (sides.before.speed, sides.after.speed) = (Some(one), Some(two));
     }
     let rows = sides.rows()?;
     let verdicts = verdicts(&args.first, &args.second)?;

@@ -122,7 +122,7 @@ fn stages(
     let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts };
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&student.decoder, &after.decoder, &suites.passages)? {
-        (sides.before.tokens_per_s, sides.after.tokens_per_s) = (Some(first), Some(second));
+        (sides.before.speed, sides.after.speed) = (Some(first), Some(second));
     }
     let changed = sides.measure(&after.subject, suites)?;
     let rows = sides.rows()?;

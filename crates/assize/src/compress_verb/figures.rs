@@ -1,6 +1,6 @@
 //! What changed between two models, as measurements and as two sides.
 
-use super::suites::{Scores, Suites};
+use super::suites::{Scores, Speed, Suites};
 use crate::run::figures::measure;
 use evaluate::{
     DocumentScore, passages,
@@ -21,7 +21,7 @@ pub(crate) struct Side {
     pub(crate) parameters: u64,
     /// Bytes in which its matrices are held.
     pub(crate) held_bytes: u64,
-    pub(crate) tokens_per_s: Option<f64>,
+    pub(crate) speed: Option<Speed>,
     pub(crate) zeros: Option<(u64, u64)>,
 }
 
@@ -63,6 +63,24 @@ fn interval(ends: [f64; 2], level: Option<f64>, method: &str) -> anyhow::Result<
 }
 
 impl Side {
+    /// Of each task, in the order they were asked in.
+    fn accuracies(&self) -> Vec<(&str, f64)> {
+        let tasks = self.scores.items.chunk_by(|(one, ..), (other, ..)| one == other);
+        tasks
+            .map(|items| {
+                (items[0].0.as_str(), items.iter().map(|(_, _, right)| right).sum::<f64>() / items.len() as f64)
+            })
+            .collect()
+    }
+
+    fn accuracies_json(&self) -> anyhow::Result<Json> {
+        let members = self
+            .accuracies()
+            .into_iter()
+            .map(|(task, right)| anyhow::Ok((task.to_owned(), Json::from(decimal(right, Round::Nearest)?))));
+        Ok(Json::Map(members.collect::<anyhow::Result<_>>()?))
+    }
+
     pub(crate) fn to_json(&self) -> anyhow::Result<Json> {
         let number = |value: f64| decimal(value, Round::Nearest).map(Json::from);
         let text = if self.scores.passages.is_empty() { None } else { Some(pooled(&self.scores.passages)?) };
@@ -74,11 +92,13 @@ impl Side {
             ("perplexity", text.map(|text| number(text.perplexity)).transpose()?),
             ("accuracy", text.map(|text| number(text.accuracy)).transpose()?),
             ("taskAccuracy", share(right, self.scores.items.len())?),
+            ("taskAccuracies", (!self.scores.items.is_empty()).then(|| self.accuracies_json()).transpose()?),
             ("refused", share(refused, self.scores.refused.len())?),
             ("bytes", Some(self.bytes.into())),
             ("parameters", Some(self.parameters.into())),
             ("heldBytes", Some(self.held_bytes.into())),
-            ("tokensPerSecond", self.tokens_per_s.map(number).transpose()?),
+            ("tokensPerSecond", self.speed.map(|speed| number(speed.read)).transpose()?),
+            ("tokensPerSecondOneByOne", self.speed.map(|speed| number(speed.one_by_one)).transpose()?),
             ("zeros", self.zeros.map(|(zeros, _)| zeros.into())),
         ]))
     }
@@ -185,9 +205,14 @@ impl Sides {
                 "bytes of the matrices of each decoder as opened",
             )?,
         ];
-        if let (Some(before), Some(after)) = (self.before.tokens_per_s, self.after.tokens_per_s) {
+        if let (Some(before), Some(after)) = (self.before.speed, self.after.speed) {
             let method = "the same passages through both models by turns, the median of each";
-            found.push(measure("compress.speed_ratio", subject, decimal(after / before, Round::Nearest)?, method)?);
+            let ratio = decimal(after.read / before.read, Round::Nearest)?;
+            found.push(measure("compress.speed_ratio", subject, ratio, method)?);
+            let method =
+                "the same tokens, each alone behind those before it, through both models by turns, the median of each";
+            let ratio = decimal(after.one_by_one / before.one_by_one, Round::Nearest)?;
+            found.push(measure("compress.decoding_speed_ratio", subject, ratio, method)?);
         }
         if let Some((zeros, all)) = self.after.zeros.filter(|(_, all)| *all > 0) {
             let share = zeros as f64 / all as f64;
@@ -222,8 +247,10 @@ impl Sides {
         ));
         let memory = [before.held_bytes, after.held_bytes].map(|n| n as f64);
         rows.push(row("weights in memory", memory[0], memory[1], ratio(memory[0], memory[1]), "ratio"));
-        if let (Some(first), Some(second)) = (before.tokens_per_s, after.tokens_per_s) {
-            rows.push(row("tokens a second", first, second, Some((second / first, [second / first; 2])), "ratio"));
+        if let (Some(first), Some(second)) = (before.speed, after.speed) {
+            rows.push(row("tokens a second", first.read, second.read, ratio(first.read, second.read), "ratio"));
+            let [first, second] = [first, second].map(|speed| speed.one_by_one);
+            rows.push(row("tokens a second, one by one", first, second, ratio(first, second), "ratio"));
         }
         if let (Some(first), Some(second)) = (before.zeros, after.zeros) {
             let share = |(zeros, all): (u64, u64)| zeros as f64 / all.max(1) as f64;
@@ -234,15 +261,8 @@ impl Sides {
             let (first, second) = (whole(&before.scores.passages)?, whole(&after.scores.passages)?);
             rows.push(row("perplexity", first, second, Some((change.exp(), ends.map(f64::exp))), "ratio"));
         }
-        let mut tasks: Vec<&str> = before.scores.items.iter().map(|(task, _, _)| task.as_str()).collect();
-        tasks.dedup();
-        for task in tasks {
-            let mean = |side: &Side| {
-                let items = side.scores.items.iter().filter(|(name, _, _)| name == task);
-                let right: Vec<f64> = items.map(|(_, _, right)| *right).collect();
-                right.iter().sum::<f64>() / right.len().max(1) as f64
-            };
-            rows.push(row(task, mean(before), mean(after), self.accuracy_change(Some(task))?, "difference"));
+        for ((task, first), (_, second)) in before.accuracies().into_iter().zip(after.accuracies()) {
+            rows.push(row(task, first, second, self.accuracy_change(Some(task))?, "difference"));
         }
         if !before.scores.refused.is_empty() {
             let share = |side: &Side| {

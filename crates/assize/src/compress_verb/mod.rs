@@ -77,7 +77,7 @@ impl Input {
             bytes,
             parameters: self.decoder.parameters().total(),
             held_bytes: self.decoder.held_bytes(),
-            tokens_per_s: None,
+            speed: None,
             zeros,
         })
     }
@@ -218,7 +218,7 @@ impl Prepared {
         let scores = step.score(&self.suites, &after.parts, &after.decoder)?;
         let mut sides = Sides { before, after: after.side(scores)? };
         if let Some([first, second]) = suites::speeds(&self.input.decoder, &after.decoder, &self.suites.passages)? {
-            (sides.before.tokens_per_s, sides.after.tokens_per_s) = (Some(first), Some(second));
+            (sides.before.speed, sides.after.speed) = (Some(first), Some(second));
         }
         if let Some(found) = found {
             found.write(&step.work)?;

@@ -8,7 +8,7 @@ use evaluate::{
     tasks::{self, Catalog, Prepared, prompts::PromptConfig, value::Value},
 };
 use evidence::{Control, Digest};
-use model::{Decoder, FileTokenizer, ModelParts, Specials};
+use model::{Decoder, FileTokenizer, ModelParts, Row, Specials, Target};
 use std::{
     collections::BTreeMap,
     fs,
@@ -23,6 +23,8 @@ const REQUESTS_MAX: usize = 1000;
 /// Rounds of the speed measurement, and passages a round.
 const ROUNDS: usize = 3;
 const PASSAGES_TIMED: usize = 4;
+/// Of one passage, one at a time.
+const TOKENS_TIMED: usize = 32;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SuiteArgs {
@@ -197,24 +199,45 @@ fn chat(tokenizer: &FileTokenizer, request: &str) -> anyhow::Result<String> {
     rendered.context("the model's chat template cannot be rendered; leave `--refusals` out")
 }
 
-/// Tokens a second of two decoders over the same passages, by turns: the medians.
-pub(crate) fn speeds(first: &Decoder, second: &Decoder, passages: &[Vec<u32>]) -> anyhow::Result<Option<[f64; 2]>> {
+/// Tokens a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Speed {
+    /// Whole passages.
+    pub(crate) read: f64,
+    /// One at a time, each behind those before it, as a text is written.
+    pub(crate) one_by_one: f64,
+}
+
+/// Of two decoders over the same passages, by turns: the medians.
+pub(crate) fn speeds(first: &Decoder, second: &Decoder, passages: &[Vec<u32>]) -> anyhow::Result<Option<[Speed; 2]>> {
     let timed = &passages[..passages.len().min(PASSAGES_TIMED)];
     if timed.is_empty() {
         return Ok(None);
     }
     let n: usize = timed.iter().map(Vec::len).sum();
-    let mut seconds = [Vec::new(), Vec::new()];
+    let one_by_one = &timed[0][..timed[0].len().min(TOKENS_TIMED)];
+    let mut seconds = [const { [const { Vec::new() }; 2] }; 2];
     for _ in 0..ROUNDS {
-        for (decoder, seconds) in [first, second].into_iter().zip(&mut seconds) {
+        for (decoder, [read, single]) in [first, second].into_iter().zip(&mut seconds) {
             let begun = Instant::now();
             passages::score(decoder, timed, 1, &mut |_, _| Control::Continue)?;
-            seconds.push(begun.elapsed().as_secs_f64());
+            read.push(begun.elapsed().as_secs_f64());
+            let begun = Instant::now();
+            let mut cache = decoder.cache();
+            for token in one_by_one {
+                let target = Target { position: 0, token: *token };
+                decoder.log_probs(&mut [Row { tokens: &[*token], cache: Some(&mut cache), targets: &[target] }])?;
+            }
+            single.push(begun.elapsed().as_secs_f64());
         }
     }
-    Ok(Some(seconds.map(|mut seconds| {
+    let median = |mut seconds: Vec<f64>| {
         seconds.sort_by(f64::total_cmp);
-        n as f64 / seconds[ROUNDS / 2]
+        seconds[ROUNDS / 2]
+    };
+    Ok(Some(seconds.map(|[read, single]| Speed {
+        read: n as f64 / median(read),
+        one_by_one: one_by_one.len() as f64 / median(single),
     })))
 }
 

@@ -158,9 +158,7 @@ fn factor_layer(
         let factored = low_rank::factor(matrix, gram, rank)?;
         factors.insert(format!("{}_left", matrix.name), Stored::f32(&factored.left)?);
         factors.insert(format!("{}_right", matrix.name), Stored::f32(&factored.right)?);
-        let (error, energy) = (gram.relative_error(&before, &matrix.weights), gram.energy(&before));
-        let (name, n) = (matrix.name.clone(), before.len() as u64);
-        findings.matrices.push(layerwise::Pruned { name, n, n_zero: matrix.n_zero(), error, energy });
+        findings.matrices.push(layerwise::Pruned::of(matrix, &before, gram)?);
     }
     Ok(())
 }

@@ -158,7 +158,10 @@ fn a_pruned_model_stands_in_a_dossier_that_verifies_and_names_its_ancestors() {
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let names: Vec<&str> =
         document["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["bytes", "weights in memory", "tokens a second", "zeros", "perplexity"]);
+    assert_eq!(
+        names,
+        ["bytes", "weights in memory", "tokens a second", "tokens a second, one by one", "zeros", "perplexity"]
+    );
     assert!(fs::read_to_string(bench.path("page.html")).unwrap().contains("<td>perplexity</td>"));
 }
 

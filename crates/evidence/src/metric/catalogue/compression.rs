@@ -30,6 +30,12 @@ pub(super) const COMPRESSION: &[Metric] = &[
         "Says nothing of how like the calibration data is to what the model will see.",
         "65536.",
     ]),
+    row("compress.decoding_speed_ratio", Quantity, Unit::One, Model, [
+        "Tokens a second of the compressed model, one at a time, as a share of those before, on this machine and in this program.",
+        "The same tokens, each alone behind those before it, through both models by turns, the median of each.",
+        "As compress.speed_ratio. Bound by how fast weights are read from memory, so that smaller ones are faster.",
+        "2.1.",
+    ]),
     row("compress.loss_change", Quantity, Unit::NatPerToken, Model, [
         "Change of the loss on the same text, after minus before.",
         "Pooled loss after minus before on the same passages; bootstrap over passages, paired, 95 %.",
