@@ -217,15 +217,30 @@ impl PointPlan {
         found
     }
 
+    /// Whether any of these cards owes something under a condition.
+    fn is_owed(&self, condition: usize, cards: &[u64]) -> bool {
+        let mut duties = self.duties_of(condition).iter();
+        duties.any(|duty| self.owners_of(duty).iter().any(|(word, owners)| cards[*word as usize] & owners != 0))
+    }
+
+    fn duties_of(&self, condition: usize) -> &[Duty] {
+        let range = &self.owed[condition];
+        &self.duties[range.start as usize..range.end as usize]
+    }
+
+    fn owners_of(&self, duty: &Duty) -> &[(u32, u64)] {
+        &self.owners[duty.owners.start as usize..duty.owners.end as usize]
+    }
+
     /// The cards that owe something, by its effect. A card that applies for certain fails where a condition of it does.
     fn owed<const N: usize>(&self, found: &mut Found<N>, done: &mut [Bits; 2]) -> [[u64; N]; 4] {
         let Found { possible, missing, failed, .. } = found;
         let (mut owed, first) = ([[0; N]; 4], self.card_words());
         for at in bits(&possible[first..self.whole.len()]) {
             let has_failed = failed[first + at / 64] >> (at % 64) & 1 == 1;
-            for duty in &self.duties[self.owed[at].start as usize..self.owed[at].end as usize] {
+            for duty in self.duties_of(at) {
                 let (level, mut any) = (&mut owed[duty.effect as usize], 0);
-                for (word, owners) in &self.owners[duty.owners.start as usize..duty.owners.end as usize] {
+                for (word, owners) in self.owners_of(duty) {
                     let word = *word as usize;
                     let hit = possible[word] & owners;
                     any |= hit;
@@ -313,12 +328,16 @@ struct Run<'p, 'r, const N: usize> {
 }
 
 impl<'p, const N: usize> Run<'p, '_, N> {
-    /// Answers what the rows do not settle.
+    /// Answers what the rows do not settle: of the cards first, then of what a card that may apply would owe.
     fn ask<const W: usize>(&mut self, found: &mut Found<W>) {
-        for word in 0..self.point.whole.len() {
+        let point: &'p PointPlan = self.point;
+        let first = point.card_words();
+        for word in 0..point.whole.len() {
             let asked = [found.possible[word] & found.asked[word]];
             for at in bits(&asked) {
-                let truth = self.truth(self.point.roots[word * 64 + at]);
+                let root = word * 64 + at;
+                let is_owed = word < first || point.is_owed(root - first * 64, &found.possible);
+                let truth = if is_owed { self.truth(point.roots[root]) } else { Truth::False };
                 let put = |word: &mut u64, is: bool| *word = *word & !(1 << at) | u64::from(is) << at;
                 put(&mut found.possible[word], truth != Truth::False);
                 put(&mut found.missing[word], truth == Truth::Missing);
