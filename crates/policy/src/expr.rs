@@ -53,6 +53,18 @@ impl Comparison {
         }
     }
 
+    /// Whether it holds for a value that stands in that order to the other.
+    pub(crate) const fn holds(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
     /// The comparison that says the same with its sides exchanged.
     #[must_use]
     pub const fn mirrored(self) -> Self {

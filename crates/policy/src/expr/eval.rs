@@ -240,14 +240,7 @@ pub(crate) fn compare<'a>(comparison: Comparison, a: Operand<'a>, b: Operand<'a>
         return answer;
     }
     let Some(order) = ordering(a, b) else { return Operand::Error(Fault::Invalid("values of two types")) };
-    Operand::Bool(match comparison {
-        Comparison::Equal => order.is_eq(),
-        Comparison::NotEqual => order.is_ne(),
-        Comparison::Less => order.is_lt(),
-        Comparison::LessOrEqual => order.is_le(),
-        Comparison::Greater => order.is_gt(),
-        Comparison::GreaterOrEqual => order.is_ge(),
-    })
+    Operand::Bool(comparison.holds(order))
 }
 
 fn membership<'a>(item: Operand<'a>, list: Operand<'a>) -> Operand<'a> {

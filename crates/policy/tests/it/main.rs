@@ -19,6 +19,7 @@ mod expressions;
 mod lints;
 mod mutations;
 mod nearest;
+mod plans;
 mod properties;
 #[cfg(feature = "rego")]
 mod rego;
