@@ -6,10 +6,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 page=docs/benchmarks.md
-all=(case train policy evaluate compress)
+all=(case train ranks policy evaluate compress)
 chosen=("$@")
 if [ $# = 0 ]; then
-    chosen=(case train policy)
+    chosen=(case train)
+    command -v mpirun > /dev/null && chosen+=(ranks)
+    chosen+=(policy)
     [ -n "${ASSIZE_MODELS:-}" ] && [ -n "${ASSIZE_DATA:-}" ] && chosen+=(evaluate compress)
 fi
 export BENCH_WORK BENCH_PYTHON BENCH_TARGET ASSIZE_KEY

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Training over several processes, with Open MPI of the distribution (Debian: libopenmpi-dev openmpi-bin libclang-dev clang). Installs
-# nothing; where MPI is not there it says so and passes. Builds into a folder of its own: the bindings turn on a feature of a crate that
-# the tensor engine is built with, so that in the common folder both would be compiled anew by turns.
+# nothing; where MPI is not there it says so and passes. Builds beside the rest: only what knows of MPI is compiled for it.
 set -eu
 cd "$(dirname "$0")/.."
 for program in mpirun mpicc clang; do
@@ -10,5 +9,4 @@ for program in mpirun mpicc clang; do
         exit 0
     fi
 done
-target=${CARGO_TARGET_DIR:-target}/mpi
-cargo test --release -p assize --features mpi --target-dir "$target" --test it ranks:: -- --test-threads=1
+cargo test --release -p assize --features mpi --test it ranks:: -- --test-threads=1

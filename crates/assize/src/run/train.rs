@@ -3,7 +3,8 @@
 use super::{
     Session,
     data::Tokens,
-    figures, finetune,
+    figures,
+    follow::Work,
     made::{self, Counted, Made},
     plan,
     shape::Shape,
@@ -21,7 +22,7 @@ use supervise::{
     Record,
     case::{Answer, Parent},
 };
-use train::{Adjustment, Event, Look, Outcome, Point, Sources, Trouble};
+use train::{Adjustment, Event, Look, Outcome, Point, Trouble};
 
 /// The trained model with its file.
 #[derive(Debug)]
@@ -52,21 +53,16 @@ impl Session<'_> {
         if let Some(trained) = self.trained_before(&shape, tokens)? {
             return Ok(Some(trained));
         }
-        let seed = shape.train.seed;
-        let corpus = tokens.corpus(&tokens.train, shape.train.context)?;
-        let flop = shape.step_flop(shape.train.tokens_per_step(&corpus)?);
+        let work = Work::new(shape.clone(), tokens, self.work().join(self.run.id()).join("train"))?;
+        let flop = shape.step_flop(shape.train.tokens_per_step(&work.corpus)?);
         let bar = self.screen.bar("train", shape.train.steps);
-        let snapshots = self.work().join(self.run.id()).join("train");
-        let held_out = tokens.corpus(&tokens.held_out, shape.train.context)?;
-        let sources = Sources { corpus: &corpus, held_out: Some(&held_out), loader: None };
         let mut failure = None;
-        let model = finetune::first(&shape, tokens, seed)?;
         if let Err(error) = ranks::begin(self.ranks) {
             self.stop(&format!("training could not begin: {error:#}"), guard, None)?;
             return Ok(None);
         }
         let together = self.ranks;
-        let outcome = train::run_ranked(&shape.train, model, &sources, Some(&snapshots), together, &mut |event| {
+        let outcome = work.train(together, &mut |event| {
             match event {
                 Event::Ahead { .. } => return guard.ask(flop),
                 Event::Scoring { n_tokens, .. } => return guard.ask(shape.look_flop(*n_tokens)),

@@ -226,22 +226,8 @@ fn a_case_takes_shards_and_splits_by_source() {
 
 #[test]
 fn adapters_are_merged_on_demand() {
-    let bench = bench();
-    let base = bench.path("examples/base");
-    fs::create_dir(&base).unwrap();
-    for file in ["model.safetensors", "config.json", "tokenizer.json"] {
-        fs::copy(bench.dossier().join("weights").join(file), base.join(file)).unwrap();
-    }
-    let text = fs::read_to_string(bench.case_file()).unwrap();
-    let (before, rest) = text.split_once("[model]").unwrap();
-    let (_, train) = rest.split_once("[train]").unwrap();
-    let (train, _) = train.split_once("[compress]").unwrap();
-    let model =
-        "[model]\nbase = \"../base\"\ncontext = 32\nadapters = { rank = 2, targets = [\"q_proj\", \"down_proj\"] }\n";
-    let tuned = format!("{before}{model}[train]{train}[[evaluate]]\nsuite = \"perplexity\"\n");
-    fs::create_dir_all(bench.path("examples/tuned")).unwrap();
-    fs::write(bench.path("examples/tuned/assize.toml"), tuned.replace("15_360", "2_560").replace("\"house\"", ""))
-        .unwrap();
+    let bench = Bench::new();
+    let base = bench.with_base();
     bench.ends("evaluate examples/tuned", 0);
     let all = statements_of(&bench.path("examples/tuned/dossier"));
     let (_, held_out) = all.iter().find(|(_, one)| one["suite"] == "held-out").unwrap();

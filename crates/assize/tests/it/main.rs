@@ -86,6 +86,26 @@ impl Bench {
         fs::write(self.case_file(), text.replace(from, to)).unwrap();
     }
 
+    /// Trains the case and writes `examples/tuned`, in which adapters are trained beside the model of `examples/base`; gives that folder.
+    pub(crate) fn with_base(&self) -> PathBuf {
+        self.ends("train examples/first-case", 0);
+        let base = self.path("examples/base");
+        fs::create_dir(&base).unwrap();
+        for file in ["model.safetensors", "config.json", "tokenizer.json"] {
+            fs::copy(self.dossier().join("weights").join(file), base.join(file)).unwrap();
+        }
+        let text = fs::read_to_string(self.case_file()).unwrap();
+        let (before, rest) = text.split_once("[model]").unwrap();
+        let (_, train) = rest.split_once("[train]").unwrap();
+        let (train, _) = train.split_once("[compress]").unwrap();
+        let model = "[model]\nbase = \"../base\"\ncontext = 32\nadapters = { rank = 2, targets = [\"q_proj\", \"down_proj\"] }\n";
+        let tuned = format!("{before}{model}[train]{train}[[evaluate]]\nsuite = \"perplexity\"\n");
+        let tuned = tuned.replace("15_360", "2_560").replace("\"house\"", "");
+        fs::create_dir_all(self.path("examples/tuned")).unwrap();
+        fs::write(self.path("examples/tuned/assize.toml"), tuned).unwrap();
+        base
+    }
+
     pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_assize"));
         command.args(words.split_whitespace()).current_dir(self.root.path());

@@ -82,28 +82,93 @@ mod mpi {
     use serde_json::Value;
     use std::{
         fs,
-        path::Path,
-        process::{Child, Command, Output, Stdio},
+        process::{Child, Command, ExitStatus, Stdio},
         thread,
         time::{Duration, Instant},
     };
 
-    /// mpirun over this program, given up on after two minutes. `words` may hold `PROGRAM`.
-    fn mpirun(bench: &Bench, words: &str) -> Command {
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", "120", "mpirun", "--allow-run-as-root", "--oversubscribe"]);
-        let program = env!("CARGO_BIN_EXE_assize");
-        command.args(words.split_whitespace().map(|word| if word == "PROGRAM" { program } else { word }));
-        command.current_dir(bench.root.path()).env("ASSIZE_KEY", bench.path("assize.key")).env("NO_COLOR", "1");
-        // A few threads each, or they are in one another's way.
-        command.env("RAYON_NUM_THREADS", "1");
-        command
+    /// How long one mpirun may take, in seconds.
+    const LIMIT: u64 = 120;
+
+    /// An mpirun over this program: nothing that it started outlives it, whatever becomes of the test.
+    struct Started<'a> {
+        bench: &'a Bench,
+        mpirun: Child,
+        begun: Instant,
     }
 
-    fn ends(bench: &Bench, n: usize, options: &str) -> Output {
-        let output = mpirun(bench, &format!("-n {n} PROGRAM train examples/first-case {options}")).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        output
+    /// What it came to.
+    struct Ended {
+        status: ExitStatus,
+        said: String,
+    }
+
+    impl<'a> Started<'a> {
+        /// `words` may hold `PROGRAM`.
+        fn new(bench: &'a Bench, words: &str) -> Self {
+            let mut command = Command::new("timeout");
+            command.args(["--kill-after=5", &LIMIT.to_string(), "mpirun", "--allow-run-as-root", "--oversubscribe"]);
+            let program = env!("CARGO_BIN_EXE_assize");
+            command.args(words.split_whitespace().map(|word| if word == "PROGRAM" { program } else { word }));
+            command.current_dir(bench.root.path()).env("ASSIZE_KEY", bench.path("assize.key")).env("NO_COLOR", "1");
+            // A few threads each, or they are in one another's way.
+            command.env("RAYON_NUM_THREADS", "1");
+            // A file, for a pipe would stay open as long as anybody lives who holds it.
+            command.stdout(Stdio::null()).stderr(fs::File::create(bench.path("said")).unwrap());
+            Self { bench, mpirun: command.spawn().unwrap(), begun: Instant::now() }
+        }
+
+        /// Waits for the end of all.
+        fn ended(mut self) -> Ended {
+            let status = self.mpirun.wait().unwrap();
+            let said = fs::read_to_string(self.bench.path("said")).unwrap();
+            assert!(self.begun.elapsed() < Duration::from_secs(LIMIT), "given up on after {LIMIT} s: {said}");
+            let parted = Instant::now();
+            while !processes(self.bench).is_empty() {
+                assert!(parted.elapsed() < Duration::from_secs(5), "mpirun has ended and a rank lives on: {said}");
+                thread::sleep(Duration::from_millis(20));
+            }
+            Ended { status, said }
+        }
+    }
+
+    impl Drop for Started<'_> {
+        fn drop(&mut self) {
+            for id in processes(self.bench) {
+                let _ = kill(id);
+            }
+            let _ = self.mpirun.wait();
+        }
+    }
+
+    /// The processes that work in the folder of this test: `timeout`, mpirun, and the ranks.
+    fn processes(bench: &Bench) -> Vec<u32> {
+        let here = bench.root.path().canonicalize().unwrap();
+        let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        ids.filter(|id| fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|at| at == here)).collect()
+    }
+
+    /// The process of a rank.
+    fn process_of(bench: &Bench, rank: usize) -> Option<u32> {
+        let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
+        let is_rank = |id: &u32| {
+            let variables = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        };
+        processes(bench).into_iter().find(is_rank)
+    }
+
+    fn kill(id: u32) -> std::io::Result<ExitStatus> {
+        Command::new("kill").args(["-KILL", &id.to_string()]).status()
+    }
+
+    fn train(bench: &Bench, n: usize, options: &str) -> Ended {
+        Started::new(bench, &format!("-n {n} PROGRAM train examples/first-case {options}")).ended()
+    }
+
+    fn finishes(bench: &Bench, n: usize, options: &str) {
+        let Ended { status, said } = train(bench, n, options);
+        assert!(status.success(), "{said}");
     }
 
     fn losses(bench: &Bench) -> Vec<f64> {
@@ -121,7 +186,7 @@ mod mpi {
         for n in [2, 3] {
             let bench = Bench::new();
             bench.edit("batch = 8", "batch = 8\nparts = 3");
-            ends(&bench, n, "");
+            finishes(&bench, n, "");
             assert_eq!(bench.weights(), alone.weights(), "{n} processes");
             assert_eq!(losses(&bench), losses(&alone));
             let log = statements(&bench);
@@ -140,7 +205,7 @@ mod mpi {
     fn without_parts_the_loss_curve_is_that_of_one_process_to_rounding() {
         let (alone, bench) = (Bench::new(), Bench::new());
         alone.ends("train examples/first-case", 0);
-        ends(&bench, 2, "");
+        finishes(&bench, 2, "");
         let (one, two) = (losses(&alone), losses(&bench));
         assert_eq!(one.len(), two.len());
         let largest = one.iter().zip(&two).map(|(one, two)| (one - two).abs() / one).fold(0.0, f64::max);
@@ -157,57 +222,32 @@ mod mpi {
             let bench = Bench::new();
             bench.edit("batch = 8", "batch = 8\nparts = 4");
             bench.edit("compute_flop = 1e12", "compute_flop = 1e9");
-            let output = mpirun(&bench, &format!("-n {first} PROGRAM train examples/first-case")).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let said = train(&bench, first, "").said;
             assert!(said.contains("stopped: the compute budget"), "{said}");
             bench.edit("compute_flop = 1e9", "compute_flop = 1e12");
-            ends(&bench, second, "--resume");
+            finishes(&bench, second, "--resume");
             assert_eq!(bench.weights(), straight.weights(), "{first} then {second}");
             assert_eq!(bench.json("verify examples/first-case/dossier --json", 0)["ok"], true);
         }
     }
 
-    /// The process of a rank of this test, by its environment and its command.
-    fn process_of(bench: &Bench, rank: usize) -> Option<u32> {
-        let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
-        fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| {
-                let id: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-                let of = |file: &str| fs::read(Path::new("/proc").join(id.to_string()).join(file)).ok();
-                let is_rank = of("environ")?.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes());
-                let is_here =
-                    fs::read_link(format!("/proc/{id}/cwd")).ok()? == bench.root.path().canonicalize().unwrap();
-                (is_rank && is_here).then_some(id)
-            })
-            .next()
-    }
-
     /// Begins a training of two ranks that takes some seconds, waits for a snapshot, and kills one of them outright.
-    fn killed(bench: &Bench, rank: usize) -> (Child, String) {
-        let mut child = mpirun(bench, "-n 2 PROGRAM train examples/first-case")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
+    fn killed(bench: &Bench, rank: usize) -> Ended {
+        let mut started = Started::new(bench, "-n 2 PROGRAM train examples/first-case");
         let work = bench.dossier().join(".work");
         let has_snapshot = || {
             let runs = fs::read_dir(&work).into_iter().flatten().flatten();
             runs.into_iter().any(|run| run.path().join("train/step-00000010").exists())
         };
         while !has_snapshot() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "no snapshot in a minute");
-            assert!(child.try_wait().unwrap().is_none(), "the training has ended already");
+            assert!(started.begun.elapsed() < Duration::from_secs(60), "no snapshot in a minute");
+            assert!(started.mpirun.try_wait().unwrap().is_none(), "the training has ended already");
             thread::sleep(Duration::from_millis(5));
         }
-        let id = process_of(bench, rank).expect("the rank is there");
-        assert!(Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
-        let status = child.wait().unwrap();
-        assert!(!status.success());
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
-        (child, said)
+        assert!(kill(process_of(bench, rank).expect("the rank is there")).unwrap().success());
+        let ended = started.ended();
+        assert!(!ended.status.success());
+        ended
     }
 
     fn slow() -> Bench {
@@ -220,7 +260,7 @@ mod mpi {
     #[test]
     fn when_a_rank_is_killed_the_first_leaves_a_snapshot_and_an_entry() {
         let (bench, straight) = (slow(), slow());
-        let (_, said) = killed(&bench, 1);
+        let Ended { said, .. } = killed(&bench, 1);
         let log = statements(&bench);
         let (_, stop) = log.iter().find(|(kind, _)| kind == "urn:assize:stop:v0.1").unwrap_or_else(|| panic!("{said}"));
         let reason = stop["reason"].as_str().unwrap();
@@ -236,7 +276,7 @@ mod mpi {
     fn when_the_first_rank_is_killed_the_crash_becomes_an_entry() {
         let (bench, straight) = (slow(), slow());
         killed(&bench, 0);
-        ends(&bench, 2, "--resume");
+        finishes(&bench, 2, "--resume");
         let log = statements(&bench);
         let (_, resume) = log.iter().find(|(kind, _)| kind == "urn:assize:resume:v0.1").unwrap();
         assert_eq!(resume["reason"], "after-crash");
@@ -255,9 +295,8 @@ mod mpi {
         fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let words =
             format!("-n 1 PROGRAM train examples/first-case : -n 1 {} train examples/first-case", other.display());
-        let output = mpirun(&bench, &words).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success());
+        let Ended { status, said } = Started::new(&bench, &words).ended();
+        assert!(!status.success());
         let told = "every rank must run the same file of this program; nothing was read or written: rank 1 differs from rank 0 in its program";
         assert_eq!(said.matches(told).count(), 2, "{said}");
         assert!(!bench.dossier().exists());
@@ -271,9 +310,8 @@ mod mpi {
         let text = fs::read_to_string(&second).unwrap();
         fs::write(&second, text.replace("seed = 7", "seed = 8")).unwrap();
         let words = "-n 1 PROGRAM train examples/first-case : -n 1 PROGRAM train examples/second-case";
-        let output = mpirun(&bench, words).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success());
+        let Ended { status, said } = Started::new(&bench, words).ended();
+        assert!(!status.success());
         assert_eq!(said.matches("rank 1 differs from rank 0 in its case, with its data").count(), 2, "{said}");
         assert!(!bench.dossier().exists());
     }

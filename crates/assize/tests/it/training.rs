@@ -44,23 +44,8 @@ fn a_case_trains_by_any_optimizer_and_stops_early() {
 #[test]
 fn a_base_is_trained_further_under_a_case() {
     let bench = Bench::new();
-    bench.ends("train examples/first-case", 0);
-    let base = bench.path("examples/base");
-    fs::create_dir(&base).unwrap();
-    for file in ["model.safetensors", "config.json", "tokenizer.json"] {
-        fs::copy(bench.dossier().join("weights").join(file), base.join(file)).unwrap();
-    }
+    let base = bench.with_base();
     let held = Digest::of(&fs::read(base.join("model.safetensors")).unwrap());
-    let text = fs::read_to_string(bench.case_file()).unwrap();
-    let (before, rest) = text.split_once("[model]").unwrap();
-    let (_, train) = rest.split_once("[train]").unwrap();
-    let (train, _) = train.split_once("[compress]").unwrap();
-    let model =
-        "[model]\nbase = \"../base\"\ncontext = 32\nadapters = { rank = 2, targets = [\"q_proj\", \"down_proj\"] }\n";
-    let tuned = format!("{before}{model}[train]{train}[[evaluate]]\nsuite = \"perplexity\"\n");
-    fs::create_dir_all(bench.path("examples/tuned")).unwrap();
-    fs::write(bench.path("examples/tuned/assize.toml"), tuned.replace("15_360", "2_560").replace("\"house\"", ""))
-        .unwrap();
     bench.ends("train examples/tuned", 0);
     let weights = bench.path("examples/tuned/dossier/weights");
     for file in ["adapter_model.safetensors", "adapter_config.json", "tokenizer.json"] {
