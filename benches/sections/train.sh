@@ -9,7 +9,7 @@ cat <<PAGE
 ## Training, against PyTorch
 
 Forward, backward, AdamW with clipping, f32; the same first weights and batches; PyTorch with its fused attention. Median of 3 rounds
-by turns, the first step left out. Share of peak: FLOP of the matrix products by the count of `meter` (forward, and twice that back; attention
+by turns, the first step left out. Share of peak: FLOP of the matrix products counted exactly (forward, and twice that back; attention
 in full, though what the causal mask hides is passed over in part), over what products of numbers in the first cache reach on both cores in the
 same process.
 
