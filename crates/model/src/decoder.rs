@@ -10,7 +10,7 @@ mod attention;
 mod cache;
 mod experts;
 mod generate;
-mod kernel;
+pub(crate) mod kernel;
 mod norm;
 mod panels;
 mod rotary;

@@ -199,11 +199,9 @@ impl Llama {
     }
 
     fn normed(&self, name: &str, stream: &[f32], precision: Precision) -> candle_core::Result<(Vec<f32>, Vec<f32>)> {
-        let mut normed = vec![0.0; stream.len()];
         let mut scales = vec![0.0; stream.len() / self.config().width];
-        precision.with_weight(&self.held(name), |gain| {
-            norm::forward(stream, gain, self.config().norm_eps, &mut normed, &mut scales);
-        })?;
+        let mut normed = precision
+            .with_weight(&self.held(name), |gain| norm::forward(stream, gain, self.config().norm_eps, &mut scales))?;
         precision.round(&mut normed);
         Ok((normed, scales))
     }
@@ -214,8 +212,7 @@ impl Llama {
         (stream, scales): (&[f32], &[f32]),
         precision: Precision,
     ) -> candle_core::Result<Vec<f32>> {
-        let mut normed = vec![0.0; stream.len()];
-        precision.with_weight(&self.held(name), |gain| norm::again(stream, gain, scales, &mut normed))?;
+        let mut normed = precision.with_weight(&self.held(name), |gain| norm::again(stream, gain, scales))?;
         precision.round(&mut normed);
         Ok(normed)
     }
@@ -281,8 +278,7 @@ impl Llama {
         let (mut gate, mut up) = (project("mlp.gate_proj", &normed)?, project("mlp.up_proj", &normed)?);
         drop(normed);
         [&mut gate, &mut up].into_iter().for_each(|rows| precision.round(rows));
-        let mut hidden = vec![0.0; gate.len()];
-        gate::forward(&gate, &up, &mut hidden);
+        let mut hidden = gate::forward(&gate, &up);
         precision.round(&mut hidden);
         let [gate, up] = [gate, up].map(|rows| precision.keep(rows));
         let mut out = project("mlp.down_proj", &hidden)?;
@@ -333,8 +329,7 @@ impl Llama {
         // The feed-forward half. What stands in `hidden` first is its slope, then itself.
         let dropped = dropout::dropped(options.dropout, 2 * layer + 1, slopes, config.width);
         let down = self.linear(layer, "mlp.down_proj", precision);
-        let mut hidden = vec![0.0; gate.len()];
-        down.back_to_input(dropped.as_deref().unwrap_or(slopes), &mut hidden, false)?;
+        let mut hidden = down.back(dropped.as_deref().unwrap_or(slopes))?;
         gate::backward(&mut gate, &mut up, &mut hidden);
         precision.round(&mut hidden);
         down.back_to_weight(&hidden, dropped.as_deref().unwrap_or(slopes), gradients)?;

@@ -1,4 +1,5 @@
-//! Tokens a second of a training step of a given shape, and the digest of the weights it ends with.
+//! Tokens a second of a training step of a given shape, its share of what the machine's products reach, and the digest of the weights
+//! it ends with.
 //!
 //! `cargo run --release -p assize-train --example throughput -- layers=4 width=256 heads=8 kv_heads=4 hidden=688
 //! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw precision=f32`; every argument has the default shown. `export=FOLDER` writes
@@ -43,6 +44,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config { optimizer, precision, ..Config::new(1, steps, batch, shape.context) };
     let model = model::Llama::init(&shape, 1)?;
     let n_parameters = model.n_parameters();
+    let architecture = meter::flop::Architecture {
+        layers: shape.layers as u64,
+        width: shape.width as u64,
+        heads: shape.heads as u64,
+        kv_heads: shape.kv_heads as u64,
+        head_width: shape.head_width() as u64,
+        hidden: shape.hidden as u64,
+        vocabulary: shape.vocab as u64,
+        is_gated: true,
+    };
+    let flop_per_token = architecture.training(1, shape.context as u64) as f64 / shape.context as f64;
     if let Some(folder) = export {
         export::write(Path::new(&folder), &model, &export::problem(&model, &corpus, &config)?)?;
     }
@@ -61,10 +73,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("the run was stopped".into());
     };
     let seconds = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let peak = model::profile::exercise(50_000) / begun.elapsed().as_secs_f64();
+    let done = flop_per_token * n_tokens_timed as f64 / seconds;
     let mut out = std::io::stdout().lock();
     writeln!(out, "parameters        {n_parameters}")?;
     writeln!(out, "last loss         {} nat/token", trained.curve.last().ok_or("no step was taken")?.loss)?;
     writeln!(out, "tokens per second {:.0}", n_tokens_timed as f64 / seconds)?;
+    let (share, done, peak) = (100.0 * done / peak, done / 1e9, peak / 1e9);
+    writeln!(out, "share of peak     {share:.0} % ({done:.1} of {peak:.1} GFLOP/s)")?;
     writeln!(out, "peak memory       {} byte", meter::memory_peak().unwrap_or(0))?;
     writeln!(out, "weights           {}", train::parameters_digest(trained.model.parameters())?)?;
     Ok(())

@@ -8,9 +8,9 @@
 use std::sync::OnceLock;
 
 /// Rows of a full tile: with two vectors of 16 columns each, 24 of AVX-512's 32 registers hold sums.
-pub(super) const TILE: usize = 12;
+pub(crate) const TILE: usize = 12;
 /// Columns of a panel.
-pub(super) const WIDTH: usize = 32;
+pub(crate) const WIDTH: usize = 32;
 /// Depth of a block of codes that share a scale.
 pub(crate) const BLOCK: usize = 32;
 
@@ -18,7 +18,7 @@ pub(crate) const BLOCK: usize = 32;
 pub(super) const SPAN: usize = 256;
 
 /// Sums of a tile.
-pub(super) type Sums = [[f32; WIDTH]; TILE];
+pub(crate) type Sums = [[f32; WIDTH]; TILE];
 
 /// What is multiplied.
 #[derive(Clone, Copy)]
@@ -50,14 +50,14 @@ pub(super) struct Out<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vectors {
+pub(crate) enum Vectors {
     Avx512,
     Avx2,
     Portable,
 }
 
 /// What this machine has.
-pub(super) fn vectors() -> Vectors {
+pub(crate) fn vectors() -> Vectors {
     static FOUND: OnceLock<Vectors> = OnceLock::new();
     *FOUND.get_or_init(|| {
         #[cfg(target_arch = "x86_64")]
@@ -82,7 +82,7 @@ pub(super) fn vectors() -> Vectors {
 /// Adds the products of R rows with the columns of a panel to `sums`.
 ///
 /// Shapes: `rows` (K, R), one depth behind another; `panel` K rows of W numbers, `stride` apart. R is at most `TILE`.
-pub(super) fn multiply(
+pub(crate) fn multiply(
     vectors: Vectors,
     n_rows: usize,
     depth: usize,
@@ -479,7 +479,7 @@ macro_rules! for_vectors {
         }
     };
 }
-pub(super) use for_vectors;
+pub(crate) use for_vectors;
 
 /// Codes of a block, as numbers.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,11 @@
 //! which the backward pass makes the shares again. Source: Dao et al. 2022 (FlashAttention), algorithms 1 and 4, without its
 //! tiling over keys: a block of queries against all its keys lies in the cache at the lengths trained here.
 
-use super::product::{Threads, View, product};
-use crate::decoder::{exp, lanes};
+use super::{
+    head::largest,
+    product::{Threads, View, product},
+};
+use crate::decoder::{exp, kernel::for_vectors, lanes};
 use rayon::prelude::*;
 
 /// Queries whose scores stand in memory at once.
@@ -133,11 +136,9 @@ fn forward_group(group: &Group<'_>) -> (Vec<f32>, Vec<f32>) {
                 let start = group.start(position);
                 row[..start].fill(0.0);
                 row[position + 1..].fill(0.0);
-                let row = &mut row[start..=position];
-                let largest = row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
-                row.iter_mut().for_each(|x| *x = exp(*x - largest));
-                sums[at] = lanes(row, |x| x);
-                log_sums[head * t + position] = largest + sums[at].ln();
+                let (largest, sum) = to_powers(&mut row[start..=position]);
+                sums[at] = sum;
+                log_sums[head * t + position] = largest + sum.ln();
             }
             let out = &mut mixed[(head * t + begin) * d..(head * t + end) * d];
             product(out, false, View::rows(scores, end), group.v.first_rows(end), 1.0, Threads::One);
@@ -179,6 +180,36 @@ pub(super) fn backward(shape: Shape, inputs: Inputs<'_>, out: &[f32], log_sums: 
     slopes
 }
 
+for_vectors! {
+    /// Scores become the powers of e over the largest of them, which is given with their sum.
+    fn to_powers(row: &mut [f32]) -> (f32, f32) = to_powers_body
+}
+
+#[inline(always)]
+fn to_powers_body(row: &mut [f32]) -> (f32, f32) {
+    let largest = largest(row);
+    row.iter_mut().for_each(|x| *x = exp(*x - largest));
+    (largest, lanes(row, |x| x))
+}
+
+for_vectors! {
+    /// Scores become shares, and the slopes of shares those of scores.
+    fn row_back(scores: &mut [f32], slopes: &mut [f32], log_sum: f32, out: &[f32], dout: &[f32]) = row_back_body
+}
+
+#[inline(always)]
+fn row_back_body(scores: &mut [f32], slopes: &mut [f32], log_sum: f32, out: &[f32], dout: &[f32]) {
+    let mut dots = [0.0_f32; 16];
+    for (out, dout) in out.chunks(16).zip(dout.chunks(16)) {
+        dots.iter_mut().zip(out.iter().zip(dout)).for_each(|(dot, (o, d))| *dot += o * d);
+    }
+    let dot: f32 = dots.iter().sum();
+    for (share, slope) in scores.iter_mut().zip(slopes) {
+        *share = exp(*share - log_sum);
+        *slope = *share * (*slope - dot);
+    }
+}
+
 fn backward_group(group: &Group<'_>, out: &[f32], log_sums: &[f32], dout: &[f32]) -> [Vec<f32>; 3] {
     let (t, d, g) = (group.shape.positions, group.shape.head_width, group.shape.group());
     let stride = group.shape.q_width();
@@ -195,16 +226,14 @@ fn backward_group(group: &Group<'_>, out: &[f32], log_sums: &[f32], dout: &[f32]
             for (at, (row, slopes)) in shares.chunks_mut(end).zip(slopes.chunks_mut(end)).enumerate() {
                 let position = begin + at;
                 let from = position * stride + head * d;
-                let dot: f32 = out[from..from + d].iter().zip(&dout[from..from + d]).map(|(o, d)| o * d).sum();
+                let places = from..from + d;
                 let (start, log_sum) = (group.start(position), log_sums[head * t + position]);
                 for side in [&mut *row, &mut *slopes] {
                     side[..start].fill(0.0);
                     side[position + 1..].fill(0.0);
                 }
-                for (share, slope) in row[start..=position].iter_mut().zip(&mut slopes[start..=position]) {
-                    *share = exp(*share - log_sum);
-                    *slope = *share * (*slope - dot);
-                }
+                let seen = start..=position;
+                row_back(&mut row[seen.clone()], &mut slopes[seen], log_sum, &out[places.clone()], &dout[places]);
             }
             let (shares, slopes) = (View::rows(shares, end), View::rows(slopes, end));
             let to = &mut dq[(head * t + begin) * d..(head * t + end) * d];

@@ -2,8 +2,8 @@
 //!
 //! Legend: N rows, C channels, V vocabulary.
 
-use super::product::{Threads, View, product};
-use crate::decoder::{exp, lanes};
+use super::product::{Threads, View, product, product_of};
+use crate::decoder::{exp, kernel::for_vectors, lanes};
 use rayon::prelude::*;
 
 /// Rows whose logits stand in memory at once.
@@ -44,9 +44,8 @@ pub(super) fn loss(
     for rows in counted.chunks(BLOCK) {
         let gathered: Vec<f32> =
             rows.iter().flat_map(|&row| &stream[row * width..(row + 1) * width]).copied().collect();
-        let mut logits = vec![0.0; rows.len() * vocab];
         let (inputs, table) = (View::rows(&gathered, width), View::rows(embedding, width));
-        product(&mut logits, false, inputs, table.t(), 1.0, Threads::All);
+        let mut logits = product_of(inputs, table.t());
         let losses: Vec<f64> = logits
             .par_chunks_mut(vocab)
             .zip(rows)
@@ -54,8 +53,7 @@ pub(super) fn loss(
             .collect();
         total += losses.iter().sum::<f64>();
         let Some(slopes) = &mut slopes else { continue };
-        let mut found = vec![0.0; rows.len() * width];
-        product(&mut found, false, View::rows(&logits, vocab), table, 1.0, Threads::All);
+        let found = product_of(View::rows(&logits, vocab), table);
         for (from, row) in found.chunks(width).zip(rows) {
             let to = &mut slopes.stream[row * width..(row + 1) * width];
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
@@ -67,15 +65,26 @@ pub(super) fn loss(
     total
 }
 
-/// A row's loss; its logits become their slopes.
-fn row_loss(logits: &mut [f32], target: u32, weight: f32, smoothing: f32) -> f64 {
-    let (target, share) = (target as usize, smoothing / logits.len() as f32);
+for_vectors! {
+    /// A row's loss; its logits become their slopes.
+    fn row_loss(logits: &mut [f32], target: u32, weight: f32, smoothing: f32) -> f64 = row_loss_body
+}
+
+/// The largest of a row, NaN passed over.
+#[inline(always)]
+pub(super) fn largest(row: &[f32]) -> f32 {
     let mut lanes_of = [f32::NEG_INFINITY; 16];
-    let (blocks, rest) = logits.as_chunks::<16>();
+    let (blocks, rest) = row.as_chunks::<16>();
     for block in blocks {
         lanes_of.iter_mut().zip(block).for_each(|(lane, &x)| *lane = if x > *lane { x } else { *lane });
     }
-    let largest = lanes_of.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
+    lanes_of.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max })
+}
+
+#[inline(always)]
+fn row_loss_body(logits: &mut [f32], target: u32, weight: f32, smoothing: f32) -> f64 {
+    let (target, share) = (target as usize, smoothing / logits.len() as f32);
+    let largest = largest(logits);
     let shifted = f64::from(logits[target] - largest);
     let mean = match smoothing {
         0.0 => 0.0,

@@ -5,9 +5,9 @@
 use super::{
     Gradients, Threads,
     precision::Precision,
-    product::{View, product},
+    product::{View, product, product_of},
 };
-use crate::Llama;
+use crate::{Llama, decoder::kernel::for_vectors};
 use candle_core::{CpuStorage, Storage, Tensor};
 use rayon::prelude::*;
 
@@ -24,8 +24,17 @@ pub(super) fn with_slice<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> 
 pub(super) fn add(x: &mut [f32], y: &[f32]) {
     const PIECE: usize = 1 << 14;
     x.par_chunks_mut(PIECE).zip(y.par_chunks(PIECE)).for_each(|(x, y)| {
-        x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+        add_piece(x, y);
     });
+}
+
+for_vectors! {
+    fn add_piece(x: &mut [f32], y: &[f32]) = add_piece_body
+}
+
+#[inline(always)]
+fn add_piece_body(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
 /// One projection, by its name without `.weight`.
@@ -61,12 +70,9 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, x: &[f32]) -> candle_core::Result<Vec<f32>> {
-        let (outputs, inputs) = self.sides();
-        let mut y = vec![0.0; x.len() / inputs * outputs];
+        let (_, inputs) = self.sides();
         let rows = View::rows(x, inputs);
-        self.precision.with_weight(&self.weight, |w| {
-            product(&mut y, false, rows, View::rows(w, inputs).t(), 1.0, Threads::All);
-        })?;
+        let mut y = self.precision.with_weight(&self.weight, |w| product_of(rows, View::rows(w, inputs).t()))?;
         if let Some(adapter) = &self.adapter {
             let low = adapter.low(x, inputs)?;
             let rank = adapter.rank();
@@ -78,12 +84,26 @@ impl Linear {
         Ok(y)
     }
 
+    /// dy · W.
+    pub(super) fn back(&self, dy: &[f32]) -> candle_core::Result<Vec<f32>> {
+        let (outputs, inputs) = self.sides();
+        let rows = View::rows(dy, outputs);
+        let mut dx = self.precision.with_weight(&self.weight, |w| product_of(rows, View::rows(w, inputs)))?;
+        self.back_through_adapter(dy, &mut dx)?;
+        Ok(dx)
+    }
+
     /// `dx` ← dy · W, or added to it.
     pub(super) fn back_to_input(&self, dy: &[f32], dx: &mut [f32], adds: bool) -> candle_core::Result<()> {
         let (outputs, inputs) = self.sides();
         let rows = View::rows(dy, outputs);
         self.precision
             .with_weight(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
+        self.back_through_adapter(dy, dx)
+    }
+
+    fn back_through_adapter(&self, dy: &[f32], dx: &mut [f32]) -> candle_core::Result<()> {
+        let (outputs, inputs) = self.sides();
         if let Some(adapter) = &self.adapter {
             let low = adapter.low_back(dy, outputs)?;
             self.precision.with_weight(&adapter.down, |down| {
@@ -121,11 +141,7 @@ impl Adapter {
 
     /// x · Aᵀ
     fn low(&self, x: &[f32], inputs: usize) -> candle_core::Result<Vec<f32>> {
-        let mut low = vec![0.0; x.len() / inputs * self.rank()];
-        self.precision.with_weight(&self.down, |down| {
-            product(&mut low, false, View::rows(x, inputs), View::rows(down, inputs).t(), 1.0, Threads::All);
-        })?;
-        Ok(low)
+        self.precision.with_weight(&self.down, |down| product_of(View::rows(x, inputs), View::rows(down, inputs).t()))
     }
 
     /// s · dy · B

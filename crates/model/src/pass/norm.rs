@@ -1,31 +1,55 @@
 //! RMSNorm and its gradient. Legend: N rows, C channels.
 
-use crate::decoder::lanes;
+use super::product::written;
+use crate::decoder::{kernel::for_vectors, lanes};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Rows whose gains are summed before they are added to those of others.
 const CHUNK: usize = 64;
 
-/// y = x · r · gain with r = 1 / √(mean(x²) + ε). Shapes: `x`, `out` (N, C), `scales` (N,), which keeps r.
+/// y = x · r · gain with r = 1 / √(mean(x²) + ε). Shapes: `x`, y (N, C), `scales` (N,), which keeps r.
 ///
 /// Source: Zhang and Sennrich 2019.
-pub(super) fn forward(x: &[f32], gain: &[f32], eps: f64, out: &mut [f32], scales: &mut [f32]) {
+pub(super) fn forward(x: &[f32], gain: &[f32], eps: f64, scales: &mut [f32]) -> Vec<f32> {
     let width = gain.len();
-    let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(scales.par_iter_mut());
-    rows.with_min_len(CHUNK).for_each(|((out, x), scale)| {
-        let mean = f64::from(lanes(x, |x| x * x)) / width as f64;
-        *scale = (mean + eps).sqrt().recip() as f32;
-        out.iter_mut().zip(x).zip(gain).for_each(|((y, x), g)| *y = x * *scale * g);
-    });
+    written(x.len(), |out| {
+        let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(scales.par_iter_mut());
+        rows.with_min_len(CHUNK).for_each(|((out, x), scale)| {
+            let mean = f64::from(squares(x)) / width as f64;
+            *scale = (mean + eps).sqrt().recip() as f32;
+            scaled(x, *scale, gain, out);
+        });
+    })
+}
+
+for_vectors! {
+    fn squares(x: &[f32]) -> f32 = squares_body
+}
+
+#[inline(always)]
+fn squares_body(x: &[f32]) -> f32 {
+    lanes(x, |x| x * x)
+}
+
+for_vectors! {
+    fn scaled(x: &[f32], scale: f32, gain: &[f32], out: &mut [MaybeUninit<f32>]) = scaled_body
+}
+
+#[inline(always)]
+fn scaled_body(x: &[f32], scale: f32, gain: &[f32], out: &mut [MaybeUninit<f32>]) {
+    for ((y, x), g) in out.iter_mut().zip(x).zip(gain) {
+        y.write(x * scale * g);
+    }
 }
 
 /// The normed rows again, from the scales that were kept.
-pub(super) fn again(x: &[f32], gain: &[f32], scales: &[f32], out: &mut [f32]) {
+pub(super) fn again(x: &[f32], gain: &[f32], scales: &[f32]) -> Vec<f32> {
     let width = gain.len();
-    let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(scales);
-    rows.with_min_len(CHUNK).for_each(|((out, x), scale)| {
-        out.iter_mut().zip(x).zip(gain).for_each(|((y, x), g)| *y = x * scale * g);
-    });
+    written(x.len(), |out| {
+        let rows = out.par_chunks_mut(width).zip(x.par_chunks(width)).zip(scales);
+        rows.with_min_len(CHUNK).for_each(|((out, x), &scale)| scaled(x, scale, gain, out));
+    })
 }
 
 /// Adds dJ/dx = r · (g ∘ dy) − x · r³ / C · Σ(g ∘ dy ∘ x) to `dx`, and dJ/dgain to `dgain` where it is asked for.
@@ -39,20 +63,14 @@ pub(super) fn backward(
 ) {
     let width = gain.len();
     let rows = dx.par_chunks_mut(width).zip(x.par_chunks(width)).zip(dy.par_chunks(width)).zip(scales);
-    rows.with_min_len(CHUNK).for_each(|(((dx, x), dy), &scale)| {
-        let dot: f32 = lanes_of_three(x, dy, gain);
-        let pull = dot * scale * scale * scale / width as f32;
-        for (((dx, x), dy), g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
-            *dx += scale * g * dy - x * pull;
-        }
-    });
+    rows.with_min_len(CHUNK).for_each(|(((dx, x), dy), &scale)| row_back(x, gain, scale, dy, dx));
     let Some(dgain) = dgain else { return };
     let chunks = x.par_chunks(CHUNK * width).zip(dy.par_chunks(CHUNK * width)).zip(scales.par_chunks(CHUNK));
     let sums: Vec<Vec<f32>> = chunks
         .map(|((x, dy), scales)| {
             let mut sums = vec![0.0_f32; width];
             for ((x, dy), scale) in x.chunks(width).zip(dy.chunks(width)).zip(scales) {
-                sums.iter_mut().zip(x).zip(dy).for_each(|((sum, x), dy)| *sum += dy * x * scale);
+                add_scaled(&mut sums, x, dy, *scale);
             }
             sums
         })
@@ -62,7 +80,29 @@ pub(super) fn backward(
     }
 }
 
+for_vectors! {
+    fn row_back(x: &[f32], gain: &[f32], scale: f32, dy: &[f32], dx: &mut [f32]) = row_back_body
+}
+
+#[inline(always)]
+fn row_back_body(x: &[f32], gain: &[f32], scale: f32, dy: &[f32], dx: &mut [f32]) {
+    let pull = lanes_of_three(x, dy, gain) * scale * scale * scale / gain.len() as f32;
+    for (((dx, x), dy), g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
+        *dx += scale * g * dy - x * pull;
+    }
+}
+
+for_vectors! {
+    fn add_scaled(sums: &mut [f32], x: &[f32], dy: &[f32], scale: f32) = add_scaled_body
+}
+
+#[inline(always)]
+fn add_scaled_body(sums: &mut [f32], x: &[f32], dy: &[f32], scale: f32) {
+    sums.iter_mut().zip(x).zip(dy).for_each(|((sum, x), dy)| *sum += dy * x * scale);
+}
+
 /// Σ a · b · c in sixteen lanes.
+#[inline(always)]
 fn lanes_of_three(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 16];
     let (blocks_a, rest_a) = a.as_chunks::<16>();

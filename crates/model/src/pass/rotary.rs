@@ -1,5 +1,6 @@
 //! The rotary embedding, in place. Legend: T positions, D channels a head.
 
+use crate::decoder::kernel::for_vectors;
 use rayon::prelude::*;
 
 /// Which way heads are turned.
@@ -20,12 +21,21 @@ pub(super) fn turn(rows: &mut [f32], width: usize, (cosines, sines): (&[f32], &[
     rows.par_chunks_mut(width).enumerate().with_min_len(64).for_each(|(at, row)| {
         let place = at % n_positions * half..(at % n_positions + 1) * half;
         let (cosines, sines) = (&cosines[place.clone()], &sines[place]);
-        for head in row.chunks_mut(head_width) {
-            let (first, second) = head.split_at_mut(half);
-            for (((a, b), c), s) in first.iter_mut().zip(second).zip(cosines).zip(sines) {
-                let s = sign * s;
-                (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
-            }
-        }
+        turn_row(row, cosines, sines, sign);
     });
+}
+
+for_vectors! {
+    fn turn_row(row: &mut [f32], cosines: &[f32], sines: &[f32], sign: f32) = turn_row_body
+}
+
+#[inline(always)]
+fn turn_row_body(row: &mut [f32], cosines: &[f32], sines: &[f32], sign: f32) {
+    for head in row.chunks_exact_mut(2 * cosines.len()) {
+        let (first, second) = head.split_at_mut(cosines.len());
+        for (((a, b), c), s) in first.iter_mut().zip(second).zip(cosines).zip(sines) {
+            let s = sign * s;
+            (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+        }
+    }
 }
