@@ -85,8 +85,9 @@ print(f"""## Pruning and quantisation of SmolLM2-135M-Instruct
 The model's own Q4_1 file, opened and written as an f32 folder, is the dense model: the original weights in f32 are not in the file.
 WikiText-2 raw, test split: the first half of its lines calibrates ({n_rows} rows of {n_row} tokens), the second is scored, {passages} passages of {length} tokens,
 {passages * (length - 1)} predicted. Perplexity is over these, its ratio paired by passage with the bootstrap interval of 95 %. Error: share of the matrices'
-output energy that changed on the calibration rows. Tasks: right answers by the sum of log-probabilities, the first {limit} of each: {tasks}. Speed: tokens a second as a
-share of the dense model's, of whole passages and one by one, by turns in one process, median of 3. Seconds and memory are of the whole command, which evaluates both models as well. `benches/sections/compress.sh`.
+output energy that changed on the calibration rows. Tasks: right answers by the sum of log-probabilities, the first {limit} of each: {tasks}.
+Speed: tokens a second as a share of the dense model's, of whole passages and one by one, by turns in one process, median of 3. Seconds and
+memory are of the whole command, which evaluates both models as well. `benches/sections/compress.sh`.
 
 | setting | perplexity | times dense | error | tasks | MB | speed | s | MiB |
 |---|---|---|---|---|---|---|---|---|""")
@@ -96,5 +97,6 @@ for row in rows:
     print("| " + " | ".join(row) + " |")
 print("""
 Zeros are multiplied like any number here, so unstructured pruning and 2:4 make nothing faster or smaller; `channels` leaves a smaller
-dense model, which is both.""")
+dense model, which is both. Quantised weights are made numbers on the way: whole passages, bound by multiplying, gain nothing, and tokens
+one by one, bound by reading weights, do.""")
 PY
