@@ -96,7 +96,7 @@ pub(crate) fn multiply(
 }
 
 /// The products of R rows, at most `TILE`, with the columns of a panel.
-pub(super) fn multiply_into(vectors: Vectors, factors: Factors, out: Out) {
+pub(super) fn multiply_into(vectors: Vectors, factors: Factors, mut out: Out) {
     let Factors { n_rows, depth, rows, panel, stride } = factors;
     if depth == 0 || n_rows == 0 {
         return;
@@ -110,10 +110,10 @@ pub(super) fn multiply_into(vectors: Vectors, factors: Factors, out: Out) {
     assert!(out.numbers.len() >= (n_rows - 1) * out.stride + WIDTH, "{} places for {n_rows} rows", out.numbers.len());
     match vectors {
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512 => x86::wide(factors, out),
+        Vectors::Avx512 => x86::wide(factors, &mut out),
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx2 => x86::half(factors, out),
-        _ => portable(factors, out),
+        Vectors::Avx2 => x86::half(factors, &mut out),
+        _ => portable(factors, &mut out),
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) fn multiply_codes(
 }
 
 /// The plain twin. Without fused instructions it is slow, and right.
-fn portable(factors: Factors, out: Out) {
+fn portable(factors: Factors, out: &mut Out) {
     let Factors { n_rows, depth, rows, panel, stride } = factors;
     for row in 0..n_rows {
         let sums = &mut out.numbers[row * out.stride..][..WIDTH];
@@ -201,7 +201,7 @@ mod x86 {
         };
     }
 
-    pub(super) fn wide(factors: Factors, out: Out) {
+    pub(super) fn wide(factors: Factors, out: &mut Out) {
         match factors.rows {
             Rows::Tile(rows) => by_rows!(factors.n_rows, wide_rows[ONE](rows, factors, out)),
             Rows::Spans(rows) => by_rows!(factors.n_rows, wide_rows[SPAN](rows, factors, out)),
@@ -215,7 +215,7 @@ mod x86 {
 
     /// STEP: from a row's number to the next row's.
     #[target_feature(enable = "avx512f")]
-    unsafe fn wide_rows<const R: usize, const STEP: usize>(rows: &[f32], factors: Factors, out: Out) {
+    unsafe fn wide_rows<const R: usize, const STEP: usize>(rows: &[f32], factors: Factors, out: &mut Out) {
         let mut held: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
         let (mut row, mut columns, stride) = (rows.as_ptr(), factors.panel.as_ptr(), factors.stride);
         let sums = out.numbers.as_mut_ptr();
@@ -380,7 +380,7 @@ mod x86 {
     }
 
     /// Six rows by 16 columns at a time, as many sums as 16 registers hold.
-    pub(super) fn half(factors: Factors, out: Out) {
+    pub(super) fn half(factors: Factors, out: &mut Out) {
         let (rows, steps) = match factors.rows {
             Rows::Tile(rows) => (rows, (1, factors.n_rows)),
             Rows::Spans(rows) => (rows, (SPAN, 1)),
@@ -389,8 +389,8 @@ mod x86 {
             for column in [0, 16] {
                 let n = (factors.n_rows - first).min(6);
                 let sums = &mut out.numbers[first * out.stride + column..];
-                let part = Out { numbers: sums, stride: out.stride, adds: out.adds };
-                by_rows!(n, half_rows(&rows[first * steps.0..], steps, column, factors, part));
+                let mut part = Out { numbers: sums, stride: out.stride, adds: out.adds };
+                by_rows!(n, half_rows(&rows[first * steps.0..], steps, column, factors, &mut part));
             }
         }
     }
@@ -402,7 +402,7 @@ mod x86 {
         steps: (usize, usize),
         column: usize,
         factors: Factors,
-        out: Out,
+        out: &mut Out,
     ) {
         let mut held: [[__m256; 2]; R] = [[_mm256_setzero_ps(); 2]; R];
         let (mut row, sums) = (rows.as_ptr(), out.numbers.as_mut_ptr());
@@ -574,7 +574,7 @@ mod tests {
                 let (rows, panel) = (numbers(1, depth * n_rows), numbers(2, depth * stride + WIDTH));
                 let mut expected: Sums = [[0.25; WIDTH]; TILE];
                 let factors = Factors { n_rows, depth, rows: Rows::Tile(&rows), panel: &panel, stride };
-                portable(factors, Out { numbers: expected.as_flattened_mut(), stride: WIDTH, adds: true });
+                portable(factors, &mut Out { numbers: expected.as_flattened_mut(), stride: WIDTH, adds: true });
                 for form in &found {
                     let mut sums: Sums = [[0.25; WIDTH]; TILE];
                     let cut = depth / 2;
