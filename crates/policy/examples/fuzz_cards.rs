@@ -5,26 +5,21 @@
 //! same inputs, however many of them the seconds allow.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a fuzzer: it prints and reads the clock")]
 
+#[path = "../../../tests/fuzz/clock.rs"]
+mod clock;
+
+use clock::used;
 use policy::expr::{Expr, Fault, Operand, Place, Source, Type, Unresolved};
 use policy::{CardError, Manifest, Pack};
 use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
-    sync::OnceLock,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Longer than this for one input is a finding.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// CPU time this thread has used, so that a machine with other work changes no verdict; the wall clock where none is told.
-fn used() -> Duration {
-    static BEGUN: OnceLock<Instant> = OnceLock::new();
-    let told = fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|text| text.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| BEGUN.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
-}
 
 /// SplitMix64.
 struct Dice(u64);
