@@ -11,6 +11,7 @@ mod cache;
 mod experts;
 mod generate;
 pub(crate) mod kernel;
+pub(crate) mod lanes;
 mod norm;
 mod panels;
 mod rotary;
@@ -263,10 +264,17 @@ impl Decoder {
     /// (n, C) → (n, V).
     fn project(&self, stream: &Tensor) -> candle_core::Result<Tensor> {
         let logits = self.head.apply(stream)?;
-        if let Some(cap) = self.logit_cap {
-            rows::each(&logits, |logit| cap * (logit / cap).tanh())?;
+        if self.logit_cap.is_some() {
+            rows::each_piece(&logits, |logits| self.cap(logits))?;
         }
         Ok(logits)
+    }
+
+    /// c·tanh(logit / c), in place, where the model has a c.
+    fn cap(&self, logits: &mut [f32]) {
+        if let Some(cap) = self.logit_cap {
+            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+        }
     }
 
     /// The normed stream behind the last layer: (N, C).
@@ -388,9 +396,8 @@ impl Mlp {
         observe(Site::Mlp, normed)?;
         match self {
             Self::Gated { gate, up, down, act } => {
-                let gate = gate.apply(normed)?;
-                act.apply(&gate)?;
-                rows::multiply(&gate, &up.apply(normed)?)?;
+                let [gate, up] = Linear::apply_each([gate, up], normed)?;
+                act.gate(&gate, &up)?;
                 observe(Site::MlpOutput, &gate)?;
                 down.apply(&gate)
             }
@@ -419,10 +426,23 @@ impl Act {
             Self::Relu => rows::each(inner, |x| x.max(0.0)),
         }
     }
+
+    /// `inner`, activated, times `other`, in place.
+    fn gate(self, inner: &Tensor, other: &Tensor) -> candle_core::Result<()> {
+        if matches!(self, Self::Silu) {
+            return rows::each_pair(inner, other, silu_times);
+        }
+        self.apply(inner)?;
+        rows::multiply(inner, other)
+    }
 }
 
 kernel::for_vectors! {
     fn silu(numbers: &mut [f32]) = silu_of
+}
+
+kernel::for_vectors! {
+    fn silu_times(numbers: &mut [f32], others: &[f32]) = silu_times_of
 }
 
 kernel::for_vectors! {
@@ -432,6 +452,11 @@ kernel::for_vectors! {
 #[inline(always)]
 fn silu_of(numbers: &mut [f32]) {
     numbers.iter_mut().for_each(|x| *x /= 1.0 + rows::exp(-*x));
+}
+
+#[inline(always)]
+fn silu_times_of(numbers: &mut [f32], others: &[f32]) {
+    numbers.iter_mut().zip(others).for_each(|(x, y)| *x = *x / (1.0 + rows::exp(-*x)) * y);
 }
 
 #[inline(always)]

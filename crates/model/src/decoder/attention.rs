@@ -10,7 +10,7 @@ use super::{
     cache::KeysValues,
     kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, vectors},
     rotary::Turn,
-    rows::{Linear, exp_fused, with_slice},
+    rows::{Linear, exp_fused, largest, one_of, with_slice},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -81,7 +81,7 @@ impl Attention {
         observe: &mut Observe<'_>,
     ) -> candle_core::Result<Tensor> {
         observe(Site::Attention, normed)?;
-        let (query, key, value) = (self.query.apply(normed)?, self.key.apply(normed)?, self.value.apply(normed)?);
+        let [query, key, value] = Linear::apply_each([&self.query, &self.key, &self.value], normed)?;
         if let Some((query_norm, key_norm)) = &self.head_norms {
             query_norm.norm().apply_in_place(&query)?;
             key_norm.norm().apply_in_place(&key)?;
@@ -136,24 +136,29 @@ impl Attention {
                 Seen { stretches, span: span.clone(), first }
             })
             .collect();
-        let pieces: Vec<(usize, usize, Range<usize>)> = seen
+        let blocks = seen
             .iter()
-            .enumerate()
-            .flat_map(|(at, row)| row.span.clone().step_by(BLOCK).map(move |start| (at, start, row.span.end)))
-            .map(|(at, start, end)| (at, start..end.min(start + BLOCK)))
-            .flat_map(|(at, tokens)| (0..self.kv_heads).map(move |group| (at, group, tokens.clone())))
-            .collect();
-        let mixed: Vec<Vec<f32>> = pieces
-            .par_iter()
-            .map(|(at, group, tokens)| self.mix_group(queries, &seen[*at], *group, tokens.clone()))
-            .collect();
+            .flat_map(|row| row.span.clone().step_by(BLOCK).map(move |start| (row, start)))
+            .map(|(row, start)| (row, start..row.span.end.min(start + BLOCK)));
+        let (width, share) = (self.heads * self.head_width, self.heads / self.kv_heads * self.head_width);
         let mut all = vec![0.0; queries.len()];
-        let (width, d, share) = (self.heads * self.head_width, self.head_width, self.heads / self.kv_heads);
-        for ((_, group, tokens), piece) in pieces.iter().zip(mixed) {
-            for (token, heads) in tokens.clone().zip(piece.chunks_exact(share * d)) {
-                all[token * width + group * share * d..][..share * d].copy_from_slice(heads);
-            }
+        let mut rest = &mut all[..];
+        let mut pieces: Vec<(&Seen, Range<usize>, &mut [f32])> = Vec::new();
+        for (row, tokens) in blocks {
+            let (own, behind) = std::mem::take(&mut rest).split_at_mut(tokens.len() * width);
+            rest = behind;
+            pieces.push((row, tokens, own));
         }
+        pieces.into_par_iter().for_each(|(row, tokens, own)| {
+            let groups = (0..self.kv_heads).into_par_iter();
+            let mixed: Vec<Vec<f32>> =
+                groups.map(|group| self.mix_group(queries, row, group, tokens.clone())).collect();
+            for (group, mixed) in mixed.iter().enumerate() {
+                for (own, heads) in own.chunks_exact_mut(width).zip(mixed.chunks_exact(share)) {
+                    own[group * share..][..share].copy_from_slice(heads);
+                }
+            }
+        });
         all
     }
 
@@ -186,7 +191,9 @@ impl Attention {
                 }
             }
         }
-        tiles.into_iter().flat_map(Tile::into_mix).collect()
+        let mut all = Vec::with_capacity(tokens.len() * share * d);
+        tiles.into_iter().for_each(|tile| all.extend_from_slice(&tile.into_mix()));
+        all
     }
 
     /// Scores of a tile of queries against the positions of a block. Shapes: `scores` (n, `SPAN`), of which the first are meant.
@@ -322,36 +329,22 @@ fn powers_of(scores: &mut [f32], cap: Option<f32>, sum: &mut Sum, mixed: &mut [f
     if let Some(cap) = cap {
         scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
     }
-    // The largest does not depend on the order. A NaN is passed over by the comparison and stays in the sum.
-    let greater = |a: f32, b: f32| if b > a { b } else { a };
-    let (blocks, rest) = scores.as_chunks::<16>();
-    let mut lanes = [sum.largest; 16];
-    for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, score)| *lane = greater(*lane, *score));
-    }
-    let largest = rest.iter().copied().fold(one_of(lanes, greater), greater);
+    // A NaN is passed over and stays in the sum.
+    let largest = largest(scores).max(sum.largest);
     if largest > sum.largest {
         let scale = exp_fused(sum.largest - largest);
         mixed.iter_mut().for_each(|x| *x *= scale);
         *sum = Sum { largest, powers: sum.powers * f64::from(scale) };
     }
-    scores.iter_mut().for_each(|score| *score = exp_fused(*score - largest));
-    let (blocks, rest) = scores.as_chunks::<16>();
+    let power = |score: &mut f32| {
+        *score = exp_fused(*score - largest);
+        *score
+    };
+    let (blocks, rest) = scores.as_chunks_mut::<16>();
     let mut lanes = [0.0_f32; 16];
     for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, power)| *lane += power);
+        lanes.iter_mut().zip(block).for_each(|(lane, score)| *lane += power(score));
     }
-    lanes.iter_mut().zip(rest).for_each(|(lane, power)| *lane += power);
+    lanes.iter_mut().zip(rest).for_each(|(lane, score)| *lane += power(score));
     sum.powers += f64::from(one_of(lanes, |a, b| a + b));
-}
-
-/// Sixteen lanes made one, half by half.
-#[inline(always)]
-fn one_of(mut lanes: [f32; 16], f: impl Fn(f32, f32) -> f32) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for at in 0..half {
-            lanes[at] = f(lanes[at], lanes[at + half]);
-        }
-    }
-    lanes[0]
 }

@@ -1,6 +1,10 @@
 //! Keys and values of the positions behind which a row goes on.
 
-use super::kernel::WIDTH;
+use super::{
+    kernel::WIDTH,
+    lanes::{Groups, Last},
+};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Keys and values of one row's positions, by layer.
@@ -56,11 +60,19 @@ impl KeysValues {
     pub(super) fn add(&mut self, width: usize, keys: &[f32], values: &[f32]) {
         let n = keys.len() / width;
         self.keys.resize((self.n + n).div_ceil(WIDTH) * width * WIDTH, 0.0);
-        for (at, key) in keys.chunks_exact(width).enumerate() {
-            let (panel, lane) = ((self.n + at) / WIDTH, (self.n + at) % WIDTH);
+        // Into the panel that is begun, then panels of their own.
+        let n_begun = (self.n.next_multiple_of(WIDTH) - self.n).min(n);
+        let (begun, own) = keys.split_at(n_begun * width);
+        for (at, key) in begun.chunks_exact(width).enumerate() {
+            let (panel, lane) = (self.n / WIDTH, self.n % WIDTH + at);
             let places = self.keys[panel * width * WIDTH..].chunks_exact_mut(WIDTH);
             places.zip(key).for_each(|(place, x)| place[lane] = *x);
         }
+        let panels = self.keys[(self.n + n_begun).div_ceil(WIDTH) * width * WIDTH..].par_chunks_mut(width * WIDTH);
+        panels.zip(own.par_chunks(width * WIDTH)).for_each(|(panel, keys)| {
+            let groups: Groups<WIDTH> = Groups { n_lanes: keys.len() / width, depth: width, last: Last::Full };
+            groups.interleave(keys, width, panel);
+        });
         self.values.truncate(self.n * width);
         self.values.extend_from_slice(values);
         self.n += n;

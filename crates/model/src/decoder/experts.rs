@@ -30,9 +30,8 @@ impl Experts {
             }
             let tokens: Vec<u32> = users.iter().map(|(token, _)| *token).collect();
             let input = rows::pick(normed, &tokens)?;
-            let inner = gate.apply(&input)?;
-            self.act.apply(&inner)?;
-            rows::multiply(&inner, &up.apply(&input)?)?;
+            let [inner, up] = Linear::apply_each([gate, up], &input)?;
+            self.act.gate(&inner, &up)?;
             rows::with_slice(&down.apply(&inner)?, |parts| {
                 for (&(token, share), part) in users.iter().zip(parts.chunks_exact(width)) {
                     let out = &mut out[token as usize * width..][..width];

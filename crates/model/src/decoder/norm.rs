@@ -2,9 +2,10 @@
 
 use super::{
     kernel::for_vectors,
-    rows::{each_row, lanes},
+    rows::{each_row, lanes, piece_rows, with_slice},
 };
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 /// A norm with its weights, over rows as wide as these are.
 pub(crate) enum Norm {
@@ -24,16 +25,32 @@ impl Norm {
 
     /// A tensor of its own.
     pub(super) fn apply(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
-        let normed = rows.copy()?;
-        self.apply_in_place(&normed)?;
-        Ok(normed)
+        let width = self.width();
+        let mut normed = vec![0.0; rows.elem_count()];
+        with_slice(rows, |rows| {
+            let pairs = normed.par_chunks_mut(width).zip(rows.par_chunks(width)).with_min_len(piece_rows(width));
+            pairs.for_each(|(out, row)| {
+                out.copy_from_slice(row);
+                self.apply_to(out);
+            });
+        })?;
+        Tensor::from_vec(normed, rows.dims(), &Device::Cpu)
+    }
+
+    const fn width(&self) -> usize {
+        let (Self::Rms { gain, .. } | Self::Layer { gain, .. }) = self;
+        gain.len()
+    }
+
+    fn apply_to(&self, row: &mut [f32]) {
+        match self {
+            Self::Rms { gain, eps } => rms(row, gain, *eps),
+            Self::Layer { gain, bias, eps } => layer(row, gain, bias, *eps),
+        }
     }
 
     pub(super) fn apply_in_place(&self, rows: &Tensor) -> candle_core::Result<()> {
-        match self {
-            Self::Rms { gain, eps } => each_row(rows, gain.len(), |_, row| rms(row, gain, *eps)),
-            Self::Layer { gain, bias, eps } => each_row(rows, gain.len(), |_, row| layer(row, gain, bias, *eps)),
-        }
+        each_row(rows, self.width(), |_, row| self.apply_to(row))
     }
 }
 

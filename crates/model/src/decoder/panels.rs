@@ -5,12 +5,18 @@
 //!
 //! Legend: O outputs, the rows of the matrix; K depth, its columns; W columns of a panel; N rows that are multiplied.
 
-use super::kernel::{BLOCK, BlockCodes, Sums, TILE, Vectors, WIDTH, multiply, multiply_codes, unpack, vectors};
+use super::{
+    kernel::{
+        BLOCK, BlockCodes, Factors, Out, Rows, Sums, TILE, Vectors, WIDTH, multiply_codes, multiply_into, unpack,
+        vectors,
+    },
+    lanes::{Groups, Last},
+};
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Numbers of the rows that are multiplied with one panel after another: about what a core's own cache holds.
-const CHUNK: usize = 1 << 18;
+const CHUNK: usize = 1 << 17;
 /// Multiplications below which a second thread costs more than it gives.
 const PIECE: usize = 1 << 16;
 
@@ -249,12 +255,13 @@ impl Panels {
         numbers
     }
 
-    /// x · Wᵀ. Shapes: `rows` (N, K) → (N, O). Every element has the same bits whatever N is.
-    pub(crate) fn product(&self, rows: &[f32]) -> Vec<f32> {
-        let n = rows.len() / self.depth.max(1);
+    /// x · Wᵀ. Shapes: (N, K) → (N, O). Every element has the same bits whatever N is.
+    pub(crate) fn product(&self, packed: &Packed) -> Vec<f32> {
+        assert_eq!(packed.depth, self.depth, "rows for another matrix");
+        let n = packed.n;
         let mut out = Vec::with_capacity(n * self.outputs);
-        let (packed, target) = (pack(rows, n, self.depth), Target(out.as_mut_ptr()));
-        let n_panels = self.outputs.div_ceil(WIDTH);
+        let target = Target(out.as_mut_ptr());
+        let n_panels = self.n_panels();
         let chunk = (CHUNK / self.depth.max(1) / TILE).max(1) * TILE;
         let n_chunks = n.div_ceil(chunk);
         let work = chunk.min(n) * self.depth * WIDTH;
@@ -262,7 +269,10 @@ impl Panels {
             Vec::new,
             |numbers, task| {
                 let (first, panel) = (task / n_panels * chunk, task % n_panels);
-                self.product_panel(&packed, first..n.min(first + chunk), panel, numbers, &target);
+                let rows = first..n.min(first + chunk);
+                self.product_panel(&packed.numbers, rows, panel, numbers, |sums, rows| {
+                    target.write(sums, rows, panel * WIDTH, self.outputs);
+                });
             },
         );
         // SAFETY: the tasks were all pairs of rows and panels, and each wrote its part.
@@ -273,38 +283,102 @@ impl Panels {
         out
     }
 
-    /// One panel's columns of the product, for some of the rows.
+    /// The columns of the product that stand in `panels`, `at_once` rows at a time: `f` is given which rows, and their columns one
+    /// row behind another. The same bits as `product`.
+    pub(crate) fn columns_by_rows(
+        &self,
+        packed: &Packed,
+        panels: Range<usize>,
+        at_once: usize,
+        mut f: impl FnMut(Range<usize>, &mut [f32]),
+    ) {
+        let columns = self.outputs.min(panels.end * WIDTH) - panels.start * WIDTH;
+        let (n, size, at_once) = (packed.n, self.depth * WIDTH, at_once.next_multiple_of(TILE));
+        // Of many rows, codes are made numbers once.
+        let mut unpacked = Vec::new();
+        if n > TILE && matches!(*self.store, Store::Codes(_)) {
+            unpacked.resize(panels.len() * size, 0.0);
+            panels.clone().zip(unpacked.chunks_exact_mut(size)).for_each(|(panel, out)| self.unpack(panel, out));
+        }
+        let mut out = vec![0.0; at_once.min(n) * columns];
+        for first in (0..n).step_by(at_once) {
+            let rows = first..n.min(first + at_once);
+            let out = &mut out[..rows.len() * columns];
+            for (at, panel) in panels.clone().enumerate() {
+                let width = WIDTH.min(columns - at * WIDTH);
+                let put = |sums: &Sums, tile: Range<usize>| {
+                    let places = out[(tile.start - first) * columns..].chunks_exact_mut(columns);
+                    for (places, sums) in places.zip(&sums[..tile.len()]) {
+                        let places = &mut places[at * WIDTH..][..width];
+                        match places.first_chunk_mut::<WIDTH>() {
+                            Some(whole) => *whole = *sums,
+                            None => places.copy_from_slice(&sums[..width]),
+                        }
+                    }
+                };
+                match unpacked.get(at * size..(at + 1) * size) {
+                    Some(numbers) => self.multiply_tiles(&packed.numbers, rows.clone(), numbers, put),
+                    None => self.product_panel(&packed.numbers, rows.clone(), panel, &mut Vec::new(), put),
+                }
+            }
+            f(rows, out);
+        }
+    }
+
+    /// ⌈O / W⌉
+    pub(crate) const fn n_panels(&self) -> usize {
+        self.outputs.div_ceil(WIDTH)
+    }
+
+    /// The numbers of a panel of codes: (K, W).
+    fn unpack(&self, panel: usize, out: &mut [f32]) {
+        if let Store::Codes(codes) = &*self.store {
+            for (block, out) in out.chunks_exact_mut(BLOCK * WIDTH).enumerate() {
+                codes.unpack(panel * (self.depth / BLOCK) + block, out);
+            }
+        }
+    }
+
+    /// One panel's columns of the product, for some of the rows: `put` is given a tile's sums and which rows they are.
     fn product_panel(
         &self,
         packed: &[f32],
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
         panel: usize,
         numbers: &mut Vec<f32>,
-        out: &Target,
+        mut put: impl FnMut(&Sums, Range<usize>),
     ) {
-        let (found, size) = (vectors(), self.depth * WIDTH);
-        let whole: &[f32] = match &*self.store {
-            Store::Numbers(all) => &all[panel * size..][..size],
+        let size = self.depth * WIDTH;
+        match &*self.store {
+            Store::Numbers(all) => self.multiply_tiles(packed, rows, &all[panel * size..][..size], put),
             // Few rows: block by block, while a block is at hand.
             Store::Codes(codes) if rows.len() <= TILE => {
                 let mut sums: Sums = [[0.0; WIDTH]; TILE];
-                codes.multiply(found, panel, self.depth, &packed[rows.start * self.depth..], rows.len(), &mut sums);
-                out.write(&sums, rows, panel * WIDTH, self.outputs);
-                return;
+                codes.multiply(vectors(), panel, self.depth, &packed[rows.start * self.depth..], rows.len(), &mut sums);
+                put(&sums, rows);
             }
-            Store::Codes(codes) => {
+            Store::Codes(_) => {
                 numbers.resize(size, 0.0);
-                for (block, out) in numbers.chunks_exact_mut(BLOCK * WIDTH).enumerate() {
-                    codes.unpack(panel * (self.depth / BLOCK) + block, out);
-                }
-                numbers
+                self.unpack(panel, numbers);
+                self.multiply_tiles(packed, rows, numbers, put);
             }
-        };
+        }
+    }
+
+    fn multiply_tiles(
+        &self,
+        packed: &[f32],
+        rows: Range<usize>,
+        panel: &[f32],
+        mut put: impl FnMut(&Sums, Range<usize>),
+    ) {
+        let (found, depth) = (vectors(), self.depth);
+        let mut sums: Sums = [[0.0; WIDTH]; TILE];
         for first in rows.clone().step_by(TILE) {
             let n_rows = TILE.min(rows.end - first);
-            let mut sums: Sums = [[0.0; WIDTH]; TILE];
-            multiply(found, n_rows, self.depth, &packed[first * self.depth..], whole, WIDTH, &mut sums);
-            out.write(&sums, first..first + n_rows, panel * WIDTH, self.outputs);
+            let factors = Factors { n_rows, depth, rows: Rows::Tile(&packed[first * depth..]), panel, stride: WIDTH };
+            multiply_into(found, factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+            put(&sums, first..first + n_rows);
         }
     }
 }
@@ -316,7 +390,7 @@ impl Codes {
         unpack(self.blocks(block..block + 1), &scales[block], least.get(block), out);
     }
 
-    fn blocks(&self, blocks: std::ops::Range<usize>) -> BlockCodes<'_> {
+    fn blocks(&self, blocks: Range<usize>) -> BlockCodes<'_> {
         let n = BLOCK * WIDTH;
         match self.width {
             Width::Byte => BlockCodes::Bytes(&self.codes[blocks.start * n..blocks.end * n]),
@@ -333,26 +407,31 @@ impl Codes {
     }
 }
 
-/// Tiles one behind another, each (K, R).
-fn pack(rows: &[f32], n: usize, depth: usize) -> Vec<f32> {
-    let mut packed: Vec<f32> = Vec::with_capacity(n * depth);
-    let places = packed.spare_capacity_mut()[..n * depth].par_chunks_mut((TILE * depth).max(1));
-    places.zip(rows.par_chunks((TILE * depth).max(1))).for_each(|(out, rows)| {
-        let n_rows = rows.len() / depth;
-        for (line, out) in out.chunks_mut(LINE * n_rows).enumerate() {
-            for (at, row) in rows.chunks_exact(depth).enumerate() {
-                out.chunks_exact_mut(n_rows).zip(&row[line * LINE..]).for_each(|(out, x)| {
-                    out[at].write(*x);
-                });
-            }
-        }
-    });
-    // SAFETY: every tile is full: `n_rows` rows of `depth` numbers were written to its `n_rows · depth` places.
-    #[expect(unsafe_code, reason = "as in `product`")]
-    unsafe {
-        packed.set_len(n * depth);
+/// Rows (N, K) as the kernel reads them: tiles one behind another, each (K, R).
+pub(crate) struct Packed {
+    numbers: Vec<f32>,
+    n: usize,
+    depth: usize,
+}
+
+impl Packed {
+    pub(crate) fn of(rows: &[f32], depth: usize) -> Self {
+        let n = rows.len() / depth.max(1);
+        let mut numbers = vec![0.0; n * depth];
+        // Tiles of a task.
+        let n_tiles = PIECE.div_ceil(TILE * depth.max(1));
+        let size = (n_tiles * TILE * depth).max(1);
+        numbers.par_chunks_mut(size).zip(rows.par_chunks(size)).for_each(|(out, rows)| {
+            let groups: Groups<TILE> = Groups { n_lanes: rows.len() / depth, depth, last: Last::Narrow };
+            groups.interleave(rows, depth, out);
+        });
+        Self { numbers, n, depth }
     }
-    packed
+
+    /// N
+    pub(crate) const fn n(&self) -> usize {
+        self.n
+    }
 }
 
 /// The product, whose columns several threads write.
@@ -364,7 +443,7 @@ unsafe impl Sync for Target {}
 
 impl Target {
     #[expect(unsafe_code, reason = "columns of one matrix are written by several threads")]
-    fn write(&self, sums: &Sums, rows: std::ops::Range<usize>, column: usize, outputs: usize) {
+    fn write(&self, sums: &Sums, rows: Range<usize>, column: usize, outputs: usize) {
         let n = WIDTH.min(outputs - column);
         for (row, sums) in rows.zip(sums) {
             // SAFETY: row and columns lie within the (N, O) numbers that `product` has room for while its tasks run. A whole
@@ -383,7 +462,7 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, Panels};
+    use super::{Format, Packed, Panels};
     use crate::gguf::parse;
     use candle_core::quantized::GgmlDType;
 
@@ -398,7 +477,7 @@ mod tests {
             let (rows, weights) = (numbers(1, n * depth), numbers(2, outputs * depth));
             let panels = Panels::of_numbers(outputs, depth, &weights);
             assert_eq!(panels.numbers(), weights);
-            let found = panels.product(&rows);
+            let found = panels.product(&Packed::of(&rows, depth));
             for (at, found) in found.iter().enumerate() {
                 let (row, output) = (&rows[at / outputs * depth..][..depth], &weights[at % outputs * depth..][..depth]);
                 let parts = row.iter().zip(output).map(|(a, b)| f64::from(*a) * f64::from(*b));
@@ -436,7 +515,9 @@ mod tests {
             let plain = Panels::of_numbers(outputs, depth, &expected);
             for n in [1, 12, 13, 40] {
                 let rows = numbers(n, n * depth);
-                let bits = |panels: &Panels| panels.product(&rows).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                let bits = |panels: &Panels| {
+                    panels.product(&Packed::of(&rows, depth)).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                };
                 assert!(bits(&found) == bits(&plain), "{format:?}, {n} rows");
             }
             // A scale of infinity, in the block of row 1, numbers 64 to 95.

@@ -1,7 +1,7 @@
 //! Matrices of rows: products, and work in place.
 
-use super::panels::Panels;
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
+use super::panels::{Packed, Panels};
+use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 use rayon::prelude::*;
 
 /// Numbers below which a second thread costs more than it gives.
@@ -29,9 +29,20 @@ impl Linear {
 
     /// Shapes: (n, in) → (n, out). A row has the same bits whatever the number of rows.
     pub(crate) fn apply(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
-        let n = rows.dim(0)?;
-        let out = with_slice(rows, |rows| self.weight.product(rows))?;
-        let out = Tensor::from_vec(out, (n, self.outputs()), rows.device())?;
+        let [out] = Self::apply_each([self], rows)?;
+        Ok(out)
+    }
+
+    /// `apply` of several to the same rows, which are packed once.
+    pub(crate) fn apply_each<const N: usize>(all: [&Self; N], rows: &Tensor) -> candle_core::Result<[Tensor; N]> {
+        let depth = all.first().map_or(0, |one| one.weight.depth());
+        let packed = with_slice(rows, |rows| Packed::of(rows, depth))?;
+        let applied: Vec<Tensor> = all.iter().map(|one| one.apply_packed(&packed)).collect::<Result<_, _>>()?;
+        applied.try_into().map_err(|_| candle_core::Error::Msg(format!("expected {N} products")))
+    }
+
+    fn apply_packed(&self, rows: &Packed) -> candle_core::Result<Tensor> {
+        let out = Tensor::from_vec(self.weight.product(rows), (rows.n(), self.outputs()), &Device::Cpu)?;
         if let Some(bias) = &self.bias {
             each_row(&out, bias.len(), |_, row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += b))?;
         }
@@ -97,9 +108,14 @@ impl<F: Fn(&mut [f32], &[f32])> InplaceOp2 for InPlace<F> {
     }
 }
 
+/// Rows of a task.
+pub(super) const fn piece_rows(width: usize) -> usize {
+    if width == 0 { 1 } else { PIECE.div_ceil(width) }
+}
+
 /// Every row of `width` numbers, with its number, in place: the tensor must share its memory with no other that is read.
 pub(super) fn each_row(tensor: &Tensor, width: usize, f: impl Fn(usize, &mut [f32]) + Sync) -> candle_core::Result<()> {
-    let n_min = PIECE.div_ceil(width.max(1));
+    let n_min = piece_rows(width);
     tensor.inplace_op1(&InPlace(|numbers: &mut [f32]| {
         numbers.par_chunks_mut(width).enumerate().with_min_len(n_min).for_each(|(at, row)| f(at, row));
     }))
@@ -118,6 +134,17 @@ pub(super) fn each(tensor: &Tensor, f: impl Fn(f32) -> f32 + Sync) -> candle_cor
 }
 
 fn pairwise(tensor: &Tensor, other: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync) -> candle_core::Result<()> {
+    each_pair(tensor, other, |piece: &mut [f32], other: &[f32]| {
+        piece.iter_mut().zip(other).for_each(|(x, y)| *x = f(*x, *y));
+    })
+}
+
+/// Pieces of both, of which the first is written.
+pub(super) fn each_pair(
+    tensor: &Tensor,
+    other: &Tensor,
+    f: impl Fn(&mut [f32], &[f32]) + Sync,
+) -> candle_core::Result<()> {
     if tensor.dims() != other.dims() {
         candle_core::bail!("expected two tensors of one shape, found {:?} and {:?}", tensor.dims(), other.dims());
     }
@@ -125,7 +152,7 @@ fn pairwise(tensor: &Tensor, other: &Tensor, f: impl Fn(f32, f32) -> f32 + Sync)
         other,
         &InPlace(|numbers: &mut [f32], other: &[f32]| {
             let pieces = numbers.par_chunks_mut(PIECE).zip(other.par_chunks(PIECE));
-            pieces.for_each(|(piece, other)| piece.iter_mut().zip(other).for_each(|(x, y)| *x = f(*x, *y)));
+            pieces.for_each(|(piece, other)| f(piece, other));
         }),
     )
 }
@@ -171,7 +198,7 @@ fn exp_by(x: f32, sum: impl Fn(f32, f32, f32) -> f32) -> f32 {
     (sum(p * r, r, r) + 1.0) * f32::from_bits(power)
 }
 
-/// e^x for x from −700 to 0, held at the lower end; relative error below 1e-15. Like `exp`.
+/// e^x for x from −700 to 0, held at the lower end; relative error below 1e-15. Like `exp_fused`.
 ///
 /// Taylor's series of degree 13 on |r| ≤ ln 2 / 2.
 #[inline(always)]
@@ -182,17 +209,38 @@ pub(super) fn exp_f64(x: f64) -> f64 {
     const LN_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
     // Not `max`, which would lose a NaN.
     let x = if x < -700.0 { -700.0 } else { x };
-    let shifted = x * std::f64::consts::LOG2_E + ROUND;
+    let shifted = x.mul_add(std::f64::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = x - n * LN_2[0] - n * LN_2[1];
+    let r = n.mul_add(-LN_2[1], n.mul_add(-LN_2[0], x));
     let mut p = 1.0 / 6_227_020_800.0;
     for factorial in
         [479_001_600.0, 39_916_800.0, 3_628_800.0, 362_880.0, 40_320.0, 5_040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0]
     {
-        p = p * r + 1.0 / factorial;
+        p = p.mul_add(r, 1.0 / factorial);
     }
     let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(1023).wrapping_shl(52);
     p * f64::from_bits(power)
+}
+
+/// The largest of a row in sixteen lanes; a NaN is passed over.
+#[inline(always)]
+pub(crate) fn largest(row: &[f32]) -> f32 {
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    let (blocks, rest) = row.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for block in blocks {
+        lanes.iter_mut().zip(block).for_each(|(lane, x)| *lane = greater(*lane, *x));
+    }
+    rest.iter().copied().fold(one_of(lanes, greater), greater)
+}
+
+/// Sixteen lanes made one, half by half.
+#[inline(always)]
+pub(super) fn one_of(lanes: [f32; 16], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|at| f(lanes[at], lanes[at + 8]));
+    let four: [f32; 4] = std::array::from_fn(|at| f(eight[at], eight[at + 4]));
+    let [a, b, c, d] = four;
+    f(f(a, c), f(b, d))
 }
 
 /// Sum of f(x) in sixteen lanes, added in a fixed order.

@@ -1,11 +1,22 @@
 //! Log-probabilities of chosen tokens, without holding all logits.
 
-use super::{Decoder, DecoderError, Row, kernel, rows};
+use super::{
+    Decoder, DecoderError, Row,
+    kernel::{self, TILE, WIDTH},
+    panels::Packed,
+    rows::{self, largest},
+};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-/// Numbers of logits held at once.
-const LOGITS_MAX: usize = 1 << 23;
+/// Positions whose stream is packed at once.
+const ASKED_MAX: usize = 1 << 12;
+/// Panels of the head that are gone through together: they lie in a core's own cache beside the positions and their logits.
+const PANELS: usize = 8;
+/// Panels of a task, and of a sum.
+const STRETCH: usize = 8 * PANELS;
+/// Positions whose logits are made at once.
+const LINES: usize = 8 * TILE;
 
 /// A token asked for behind a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,58 +64,135 @@ pub(super) fn log_probs(decoder: &Decoder, stream: &Tensor, rows: &[Row]) -> Res
     }
     let mut scored: Vec<Vec<Scored>> =
         rows.iter().map(|row| vec![Scored { log_prob: f64::NAN, is_first: false }; row.targets.len()]).collect();
-    let vocab = decoder.vocab();
-    for piece in asked.chunks((LOGITS_MAX / vocab).max(1)) {
+    for piece in asked.chunks(ASKED_MAX) {
         let places: Vec<u32> = piece.iter().map(|&(_, _, place)| place).collect();
-        let logits = decoder.project(&rows::pick(stream, &places)?)?;
-        let sums: Vec<Sum> = rows::with_slice(&logits, |logits| logits.par_chunks(vocab).map(sum).collect())?;
-        rows::with_slice(&logits, |logits| {
-            for ((&(at, position, _), sum), logits) in piece.iter().zip(&sums).zip(logits.chunks_exact(vocab)) {
-                if !sum.log.is_finite() {
-                    let found = logits.iter().copied().find(|logit| !logit.is_finite()).unwrap_or(f32::NAN);
-                    return Err(DecoderError::NotFinite { found, row: at, position });
-                }
-                let targets = rows[at].targets.iter().zip(&mut scored[at]);
-                for (target, scored) in targets.filter(|(target, _)| target.position == position) {
-                    let log_prob = f64::from(logits[target.token as usize]) - sum.log;
-                    *scored = Scored { log_prob, is_first: sum.first == target.token as usize };
-                }
+        let wanted: Vec<Wanted> = piece
+            .iter()
+            .enumerate()
+            .flat_map(|(line, &(at, position, _))| {
+                let targets = rows[at].targets.iter().enumerate();
+                targets
+                    .filter(move |(_, target)| target.position == position)
+                    .map(move |(target, _)| (line, at, target))
+            })
+            .map(|(line, at, target)| Wanted { line, at, target, token: rows[at].targets[target].token as usize })
+            .collect();
+        let packed =
+            rows::with_slice(&rows::pick(stream, &places)?, |picked| Packed::of(picked, decoder.head.weight.depth()))?;
+        let (sums, logits) = sums(decoder, &packed, &wanted);
+        for (sum, &(at, position, _)) in sums.iter().zip(piece) {
+            if !sum.log().is_finite() {
+                return Err(DecoderError::NotFinite { found: sum.wrong.unwrap_or(f32::NAN), row: at, position });
             }
-            Ok(())
-        })??;
+        }
+        for (wanted, logit) in wanted.iter().zip(logits) {
+            let sum = &sums[wanted.line];
+            let log_prob = f64::from(logit) - sum.log();
+            scored[wanted.at][wanted.target] = Scored { log_prob, is_first: sum.first == wanted.token };
+        }
     }
     Ok(scored)
 }
 
+/// A logit that is asked for.
+struct Wanted {
+    /// Number of the position among those that are asked for.
+    line: usize,
+    /// Row and target.
+    at: usize,
+    target: usize,
+    token: usize,
+}
+
+/// What is known of a position's logits so far.
+#[derive(Debug, Clone, Copy)]
 struct Sum {
-    /// ln of the sum of all powers.
-    log: f64,
-    /// The first choice.
+    largest: f32,
+    /// Its lowest place.
     first: usize,
+    /// Of all powers, in units of e^largest.
+    powers: f64,
+    /// A logit that is no number.
+    wrong: Option<f32>,
+}
+
+impl Sum {
+    const NONE: Self = Self { largest: f32::NEG_INFINITY, first: 0, powers: 0.0, wrong: None };
+
+    /// ln of the sum of all powers.
+    fn log(&self) -> f64 {
+        f64::from(self.largest) + self.powers.ln()
+    }
+
+    /// With the logits behind these.
+    fn and(self, other: Self) -> Self {
+        let (more, less) = if other.largest > self.largest { (other, self) } else { (self, other) };
+        // Without a number above −∞ there is nothing to add, except a NaN.
+        let is_empty = less.largest == f32::NEG_INFINITY && !less.powers.is_nan();
+        let scale = || rows::exp_f64(f64::from(less.largest) - f64::from(more.largest));
+        let powers = if is_empty { more.powers } else { more.powers + less.powers * scale() };
+        Self { powers, wrong: self.wrong.or(other.wrong), ..more }
+    }
+}
+
+/// The sum of each position and the logits asked for. No logits are kept: a stretch of tokens is gone through a few at a time,
+/// for some positions at a time, and the stretches are joined in their order.
+fn sums(decoder: &Decoder, packed: &Packed, wanted: &[Wanted]) -> (Vec<Sum>, Vec<f32>) {
+    let (head, vocab) = (&decoder.head, decoder.vocab());
+    let n_panels = head.weight.n_panels();
+    let stretch = |at: usize| {
+        let mut sums = vec![Sum::NONE; packed.n()];
+        let mut found: Vec<(usize, f32)> = Vec::new();
+        for first in (at * STRETCH..n_panels.min((at + 1) * STRETCH)).step_by(PANELS) {
+            let panels = first..n_panels.min(first + PANELS);
+            let tokens = first * WIDTH..vocab.min(panels.end * WIDTH);
+            head.weight.columns_by_rows(packed, panels, LINES, |lines, logits| {
+                if let Some(bias) = &head.bias {
+                    let bias = &bias[tokens.clone()];
+                    logits.chunks_exact_mut(bias.len()).for_each(|line| {
+                        line.iter_mut().zip(bias).for_each(|(logit, bias)| *logit += bias);
+                    });
+                }
+                decoder.cap(logits);
+                let of_lines = sums[lines.clone()].iter_mut().zip(logits.chunks_exact(tokens.len()));
+                of_lines.for_each(|(sum, logits)| *sum = sum.and(sum_of(logits, tokens.start)));
+                let from = wanted.partition_point(|wanted| wanted.line < lines.start);
+                for (at, one) in wanted.iter().enumerate().skip(from).take_while(|(_, one)| one.line < lines.end) {
+                    if tokens.contains(&one.token) {
+                        found.push((at, logits[(one.line - lines.start) * tokens.len() + one.token - tokens.start]));
+                    }
+                }
+            });
+        }
+        (sums, found)
+    };
+    let stretches: Vec<_> = (0..n_panels.div_ceil(STRETCH)).into_par_iter().map(stretch).collect();
+    let (mut all, mut logits) = (vec![Sum::NONE; packed.n()], vec![f32::NAN; wanted.len()]);
+    for (sums, found) in stretches {
+        all.iter_mut().zip(sums).for_each(|(all, sum)| *all = all.and(sum));
+        found.into_iter().for_each(|(at, logit)| logits[at] = logit);
+    }
+    (all, logits)
 }
 
 kernel::for_vectors! {
-    /// One position's logits.
-    fn sum(logits: &[f32]) -> Sum = sum_of
+    /// Of one position's logits of some tokens, of which `start` is the first.
+    fn sum_of(logits: &[f32], start: usize) -> Sum = sum_of_body
 }
 
 #[inline(always)]
-fn sum_of(logits: &[f32]) -> Sum {
-    // The largest first, in lanes; then its lowest place.
-    let (blocks, rest) = logits.as_chunks::<16>();
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, logit)| *lane = lane.max(*logit));
-    }
-    let largest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
-    let first = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
-    let largest = f64::from(largest);
+fn sum_of_body(logits: &[f32], start: usize) -> Sum {
+    let largest = largest(logits);
+    let first = start + logits.iter().position(|logit| *logit == largest).unwrap_or(0);
     // A NaN is passed over by the comparisons and stays in the sum.
-    let power = |logit: f32| rows::exp_f64(f64::from(logit) - largest);
+    let unit = if largest == f32::NEG_INFINITY { 0.0 } else { f64::from(largest) };
+    let power = |logit: f32| rows::exp_f64(f64::from(logit) - unit);
+    let (blocks, rest) = logits.as_chunks::<16>();
     let mut sums = [0.0_f64; 16];
     for block in blocks {
         sums.iter_mut().zip(block).for_each(|(sum, logit)| *sum += power(*logit));
     }
-    let sum = sums.iter().sum::<f64>() + rest.iter().map(|logit| power(*logit)).sum::<f64>();
-    Sum { log: largest + sum.ln(), first }
+    let powers = sums.iter().sum::<f64>() + rest.iter().map(|logit| power(*logit)).sum::<f64>();
+    let wrong = if powers.is_finite() { None } else { logits.iter().copied().find(|logit| !logit.is_finite()) };
+    Sum { largest, first, powers, wrong }
 }

@@ -7,10 +7,10 @@
 //!
 //! Legend: M rows and N columns of `out`, K depth; W = `WIDTH` columns of a panel; R rows of a tile.
 
-mod lanes;
-
-use crate::decoder::kernel::{Sums, TILE, WIDTH, for_vectors, multiply, vectors};
-use lanes::{Groups, Last};
+use crate::decoder::{
+    kernel::{Sums, TILE, WIDTH, for_vectors, multiply, vectors},
+    lanes::{Groups, Last},
+};
 use rayon::prelude::*;
 use std::{cell::Cell, mem::MaybeUninit};
 

@@ -2,18 +2,18 @@
 //!
 //! Legend: D depths, L lanes of a group, which are rows of a tile or columns of a panel.
 
-use crate::decoder::kernel::{Vectors, vectors};
+use super::kernel::{Vectors, vectors};
 
 /// Groups of L lanes one behind another, each (D, L). The last has the lanes that are left, `Full` or not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Groups<const L: usize> {
-    pub(super) n_lanes: usize,
-    pub(super) depth: usize,
-    pub(super) last: Last,
+pub(crate) struct Groups<const L: usize> {
+    pub(crate) n_lanes: usize,
+    pub(crate) depth: usize,
+    pub(crate) last: Last,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Last {
+pub(crate) enum Last {
     /// As narrow as its lanes.
     Narrow,
     /// As wide as the others; zeros behind its lanes.
@@ -22,7 +22,7 @@ pub(super) enum Last {
 
 impl<const L: usize> Groups<L> {
     /// Numbers that they take.
-    pub(super) const fn room(self) -> usize {
+    pub(crate) const fn room(self) -> usize {
         match self.last {
             Last::Narrow => self.n_lanes * self.depth,
             Last::Full => self.n_lanes.next_multiple_of(L) * self.depth,
@@ -37,7 +37,7 @@ impl<const L: usize> Groups<L> {
     }
 
     /// From rows of lanes, each `stride` after the one before. A whole row at a time: it is one run of memory.
-    pub(super) fn copy(self, from: &[f32], stride: usize, out: &mut [f32]) {
+    pub(crate) fn copy(self, from: &[f32], stride: usize, out: &mut [f32]) {
         let size = self.depth * L;
         let rest = self.n_lanes % L;
         let (whole, last) = out[..self.room()].split_at_mut(self.n_lanes / L * size);
@@ -57,7 +57,7 @@ impl<const L: usize> Groups<L> {
     }
 
     /// From lanes that are runs of depths, each `stride` after the one before.
-    pub(super) fn interleave(self, from: &[f32], stride: usize, out: &mut [f32]) {
+    pub(crate) fn interleave(self, from: &[f32], stride: usize, out: &mut [f32]) {
         for (group, out) in out[..self.room()].chunks_mut(self.depth * L).enumerate() {
             let n_lanes = L.min(self.n_lanes - group * L);
             let width = self.width(n_lanes);
@@ -125,7 +125,7 @@ mod x86 {
 
     /// Four lanes by eight depths at a time. The caller promises `n_lanes` runs of `depth` numbers, and room for `depth` rows.
     #[target_feature(enable = "avx")]
-    pub(super) unsafe fn squares(
+    pub(crate) unsafe fn squares(
         from: &[f32],
         stride: usize,
         (n_lanes, depth): (usize, usize),
