@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
 
 /// Numbers of the rows that are multiplied with one panel after another: about what a core's own cache holds.
-const CHUNK: usize = 1 << 17;
+const CHUNK: usize = 1 << 18;
 /// Multiplications below which a second thread costs more than it gives.
 const PIECE: usize = 1 << 16;
 
