@@ -45,15 +45,22 @@ pub(crate) struct DistillArgs {
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     super::check_out(&args.run)?;
     let (teacher, student) = (Input::open(&args.run.case)?, Input::open(&args.student)?);
-    if teacher.parts.tokenizer.to_json()? != student.parts.tokenizer.to_json()? {
+    if !super::same_tokens(&teacher, &student)? {
         bail!("teacher and student have different tokenizers, so a token of one is another of the other");
+    }
+    let context = teacher.decoder.context().min(student.decoder.context());
+    if !(2..=context).contains(&args.length) {
+        bail!(
+            "`--length`: expected 2 to {context} tokens, the positions of the smaller context, found {}",
+            args.length
+        );
     }
     learn::llama_shape(&student.parts.config, &student.parts.tensors, args.length)?;
     let (text, digest) = suites::read_text(&args.text, "--text")?;
     let tokens = student.parts.tokenizer.encode(&text, Specials::None)?;
     let config = calibrate::Config {
-        rows: (tokens.len() / args.length.max(2)).clamp(1, args.steps * args.batch),
-        positions: args.length.max(2),
+        rows: (tokens.len() / args.length).clamp(1, args.steps * args.batch),
+        positions: args.length,
     };
     let rows =
         calibrate::rows(&tokens, &config).with_context(|| format!("the text {} is too small", args.text.display()))?;

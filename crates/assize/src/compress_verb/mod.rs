@@ -83,6 +83,21 @@ impl Input {
     }
 }
 
+/// What tokenizers are compared by where their files are written differently.
+const PROBE: &str = "The year 2024's 1,234.5 km² naïve café: \"déjà-vu\"?\n\tif (x != y) { return 0x1F; }  今天天气很好。 Привет, мир! 안녕 🙂";
+
+/// Whether a token of one model is the same of the other: the files say the same, or every id has the same token and a text with
+/// letters, digits, signs and spaces of many kinds comes to the same ids. A GGUF file and the hub folder it was made from differ in files.
+pub(crate) fn same_tokens(first: &Input, second: &Input) -> anyhow::Result<bool> {
+    let [one, two] = [first, second].map(|input| &input.parts.tokenizer);
+    if one.to_json()? == two.to_json()? {
+        return Ok(true);
+    }
+    let rows = first.decoder.vocab().max(second.decoder.vocab()) as u32;
+    let is_same = (0..rows).all(|id| one.token(id) == two.token(id));
+    Ok(is_same && one.encode(PROBE, Specials::None)? == two.encode(PROBE, Specials::None)?)
+}
+
 /// Zeros and weights in the matrices of the layers.
 fn zeros(tensors: &compress::Tensors) -> anyhow::Result<(u64, u64)> {
     let (mut zeros, mut all) = (0, 0);

@@ -163,6 +163,24 @@ fn a_pruned_model_stands_in_a_dossier_that_verifies_and_names_its_ancestors() {
         ["bytes", "weights in memory", "tokens a second", "tokens a second, one by one", "zeros", "perplexity"]
     );
     assert!(fs::read_to_string(bench.path("page.html")).unwrap().contains("<td>perplexity</td>"));
+
+    let outcome = bench.outcome(&format!("compare model small {SUITE} --out compared --json"), 0);
+    assert_eq!(outcome["outcome"], "allowed");
+    bench.verify("compared");
+    let comparison = &bench.predicate("compared", "evaluation")["comparison"];
+    assert_eq!(comparison["second"]["lineage"], outcome["comparison"]["second"]["lineage"]);
+    assert_eq!(comparison["second"]["lineage"].as_array().unwrap().len(), 3);
+    let said = bench.evidence("compared");
+    assert_eq!(said["compress.perplexity_ratio"], ratio(&outcome));
+    let output = bench.run(&format!("compare model small {SUITE} --pack eu-ai-act --json"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("say with `--out DIR` where the dossier goes"));
+}
+
+/// The change of perplexity that a comparison prints.
+fn ratio(outcome: &Value) -> f64 {
+    let rows = outcome["comparison"]["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == "perplexity").unwrap();
+    row["change"].as_f64().unwrap_or_else(|| row["change"].as_str().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -292,6 +310,16 @@ fn two_models_become_one_with_both_in_its_lineage() {
         assert_eq!(compression["lineage"].as_array().unwrap().len(), 3);
         assert_eq!(compression["lineage"][2]["action"], action);
     }
+    // The same tokenizer in a file of another format.
+    bench.outcome("compress other --quantize q8_0 --out small --json", 0);
+    bench.outcome("merge model small --out both --json", 0);
+    let compression = bench.predicate("both", "compression");
+    let actions: Vec<Option<&str>> =
+        compression["lineage"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
+    assert_eq!(actions, [None, None, Some("quantized"), Some("merged")]);
+    let output = bench.run("distill model other --text text.txt --steps 3 --length 4096 --out long --json");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`--length`: expected 2 to "));
+    assert!(!bench.path("long").exists());
 }
 
 #[test]
