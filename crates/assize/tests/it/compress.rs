@@ -317,9 +317,18 @@ fn two_models_become_one_with_both_in_its_lineage() {
     let actions: Vec<Option<&str>> =
         compression["lineage"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
     assert_eq!(actions, [None, None, Some("quantized"), Some("merged")]);
-    let output = bench.run("distill model other --text text.txt --steps 3 --length 4096 --out long --json");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("`--length`: expected 2 to "));
-    assert!(!bench.path("long").exists());
+    for (words, expected) in [
+        ("--length 4096", "`--length`: expected 2 to 96 tokens"),
+        ("--steps 0", "expected 1 to 4294967296 rows in all steps, found 0 steps of 2"),
+        ("--batch 0", "found 100 steps of 0"),
+        ("--steps 18446744073709551615", "found 18446744073709551615 steps of 2"),
+        ("--rate nan", "`--rate`: expected a number above 0, found NaN"),
+    ] {
+        let output = bench.run(&format!("distill model other --text text.txt {words} --out long --json"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{words}: {said}");
+        assert!(!bench.path("long").exists());
+    }
 }
 
 #[test]
@@ -401,6 +410,18 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
         (
             "--prune wanda --sparsity 0.5 --calibration-length 32 --calibration bytes.txt",
             "`--calibration`: bytes.txt is no UTF-8 text: byte 1 begins no character",
+        ),
+        (
+            "--quantize gptq --group 7 --calibration calibration.txt",
+            "`--group`: expected 32, 64 or 128 weights that share a scale, found 7",
+        ),
+        (
+            "--prune wanda --sparsity 0.5 --calibration-rows 0 --calibration calibration.txt",
+            "`--calibration-rows`: expected 1 or more, found 0",
+        ),
+        (
+            "--quantize q8_0 --evaluate calibration.txt --passage 16 --passages 0",
+            "`--passages`: expected 2 or more, as an interval needs, found 0",
         ),
         ("--quantize q8_0 --evaluate none.txt", "`--evaluate`: none.txt cannot be read"),
         ("--quantize q8_0 --pack nowhere", "no pack `nowhere`, neither a folder nor one of `"),
