@@ -411,18 +411,6 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
             "--prune wanda --sparsity 0.5 --calibration-length 32 --calibration bytes.txt",
             "`--calibration`: bytes.txt is no UTF-8 text: byte 1 begins no character",
         ),
-        (
-            "--quantize gptq --group 7 --calibration calibration.txt",
-            "`--group`: expected 32, 64 or 128 weights that share a scale, found 7",
-        ),
-        (
-            "--prune wanda --sparsity 0.5 --calibration-rows 0 --calibration calibration.txt",
-            "`--calibration-rows`: expected 1 or more, found 0",
-        ),
-        (
-            "--quantize q8_0 --evaluate calibration.txt --passage 16 --passages 0",
-            "`--passages`: expected 2 or more, as an interval needs, found 0",
-        ),
         ("--quantize q8_0 --evaluate none.txt", "`--evaluate`: none.txt cannot be read"),
         ("--quantize q8_0 --pack nowhere", "no pack `nowhere`, neither a folder nor one of `"),
     ] {
@@ -449,6 +437,30 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
     let left: Vec<String> =
         fs::read_dir(bench.0.path()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     assert!(!left.iter().any(|name| name.ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn numbers_outside_their_range_are_named() {
+    let bench = Bench::new();
+    for (words, expected) in [
+        (
+            "--quantize gptq --group 7 --calibration-length 32 --calibration calibration.txt",
+            "`--group`: expected 32, 64 or 128 weights that share a scale, found 7",
+        ),
+        (
+            "--prune wanda --sparsity 0.5 --calibration-rows 0 --calibration-length 32 --calibration calibration.txt",
+            "`--calibration-rows`: expected 1 or more, found 0",
+        ),
+        (
+            "--quantize q8_0 --evaluate calibration.txt --passage 16 --passages 0",
+            "`--passages`: expected 2 or more, as an interval needs, found 0",
+        ),
+    ] {
+        let output = bench.run(&format!("compress model {words} --out fresh --json"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{words}: {said}");
+        assert!(!bench.path("fresh").exists(), "{words}");
+    }
 }
 
 #[test]
