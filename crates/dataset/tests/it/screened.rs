@@ -1,3 +1,4 @@
+#![expect(clippy::print_stderr, reason = "a test that has nothing to read says so")]
 //! What a corpus is looked through for, on texts written for it and on labelled sets.
 
 use crate::{config, source, write};
