@@ -7,11 +7,11 @@ use crate::{
         self, Input,
         governed::{self, Passed, RulesArgs, Step},
     },
-    run::{INSTRUMENT, figures, now},
+    run::{INSTRUMENT, figures, now, screened},
     screen,
 };
 use anyhow::{Context as _, bail};
-use dataset::{Filter, Mark, Recipe, Rejected, Source, Unit};
+use dataset::{Filter, Mark, Recipe, Rejected, Screened, Source, Tests, Unit};
 use evaluate::refusal::{Detector, Verdict};
 use evidence::{Control, Decimal, DerivedFrom, Digest, Interval, Json, Measurement, Predicate, Round, Subject};
 use meter::{Guard, flop::Blocks};
@@ -56,8 +56,9 @@ pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<Ended> {
         ("recipe", Some(recipe.digest().into())),
     ]);
     let held = governed::held(&args.rules, &args.run)?;
+    let tests = tests(&recipe, &held)?;
     let mut step = Step::begin(&args.run, held, &identity)?;
-    match stages(&mut step, &recipe, &input, &prompts) {
+    match stages(&mut step, &recipe, &input, (&prompts, &tests)) {
         Ok((word, summary)) => step.close(word, &summary),
         Err(error) => match governed::stopped(&error) {
             Some(reason) => step.stop(&reason, &input.subject),
@@ -67,6 +68,14 @@ pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<Ended> {
             }
         },
     }
+}
+
+/// What the texts are held against: the tasks of the case whose rules hold, and the tests and avoided texts of the recipe.
+fn tests(recipe: &Recipe, held: &governed::Held) -> anyhow::Result<Vec<Tests>> {
+    let plan = held.case.as_ref().and_then(|case| case.tasks.as_ref());
+    let mut tests = plan.map(screened::tests_of).transpose()?.unwrap_or_default();
+    tests.extend(recipe.tests.iter().chain(&recipe.filter.avoid).map(|(name, text)| Tests::of_lines(name, text)));
+    Ok(tests)
 }
 
 /// The tokens that each prompt comes to.
@@ -102,7 +111,7 @@ fn stages(
     step: &mut Step,
     recipe: &Recipe,
     input: &Input,
-    prompts: &[Vec<u32>],
+    (prompts, tests): (&[Vec<u32>], &[Tests]),
 ) -> anyhow::Result<(&'static str, Json)> {
     let members = vec![("recipe", recipe.to_json()), ("recipeDigest", recipe.digest().into())];
     if let Passed::No(gate) = step.plan(&input.subject, Vec::new(), members)? {
@@ -119,7 +128,7 @@ fn stages(
     ledger::durable::write_atomic(&path, lines.as_bytes())?;
     let subject = Subject::new(FILE, Digest::of(lines.as_bytes()));
     record(step, recipe, input, &texts, &subject)?;
-    audit(step, recipe, input)?;
+    let screened = audit(step, recipe, input, tests)?;
     let n_kept = texts.lines.len() as u64;
     if n_kept < recipe.number {
         let said =
@@ -131,9 +140,11 @@ fn stages(
         ("drawn", Some(texts.n_drawn.into())),
         ("rejected", Some(rejected(&texts))),
         ("digest", Some(subject.digest.to_string().into())),
+        ("screened", Some(screened.to_json())),
     ]);
     if !step.screen.is_json() {
         screen::line(&format!("{n_kept} texts of {} sampled, {:.3e} FLOP", texts.n_drawn, texts.flop as f64));
+        screen::line(&screened::line(&screened));
     }
     Ok(match step.gate(Stage::Data)? {
         Passed::On => ("allowed", summary),
@@ -174,13 +185,14 @@ fn sampled(step: &mut Step, recipe: &Recipe, input: &Input, prompts: &[Vec<u32>]
                 break;
             }
             let answer = tokenizer.decode(&drawn.tokens)?;
+            let document = recipe.document(&recipe.prompts[prompt_of(index)], answer.trim());
             let mut refuses = || Detector::default().verdict(&answer, !drawn.is_finished).verdict == Verdict::Refused;
-            if let Some(reason) = filter.judge(&answer, drawn.is_finished, &mut refuses)? {
+            if let Some(reason) = filter.judge([&answer, &document], drawn.is_finished, &mut refuses)? {
                 *texts.rejected.entry(reason).or_default() += 1;
                 continue;
             }
             let mark = Mark { generator, recipe: recipe_digest, seed: recipe.seed, index };
-            texts.lines.push(mark.line(&recipe.document(&recipe.prompts[prompt_of(index)], answer.trim())));
+            texts.lines.push(mark.line(&document));
         }
         bar.set_position(texts.lines.len() as u64);
         bar.set_message(format!("{} sampled", texts.n_drawn));
@@ -252,7 +264,7 @@ fn record(step: &mut Step, recipe: &Recipe, input: &Input, texts: &Texts, subjec
 }
 
 /// The file, read back and audited like any data.
-fn audit(step: &mut Step, recipe: &Recipe, input: &Input) -> anyhow::Result<()> {
+fn audit(step: &mut Step, recipe: &Recipe, input: &Input, tests: &[Tests]) -> anyhow::Result<Screened> {
     let source = Source {
         name: "generated".to_owned(),
         path: FILE.into(),
@@ -268,7 +280,9 @@ fn audit(step: &mut Step, recipe: &Recipe, input: &Input) -> anyhow::Result<()> 
     let mut record = Record::new(Predicate::DatasetAudit, "data");
     record.measurements = findings.measurements(&subject, INSTRUMENT, now())?;
     record.measurements.extend(origins.measurements(None, &subject, INSTRUMENT, now())?);
-    record.subjects = vec![subject];
     record.members = vec![("corpus", corpus.digest().to_string().into()), ("origins", origins.to_json())];
-    step.record(record)
+    let screened = screened::screen(&corpus, tests, &subject, &mut record)?;
+    record.subjects = vec![subject];
+    step.record(record)?;
+    Ok(screened)
 }

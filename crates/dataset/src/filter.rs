@@ -1,6 +1,12 @@
 //! Which sampled texts are kept: each condition in order, the first that is not met named.
 
-use crate::recipe::{Conditions, Recipe};
+use crate::{
+    overlap::SHARED_WORDS,
+    personal::identifiers,
+    recipe::{Conditions, Recipe},
+    terms::{Terms, language},
+    words::runs,
+};
 use evidence::Digest;
 use fancy_regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +14,6 @@ use whatlang::Lang;
 
 /// Words of a run by which two answers are compared.
 const NEAR_WORDS: usize = 5;
-/// Words of a run that may not stand in an avoided text. Source: Brown et al. 2020 (GPT-3), appendix C.
-const AVOID_WORDS: usize = 13;
 
 /// Why a text was not kept, in the order in which it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +30,10 @@ pub enum Rejected {
     Refusal,
     /// Of another language, or of none that can be told.
     Language,
+    /// It holds an identifier of a person.
+    Personal,
+    /// It holds a term of the shipped lists.
+    Listed,
     /// Thirteen words of it stand in an avoided text.
     Avoided,
     /// Equal to one that was kept.
@@ -44,6 +52,8 @@ impl Rejected {
             Self::Pattern => "pattern",
             Self::Refusal => "refusal",
             Self::Language => "language",
+            Self::Personal => "personal",
+            Self::Listed => "listed",
             Self::Avoided => "avoided",
             Self::Equal => "equal",
             Self::Near => "near",
@@ -66,6 +76,7 @@ pub struct Filter {
     must: Option<Regex>,
     must_not: Option<Regex>,
     language: Option<Lang>,
+    terms: Option<Terms>,
     avoided: BTreeSet<u64>,
     equal: BTreeSet<Digest>,
     /// Of each run of words, the kept answers that have it; of each kept answer, how many runs it has.
@@ -89,7 +100,8 @@ impl Filter {
             must: compiled(&conditions.must_match)?,
             must_not: compiled(&conditions.must_not_match)?,
             language: conditions.language.as_deref().and_then(Lang::from_code),
-            avoided: conditions.avoid.iter().flat_map(|(_, text)| runs(text, AVOID_WORDS)).collect(),
+            terms: conditions.drops_listed.then(Terms::shipped),
+            avoided: conditions.avoid.iter().flat_map(|(_, text)| runs(text, SHARED_WORDS)).collect(),
             equal: BTreeSet::new(),
             runs: BTreeMap::new(),
             sizes: Vec::new(),
@@ -97,7 +109,8 @@ impl Filter {
         })
     }
 
-    /// Keeps an answer or says why not. `is_refused` is asked only of what has come so far.
+    /// Keeps an answer or says why not. `document` is what becomes of it: identifiers, listed terms and avoided texts are looked for in
+    /// the whole of it, its prompt included. `is_refused` is asked only of what has come so far.
     ///
     /// Deterministic in the answers and their order. Equal means equal but for white space at the ends; near, a Jaccard similarity of
     /// the sets of runs of five words, in small letters, that is at least the recipe's.
@@ -106,7 +119,7 @@ impl Filter {
     /// `Match` for a pattern that gives up on a text.
     pub fn judge(
         &mut self,
-        answer: &str,
+        [answer, document]: [&str; 2],
         is_finished: bool,
         is_refused: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Rejected>, FilterError> {
@@ -137,7 +150,15 @@ impl Filter {
         {
             return Ok(Some(Rejected::Language));
         }
-        if !self.avoided.is_empty() && runs(text, AVOID_WORDS).iter().any(|run| self.avoided.contains(run)) {
+        if conditions.drops_personal && !identifiers(document).is_empty() {
+            return Ok(Some(Rejected::Personal));
+        }
+        // Of a language without a list, the English one at least.
+        let listed = |terms: &Terms| terms.count(document, language(document)).or_else(|| terms.count(document, None));
+        if self.terms.as_ref().and_then(listed).is_some_and(|n| n > 0) {
+            return Ok(Some(Rejected::Listed));
+        }
+        if !self.avoided.is_empty() && runs(document, SHARED_WORDS).iter().any(|run| self.avoided.contains(run)) {
             return Ok(Some(Rejected::Avoided));
         }
         let digest = Digest::of(text.as_bytes());
@@ -181,16 +202,4 @@ fn matches(pattern: Option<&Regex>, text: &str) -> Result<Option<bool>, FilterEr
         characters: text.chars().count(),
         source: Box::new(source),
     })
-}
-
-/// Runs of `n` words, in small letters and without what is neither letter nor digit, as the first eight bytes of their SHA-256. A
-/// text of fewer words is one run.
-fn runs(text: &str, n: usize) -> BTreeSet<u64> {
-    let lower = text.to_lowercase();
-    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let of = |run: &[&str]| {
-        let [a, b, c, d, e, f, g, h, ..] = *Digest::of(run.join(" ").as_bytes()).as_bytes();
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    };
-    if words.len() < n { BTreeSet::from([of(&words)]) } else { words.windows(n).map(of).collect() }
 }

@@ -26,21 +26,32 @@
 //!
 //! Of texts that a model is to make, `Recipe` says which, and `Filter` which of them are kept; whoever holds a model samples them.
 //!
+//! What a corpus holds that one may not want to train on, `screen` says: identifiers of persons, terms of ill repute, texts of tests.
+//!
 //! It knows no models and no tokenizers, changes no text but for a byte-order mark, and of duplicates in a corpus finds exact ones only.
 
 mod audit;
 mod filter;
 mod generated;
+mod overlap;
 mod permutation;
+mod personal;
 mod read;
 mod recipe;
+mod screen;
 mod split;
+mod terms;
+mod words;
 
 pub use audit::{Duplicate, Findings, audit, tokens_measurement};
 pub use filter::{Filter, FilterError, Rejected};
 pub use generated::{Mark, Origins, origins};
+pub use overlap::Tests;
+pub use personal::{Found, Identifier, identifiers};
 pub use read::{
     BYTES_MAX, Config, Corpus, DatasetError, Document, FILE_BYTES_MAX, FILES_MAX, File, Source, Unit, read,
 };
 pub use recipe::{Recipe, RecipeError};
+pub use screen::{Overlap, Screened, Touched, screen};
 pub use split::{Leak, Split, SplitError, folds, leak, split, split_by};
+pub use terms::{Terms, language};

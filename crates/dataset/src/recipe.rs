@@ -1,5 +1,6 @@
 //! What texts a model is to make: a TOML file, read strictly, and its meaning as a digest.
 
+use crate::terms::Terms;
 use evidence::{DIGITS_MAX, Decimal, Digest, INT_MAX, Json, Round};
 use serde::Deserialize;
 use std::{
@@ -44,6 +45,8 @@ pub struct Recipe {
     /// Of the texts, as declared: what the generator's terms allow.
     pub licence: Option<String>,
     pub filter: Conditions,
+    /// What a model will be tested on, a line an item: looked for in what was kept. No text depends on it.
+    pub tests: Vec<(String, String)>,
 }
 
 /// What a text must be to be kept.
@@ -61,6 +64,9 @@ pub struct Conditions {
     pub language: Option<String>,
     /// Answers that refuse are dropped; who refuses is not judged in this crate.
     pub drops_refusals: bool,
+    /// Texts with an identifier of a person, and with a term of the shipped lists, are dropped.
+    pub drops_personal: bool,
+    pub drops_listed: bool,
     /// Least Jaccard similarity of two answers' runs of five words at which the later one is dropped. Equal ones always are.
     pub near: Option<f64>,
     /// Texts no thirteen words of which may be in what is kept: what a model will be tested on. Name and text.
@@ -73,6 +79,8 @@ struct Wire {
     generate: Generate,
     #[serde(default)]
     filter: WireFilter,
+    #[serde(default)]
+    audit: WireAudit,
 }
 
 #[derive(Deserialize)]
@@ -108,9 +116,20 @@ struct WireFilter {
     language: Option<Spanned<String>>,
     #[serde(default)]
     drop_refusals: bool,
+    #[serde(default)]
+    drop_personal: bool,
+    #[serde(default)]
+    drop_listed: bool,
     near: Option<Spanned<f64>>,
     #[serde(default)]
     avoid: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct WireAudit {
+    #[serde(default)]
+    tests: Vec<Spanned<String>>,
 }
 
 /// Something in a recipe is not as it must be.
@@ -181,6 +200,11 @@ impl Reader<'_> {
         })
     }
 
+    /// Files by name and text.
+    fn texts(&self, names: &[Spanned<String>]) -> Result<Vec<(String, String)>, RecipeError> {
+        names.iter().map(|name| Ok((name.get_ref().clone(), self.beside(name)?))).collect()
+    }
+
     fn prompts(&self, wire: &Generate) -> Result<Vec<String>, RecipeError> {
         let (prompts, span): (Vec<String>, _) = match (&wire.prompts, &wire.prompt_file) {
             (Some(list), None) => (list.get_ref().clone(), list.span()),
@@ -236,7 +260,6 @@ impl Reader<'_> {
             ));
         }
         let near = wire.near.as_ref().map(|near| self.within("near", Some(near), [1.0, 0.05, 1.0])).transpose()?;
-        let avoid = wire.avoid.iter().map(|name| Ok((name.get_ref().clone(), self.beside(name)?)));
         Ok(Conditions {
             characters_min: wire.characters_min,
             characters_max: wire.characters_max.as_ref().map(|most| *most.get_ref()),
@@ -245,8 +268,10 @@ impl Reader<'_> {
             must_not_match: self.pattern(wire.must_not_match.as_ref())?,
             language: wire.language.as_ref().map(|code| code.get_ref().clone()),
             drops_refusals: wire.drop_refusals,
+            drops_personal: wire.drop_personal,
+            drops_listed: wire.drop_listed,
             near,
-            avoid: avoid.collect::<Result<_, _>>()?,
+            avoid: self.texts(&wire.avoid)?,
         })
     }
 
@@ -282,6 +307,7 @@ impl Reader<'_> {
             document: said.document.as_ref().map_or_else(|| "{answer}".to_owned(), |text| text.get_ref().clone()),
             licence: said.licence.clone(),
             filter: self.conditions(&wire.filter)?,
+            tests: self.texts(&wire.audit.tests)?,
         })
     }
 }
@@ -317,7 +343,7 @@ impl Recipe {
         reader.recipe(&wire)
     }
 
-    /// What it means, with prompts whole and avoided texts by digest. `batch` is not part of it: no text depends on it.
+    /// What it means, with prompts whole and avoided texts by digest. `batch` and the tests of the audit are not part of it: no text depends on them.
     #[must_use]
     pub fn to_json(&self) -> Json {
         // INVARIANT: numbers within the ranges above are decimals.
@@ -335,6 +361,8 @@ impl Recipe {
             ("mustNotMatch", text(&filter.must_not_match)),
             ("language", text(&filter.language)),
             ("dropRefusals", Some(filter.drops_refusals.into())),
+            ("dropPersonal", filter.drops_personal.then(|| true.into())),
+            ("dropListed", filter.drops_listed.then(|| Terms::digest().into())),
             ("near", filter.near.and_then(number)),
             ("avoid", Some(Json::List(filter.avoid.iter().map(avoid).collect()))),
         ]);

@@ -3,17 +3,20 @@
 use super::{
     Input,
     figures::{Row, Sides},
+    governed::{self, Passed, RulesArgs, Step},
     lineage,
     suites::{self, SuiteArgs, Suites},
 };
-use crate::{Ended, screen, verify};
+use crate::{Ended, args::RunArgs, run, screen, verify};
 use anyhow::bail;
 use evidence::{Control, Json, Predicate};
 use ledger::durable;
+use policy::Stage;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
+use supervise::Record;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompareArgs {
@@ -26,6 +29,14 @@ pub(crate) struct CompareArgs {
     /// Write the comparison as a page as well
     #[arg(long, value_name = "FILE")]
     pub(crate) page: Option<PathBuf>,
+    /// Leave a dossier that `verify` accepts: what was asked, both sides, both lineages, decided under the rules that are named
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) rules: RulesArgs,
+    /// The signing key [default: $ASSIZE_KEY, else a file in the user's configuration folder, made when absent]
+    #[arg(long, value_name = "FILE", requires = "out")]
+    pub(crate) key: Option<PathBuf>,
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -41,6 +52,11 @@ struct Verdicts {
 pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Ended> {
     if let Some(page) = args.page.as_deref().filter(|page| page.exists()) {
         bail!("`--page`: {} stands already and was not changed; name a file that is not there yet", page.display());
+    }
+    let run = signed(args);
+    run.as_ref().map(super::check_out).transpose()?;
+    if run.is_none() && (args.rules.rules.is_some() || !args.rules.packs.is_empty()) {
+        bail!("rules are decided for the record: say with `--out DIR` where the dossier goes");
     }
     let (first, second) = (Input::open(&args.first)?, Input::open(&args.second)?);
     let context = first.decoder.context().min(second.decoder.context());
@@ -66,12 +82,74 @@ pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Ended> {
         let names = [args.first.display().to_string(), args.second.display().to_string()];
         durable::write_atomic(page, self::page(&names, &rows, verdicts.as_ref()).as_bytes())?;
     }
+    if let Some(run) = run {
+        return record(
+            args,
+            &run,
+            (&first, &second),
+            (&sides, &suites),
+            (&document, &|| show(args, &rows, verdicts.as_ref())),
+        );
+    }
     if args.json {
         screen::json(&document);
     } else {
         show(args, &rows, verdicts.as_ref());
     }
     Ok(Ended::Well)
+}
+
+/// What a step under rules is told of a command that names two models.
+fn signed(args: &CompareArgs) -> Option<RunArgs> {
+    let out = args.out.clone()?;
+    Some(RunArgs { case: args.first.clone(), out: Some(out), as_of: None, key: args.key.clone(), json: args.json })
+}
+
+/// The comparison as a statement about the second model, decided like a step that made it of the first.
+fn record(
+    args: &CompareArgs,
+    run: &RunArgs,
+    (first, second): (&Input, &Input),
+    (sides, suites): (&Sides, &Suites),
+    (document, show): (&Json, &dyn Fn()),
+) -> anyhow::Result<Ended> {
+    let identity = Json::map([
+        ("program", Some(run::INSTRUMENT.into())),
+        ("work", Some("compare".into())),
+        ("models", Some(Json::list([first.subject.digest, second.subject.digest]))),
+    ]);
+    let mut step = Step::begin(run, governed::held(&args.rules, run)?, &identity)?;
+    let mut decided = || {
+        let changed = sides.measure(&second.subject, suites)?;
+        let mut record = Record::new(Predicate::Evaluation, "compress");
+        record.subjects = vec![second.subject.clone(), first.subject.clone()];
+        record.measurements = changed.measurements;
+        let [before, after] = sides.to_json()?;
+        record.members = vec![
+            ("suite", "comparison".into()),
+            ("first", before),
+            ("second", after),
+            ("suites", changed.suites),
+            ("comparison", document.clone()),
+        ];
+        step.record(record)?;
+        step.gate(Stage::Compress)
+    };
+    let passed = match decided() {
+        Ok(passed) => passed,
+        Err(error) => {
+            step.abandon();
+            return Err(error);
+        }
+    };
+    if !args.json {
+        show();
+    }
+    let summary = Json::map([("comparison", Some(document.clone()))]);
+    match passed {
+        Passed::On => step.close("allowed", &summary),
+        Passed::No(gate) => step.close("denied", &super::denied(&gate)),
+    }
 }
 
 /// Rule to verdict, of the last decision at each stage.

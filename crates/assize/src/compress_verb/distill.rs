@@ -13,6 +13,9 @@ use evidence::{DIGITS_MEASURED, Decimal, Digest, Json, Round, Subject};
 use model::{OpenOptions, Specials, Stored};
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+/// Rows of all steps together.
+const ROWS_MAX: usize = 1 << 32;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct DistillArgs {
     /// The teacher: a folder as the hub lays it out, a .gguf file, or a dossier
@@ -45,16 +48,28 @@ pub(crate) struct DistillArgs {
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     super::check_out(&args.run)?;
     let (teacher, student) = (Input::open(&args.run.case)?, Input::open(&args.student)?);
-    if teacher.parts.tokenizer.to_json()? != student.parts.tokenizer.to_json()? {
+    if !super::same_tokens(&teacher, &student)? {
         bail!("teacher and student have different tokenizers, so a token of one is another of the other");
+    }
+    let rows_max = args.steps.checked_mul(args.batch).filter(|rows| (1..=ROWS_MAX).contains(rows));
+    let Some(rows_max) = rows_max else {
+        let (steps, batch) = (args.steps, args.batch);
+        bail!("`--steps` and `--batch`: expected 1 to {ROWS_MAX} rows in all steps, found {steps} steps of {batch}");
+    };
+    if !(args.rate > 0.0 && args.rate.is_finite()) {
+        bail!("`--rate`: expected a number above 0, found {}", args.rate);
+    }
+    let context = teacher.decoder.context().min(student.decoder.context());
+    if !(2..=context).contains(&args.length) {
+        bail!(
+            "`--length`: expected 2 to {context} tokens, the positions of the smaller context, found {}",
+            args.length
+        );
     }
     learn::llama_shape(&student.parts.config, &student.parts.tensors, args.length)?;
     let (text, digest) = suites::read_text(&args.text, "--text")?;
     let tokens = student.parts.tokenizer.encode(&text, Specials::None)?;
-    let config = calibrate::Config {
-        rows: (tokens.len() / args.length.max(2)).clamp(1, args.steps * args.batch),
-        positions: args.length.max(2),
-    };
+    let config = calibrate::Config { rows: (tokens.len() / args.length).clamp(1, rows_max), positions: args.length };
     let rows =
         calibrate::rows(&tokens, &config).with_context(|| format!("the text {} is too small", args.text.display()))?;
     let suites = Suites::read(&args.held.suites, &student.parts.tokenizer, student.decoder.context())?;

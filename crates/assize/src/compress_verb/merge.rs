@@ -105,8 +105,7 @@ fn with_adapters(first: &Input, folder: &Path) -> anyhow::Result<Made> {
 /// The model between two.
 fn between(args: &MergeArgs, first: &Input) -> anyhow::Result<Made> {
     let second = Input::open(&args.other)?;
-    let same = |input: &Input| input.parts.tokenizer.to_json();
-    if same(first)? != same(&second)? {
+    if !super::same_tokens(first, &second)? {
         bail!(
             "the two models have different tokenizers, so a token of one is another of the other; they cannot be merged"
         );

@@ -83,6 +83,22 @@ impl Input {
     }
 }
 
+/// What tokenizers are compared by where their files are written differently.
+const PROBE: &str = "The year 2024's 1,234.5 km² naïve café: \"déjà-vu\"?\n\tif (x != y) { return 0x1F; }  今天天气很好。 Привет, мир! 안녕 🙂";
+
+/// Whether a token of one model is the same of the other: the files say the same, or no id has two tokens and a text with
+/// letters, digits, signs and spaces of many kinds comes to the same ids. A GGUF file and the hub folder it was made from differ in files.
+pub(crate) fn same_tokens(first: &Input, second: &Input) -> anyhow::Result<bool> {
+    let [one, two] = [first, second].map(|input| &input.parts.tokenizer);
+    if one.to_json()? == two.to_json()? {
+        return Ok(true);
+    }
+    let rows = first.decoder.vocab().max(second.decoder.vocab()) as u32;
+    // Rows without a token have a filler in a GGUF file, which no text comes to.
+    let is_same = (0..rows).all(|id| one.token(id).zip(two.token(id)).is_none_or(|(one, two)| one == two));
+    Ok(is_same && one.encode(PROBE, Specials::None)? == two.encode(PROBE, Specials::None)?)
+}
+
 /// Zeros and weights in the matrices of the layers.
 fn zeros(tensors: &compress::Tensors) -> anyhow::Result<(u64, u64)> {
     let (mut zeros, mut all) = (0, 0);
@@ -109,6 +125,11 @@ fn calibration(args: &CompressArgs, input: &Input) -> anyhow::Result<Option<Cali
             "`--calibration-length`: expected at most the model's {context} positions, found {}",
             args.calibration_length
         );
+    }
+    for (option, least, found) in
+        [("--calibration-length", 2, args.calibration_length), ("--calibration-rows", 1, args.calibration_rows)]
+    {
+        anyhow::ensure!(found >= least, "`{option}`: expected {least} or more, found {found}");
     }
     let tokens = input.parts.tokenizer.encode(&text, Specials::None)?;
     let config = calibrate::Config { rows: args.calibration_rows, positions: args.calibration_length };

@@ -145,6 +145,9 @@ impl Spec {
         }
         let recover =
             (args.recover > 0).then_some(learn::Config { steps: args.recover, batch: 2, rate: args.recover_rate });
+        if ![32, 64, 128].contains(&args.group) {
+            bail!("`--group`: expected 32, 64 or 128 weights that share a scale, found {}", args.group);
+        }
         let gptq = gptq::Config { group: args.group, ..gptq::Config::default() };
         Ok(Self { prune, pattern, format, gptq, recover })
     }

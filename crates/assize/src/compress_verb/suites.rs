@@ -107,6 +107,9 @@ impl Suites {
             if args.passage > context {
                 bail!("`--passage`: expected at most the model's {context} positions, found {}", args.passage);
             }
+            if args.passages < 2 {
+                bail!("`--passages`: expected 2 or more, as an interval needs, found {}", args.passages);
+            }
             let config = passages::Config { length: args.passage, most: args.passages, batch: 1 };
             let tokens = tokenizer.encode(&text, Specials::None)?;
             cut = passages::passages(&tokens, &config).with_context(|| format!("`--evaluate`: {}", path.display()))?;

@@ -3,7 +3,7 @@
 use super::{
     INSTRUMENT, Session,
     made::{self, Made},
-    now,
+    now, screened,
 };
 use anyhow::Context as _;
 use dataset::{Corpus, Source, Split, Unit};
@@ -211,7 +211,7 @@ impl Session<'_> {
         let synthetic = synthetic.filter(|(_, document)| data.corpus.is_synthetic(document));
         let n_synthetic = synthetic.map(|(tokens, _)| tokens.len() as u64).sum();
         record.measurements.extend(origins.measurements(Some((n_synthetic, n_tokens)), &subject, INSTRUMENT, at)?);
-        record.subjects = vec![subject, Subject::new("weights/tokenizer.json", tokens.digest)];
+        record.subjects = vec![subject.clone(), Subject::new("weights/tokenizer.json", tokens.digest)];
         let names = |indices: &[usize]| Json::list(indices.iter().map(|&i| data.corpus.documents[i].id.as_str()));
         let duplicates = findings.exact_duplicates.iter().map(|pair| {
             Json::map([("original", Some(pair.original.as_str().into())), ("copy", Some(pair.copy.as_str().into()))])
@@ -230,6 +230,8 @@ impl Session<'_> {
             record.members.push(("origins", origins.to_json()));
             record.members.push(("generated", made::to_json(&data.made)));
         }
+        let tests = self.case.tasks.as_ref().map(screened::tests_of).transpose()?.unwrap_or_default();
+        screened::screen(&data.corpus, &tests, &subject, &mut record)?;
         self.record(record)?;
         Ok(tokens)
     }

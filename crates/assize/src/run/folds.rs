@@ -139,7 +139,7 @@ impl Folds<'_> {
         let bytes = meter::training_memory_bytes(
             &model,
             (train.batch as u64, train.context as u64),
-            train.optimizer.n_states(),
+            (self.shape.n_trained() as u64, train.optimizer.n_states()),
             train.precision == ::train::Precision::Bf16,
         );
         let n_lanes = at_once(self.parts.len(), n_threads, bytes, meter::memory_available());

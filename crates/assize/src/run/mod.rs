@@ -13,6 +13,7 @@ mod follow;
 mod labelled;
 pub(crate) mod made;
 mod plan;
+pub(crate) mod screened;
 mod seal;
 mod select;
 mod shape;

@@ -216,6 +216,7 @@ fn predict(
         watts: sensor.watts(),
         power_method: &sensor.method(),
         intensity,
+        trained: work.shape.n_trained() as u64,
         optimizer_states: work.shape.train.optimizer.n_states(),
         halves_activations: work.shape.train.precision == train::Precision::Bf16,
     };

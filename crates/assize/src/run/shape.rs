@@ -183,10 +183,15 @@ impl Shape {
 
     /// Weights that are trained.
     pub(crate) fn n_trained(&self) -> usize {
-        self.adapters.as_ref().map_or_else(
+        let head = self.head.map_or(0, |head| head.n_classes * self.model.width);
+        if self.head.is_some_and(|head| head.is_alone) {
+            return head;
+        }
+        let below = self.adapters.as_ref().map_or_else(
             || self.model.n_parameters(),
             |adapters| self.adapted(adapters).iter().map(|sides| adapters.rank * (sides.0 + sides.1)).sum(),
-        )
+        );
+        below + head
     }
 
     /// Passes through the weights that a step is made of.

@@ -163,6 +163,24 @@ fn a_pruned_model_stands_in_a_dossier_that_verifies_and_names_its_ancestors() {
         ["bytes", "weights in memory", "tokens a second", "tokens a second, one by one", "zeros", "perplexity"]
     );
     assert!(fs::read_to_string(bench.path("page.html")).unwrap().contains("<td>perplexity</td>"));
+
+    let outcome = bench.outcome(&format!("compare model small {SUITE} --out compared --json"), 0);
+    assert_eq!(outcome["outcome"], "allowed");
+    bench.verify("compared");
+    let comparison = &bench.predicate("compared", "evaluation")["comparison"];
+    assert_eq!(comparison["second"]["lineage"], outcome["comparison"]["second"]["lineage"]);
+    assert_eq!(comparison["second"]["lineage"].as_array().unwrap().len(), 3);
+    let said = bench.evidence("compared");
+    assert_eq!(said["compress.perplexity_ratio"], ratio(&outcome));
+    let output = bench.run(&format!("compare model small {SUITE} --pack eu-ai-act --json"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("say with `--out DIR` where the dossier goes"));
+}
+
+/// The change of perplexity that a comparison prints.
+fn ratio(outcome: &Value) -> f64 {
+    let rows = outcome["comparison"]["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == "perplexity").unwrap();
+    row["change"].as_f64().unwrap_or_else(|| row["change"].as_str().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -292,6 +310,25 @@ fn two_models_become_one_with_both_in_its_lineage() {
         assert_eq!(compression["lineage"].as_array().unwrap().len(), 3);
         assert_eq!(compression["lineage"][2]["action"], action);
     }
+    // The same tokenizer in a file of another format.
+    bench.outcome("compress other --quantize q8_0 --out small --json", 0);
+    bench.outcome("merge model small --out both --json", 0);
+    let compression = bench.predicate("both", "compression");
+    let actions: Vec<Option<&str>> =
+        compression["lineage"].as_array().unwrap().iter().map(|one| one["action"].as_str()).collect();
+    assert_eq!(actions, [None, None, Some("quantized"), Some("merged")]);
+    for (words, expected) in [
+        ("--length 4096", "`--length`: expected 2 to 96 tokens"),
+        ("--steps 0", "expected 1 to 4294967296 rows in all steps, found 0 steps of 2"),
+        ("--batch 0", "found 100 steps of 0"),
+        ("--steps 18446744073709551615", "found 18446744073709551615 steps of 2"),
+        ("--rate nan", "`--rate`: expected a number above 0, found NaN"),
+    ] {
+        let output = bench.run(&format!("distill model other --text text.txt {words} --out long --json"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{words}: {said}");
+        assert!(!bench.path("long").exists());
+    }
 }
 
 #[test]
@@ -400,6 +437,30 @@ fn bad_input_is_named_and_nothing_is_overwritten() {
     let left: Vec<String> =
         fs::read_dir(bench.0.path()).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
     assert!(!left.iter().any(|name| name.ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn numbers_outside_their_range_are_named() {
+    let bench = Bench::new();
+    for (words, expected) in [
+        (
+            "--quantize gptq --group 7 --calibration-length 32 --calibration calibration.txt",
+            "`--group`: expected 32, 64 or 128 weights that share a scale, found 7",
+        ),
+        (
+            "--prune wanda --sparsity 0.5 --calibration-rows 0 --calibration-length 32 --calibration calibration.txt",
+            "`--calibration-rows`: expected 1 or more, found 0",
+        ),
+        (
+            "--quantize q8_0 --evaluate calibration.txt --passage 16 --passages 0",
+            "`--passages`: expected 2 or more, as an interval needs, found 0",
+        ),
+    ] {
+        let output = bench.run(&format!("compress model {words} --out fresh --json"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{words}: {said}");
+        assert!(!bench.path("fresh").exists(), "{words}");
+    }
 }
 
 #[test]

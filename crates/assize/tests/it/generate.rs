@@ -5,29 +5,29 @@ use evidence::Digest;
 use serde_json::Value;
 use std::fs;
 
-const RECIPE: &str = "[generate]\nnumber = 12\nseed = 3\ntemperature = 0.9\ntop_p = 0.95\nmax_tokens = 24\nbatch = 5\n\
+pub(crate) const RECIPE: &str = "[generate]\nnumber = 12\nseed = 3\ntemperature = 0.9\ntop_p = 0.95\nmax_tokens = 24\nbatch = 5\n\
                       prompts = [\"Everyone has the right\", \"No one shall\"]\ndocument = \"{prompt}{answer}\"\nlicence = \"public-domain\"\n\
                       [filter]\ncharacters_min = 12\nnear = 0.9\n";
 
 /// A bench with a trained model and a recipe.
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let bench = Bench::new();
     bench.ends("train examples/first-case", 0);
     fs::write(bench.path("recipe.toml"), RECIPE).unwrap();
     bench
 }
 
-fn of_kind(bench: &Bench, dossier: &str, kind: &str) -> Value {
+pub(crate) fn of_kind(bench: &Bench, dossier: &str, kind: &str) -> Value {
     let all = statements_of(&bench.path(dossier));
     all.into_iter().find(|(uri, _)| uri == kind).unwrap_or_else(|| panic!("no {kind}")).1
 }
 
-fn measured(predicate: &Value, metric: &str) -> Value {
+pub(crate) fn measured(predicate: &Value, metric: &str) -> Value {
     let all = predicate["measurements"].as_array().unwrap();
     all.iter().find(|one| one["metric"] == metric).cloned().unwrap_or(Value::Null)
 }
 
-fn number(measurement: &Value) -> f64 {
+pub(crate) fn number(measurement: &Value) -> f64 {
     let value = &measurement["value"];
     value.as_f64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }

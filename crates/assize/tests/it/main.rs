@@ -20,6 +20,7 @@ mod readme;
 mod rerun;
 mod resume;
 mod scenario;
+mod screened;
 mod standing;
 mod tamper;
 mod tasks;

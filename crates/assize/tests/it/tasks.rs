@@ -4,7 +4,7 @@
 use crate::Bench;
 use std::fs;
 
-const QUIZ: &str = "task: quiz\ndataset_path: quiz\noutput_type: multiple_choice\ntest_split: test\n\
+pub(crate) const QUIZ: &str = "task: quiz\ndataset_path: quiz\noutput_type: multiple_choice\ntest_split: test\n\
     doc_to_text: \"{{q}}\"\ndoc_to_target: gold\ndoc_to_choice: options\n";
 const ROW: &str = "{\"q\": \"We the\", \"options\": [\"People\", \"States\"], \"gold\": 0}\n";
 

@@ -157,8 +157,9 @@ fn filters_name_the_first_condition_that_is_not_met() {
     let conditions = "[filter]\nfinished = true\ncharacters_min = 8\ncharacters_max = 200\nmust_not_match = '\\d{3}'\nlanguage = \"eng\"\n\
                       drop_refusals = true\nnear = 0.5\navoid = [\"test.txt\"]\n";
     let mut filter = Filter::new(&recipe(folder.path(), &format!("{RECIPE}{conditions}")).unwrap()).unwrap();
-    let mut judge =
-        |text: &str, is_finished: bool, is_refused: bool| filter.judge(text, is_finished, &mut || is_refused).unwrap();
+    let mut judge = |text: &str, is_finished: bool, is_refused: bool| {
+        filter.judge([text, text], is_finished, &mut || is_refused).unwrap()
+    };
     let first = "The house on the hill was built by the people of the town in the year of the great flood.";
     for (text, is_finished, is_refused, expected) in [
         (" \n", true, false, Some(Rejected::Empty)),

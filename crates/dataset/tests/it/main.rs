@@ -3,6 +3,7 @@
 
 mod generated;
 mod reading;
+mod screened;
 mod splitting;
 
 use dataset::{Config, Source, Unit};

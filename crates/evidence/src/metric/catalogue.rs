@@ -13,6 +13,7 @@ mod evaluation;
 mod fitted;
 mod frameworks;
 mod further;
+mod screened;
 use compression::COMPRESSION;
 use declared::DECLARED;
 use elsewhere::ELSEWHERE;
@@ -21,12 +22,13 @@ use evaluation::EVALUATION;
 use fitted::FITTED;
 use frameworks::FRAMEWORKS;
 use further::FURTHER;
+use screened::SCREENED;
 
 /// Everything a rule card may ask for: what is measured, then what is declared.
 pub const CATALOGUE: &[Metric] = &joined();
 
-const PARTS: [&[Metric]; 9] =
-    [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED, FURTHER];
+const PARTS: [&[Metric]; 10] =
+    [MEASURED, COMPRESSION, DECLARED, EUROPE, ELSEWHERE, FRAMEWORKS, EVALUATION, FITTED, FURTHER, SCREENED];
 const LENGTH: usize = MEASURED.len()
     + COMPRESSION.len()
     + DECLARED.len()
@@ -35,7 +37,8 @@ const LENGTH: usize = MEASURED.len()
     + FRAMEWORKS.len()
     + EVALUATION.len()
     + FITTED.len()
-    + FURTHER.len();
+    + FURTHER.len()
+    + SCREENED.len();
 
 const fn joined() -> [Metric; LENGTH] {
     let mut all = [MEASURED[0]; LENGTH];

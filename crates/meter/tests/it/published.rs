@@ -234,6 +234,7 @@ fn input<'a>(flop: u128, intensity: Option<&'a meter::Intensity>) -> PlanInput<'
         watts: Joules { lower: 1.0, value: 10.0, upper: 20.0 },
         power_method: "modelled: by hand",
         intensity,
+        trained: 3_426_560,
         optimizer_states: 2,
         halves_activations: false,
     }
@@ -262,14 +263,16 @@ fn a_prediction_is_outward_and_carbon_is_absent_without_a_country() {
     );
 }
 
-/// Weights 3,426,560 × (weights, two gradients, two moments) × 4 bytes; a layer keeps 2,048 tokens × (30 · 256 + 6 · 688 + 8 · 128 · 4)
-/// numbers; logits four times 2,048 × 2,048; and 50 MB.
+/// Weights 3,426,560 × (weights, gradients, two moments) × 4 bytes; a layer keeps 2,048 tokens × (8 · 256 + 1.5 · 688) numbers; and
+/// 50 MB. Of adapters a hundredth of that is trained.
 #[test]
 fn memory_follows_its_formula() {
-    let memory = &predict(&input(1, None)).unwrap()[2];
-    let layer = 2048 * (30 * 256 + 6 * 688 + 8 * 128 * 4);
-    let bytes: u128 = 4 * (3_426_560 * 5 + 4 * layer + 4 * 2048 * 2048) + 50_000_000;
-    assert_eq!((memory.value, memory.unit), (Decimal::from_u128(bytes, Round::Nearest), Unit::Byte));
+    let layer: u128 = 2048 * (8 * 256 + 3 * 344);
+    for (trained, numbers) in [(3_426_560, 3_426_560 * 4), (34_265, 3_426_560 + 34_265 * 3)] {
+        let memory = &predict(&PlanInput { trained, ..input(1, None) }).unwrap()[2];
+        let bytes: u128 = 4 * (numbers + 4 * layer) + 50_000_000;
+        assert_eq!((memory.value, memory.unit), (Decimal::from_u128(bytes, Round::Nearest), Unit::Byte));
+    }
 }
 
 /// Interval score at 90 %: width 10; 2 outside adds 20 · 2.
