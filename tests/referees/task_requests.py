@@ -43,6 +43,14 @@ def openbookqa(row):
     return {"question_stem": row["query"], "choices": choices(row["choices"]), "answerKey": chr(65 + row["gold"])}
 
 
+def boolq(row):
+    return {"passage": row["passage"], "question": row["question"], "label": int(row["answer"])}
+
+
+def lambada(row):
+    return {"text": f"{row['context']} {row['continuation']}"}
+
+
 def truthful(row):
     def split(targets):
         return {"choices": list(targets), "labels": list(targets.values())}
@@ -83,13 +91,8 @@ def sets(data):
     validation = {
         name: lines(next((data / name).glob("validation*"))) for name in ("hellaswag", "piqa", "winogrande")
     }
-    boolq = [
-        {"passage": row["passage"], "question": row["question"], "label": int(row["answer"])}
-        for row in lines(data / "boolq/validation.titled.jsonl.gz")
-    ]
-    lambada = [
-        {"text": f"{row['context']} {row['continuation']}"} for row in lines(data / "lambada/test.first2500.jsonl.gz")
-    ]
+    of_boolq = [boolq(row) for row in lines(data / "boolq/validation.titled.jsonl.gz")]
+    of_lambada = [lambada(row) for row in lines(data / "lambada/test.first2500.jsonl.gz")]
     mmlu, dev = lines(data / "mmlu/test.first7000.jsonl.gz"), lines(data / "mmlu/dev.jsonl")
     truthfulqa = [truthful(row) for row in json.loads((data / "truthfulqa/mc_task.v0.json").read_text(encoding="utf-8"))]
     gsm8k = lines(data / "gsm8k/test.jsonl.gz")
@@ -101,10 +104,10 @@ def sets(data):
     yield "hellaswag", "hellaswag/hellaswag.yaml", "Rowan/hellaswag", held(validation["hellaswag"]), 10
     yield "piqa", "piqa/piqa.yaml", "baber/piqa", held(validation["piqa"]), 3
     yield "winogrande", "winogrande/default.yaml", "allenai/winogrande/winogrande_xl", held(validation["winogrande"]), 5
-    yield "boolq", "super_glue/boolq/default.yaml", "aps/super_glue/boolq", held(boolq), 2
+    yield "boolq", "super_glue/boolq/default.yaml", "aps/super_glue/boolq", held(of_boolq), 2
     rows = [openbookqa(row) for row in lines(data / "openbookqa/test.jsonl")]
     yield "openbookqa", "openbookqa/openbookqa.yaml", "allenai/openbookqa/main", halves(rows), 4
-    yield "lambada_openai", "lambada/lambada_openai.yaml", "EleutherAI/lambada_openai/default", {"test": lambada}, 3
+    yield "lambada_openai", "lambada/lambada_openai.yaml", "EleutherAI/lambada_openai/default", {"test": of_lambada}, 3
     for name in ("anatomy", "high_school_physics"):
         splits = {"test": subject(mmlu, name), "dev": subject(dev, name)}
         yield f"mmlu_{name}", f"mmlu/default/mmlu_{name}.yaml", f"cais/mmlu/{name}", splits, 5

@@ -73,9 +73,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
         screen.note(note);
     }
 
-    let model = Opened::resuming(args.path()?, args.resume.as_deref(), &screen)?;
+    let model = Opened::resuming(args.path()?, &args.tokens(), args.resume.as_deref(), &screen)?;
     config.packing = packing(&model.0.decoder);
-    let reports = asked(&model, prepared.clone(), &config, &screen)?;
+    let reports = asked(&model, prepared.clone(), None, &config, &screen)?;
     for report in &reports {
         if let Some((path, file)) = &mut samples {
             write_samples(report, file).with_context(|| format!("{} cannot be written", path.display()))?;
@@ -95,9 +95,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     drop(model);
     if let Some(other) = &args.scores.against {
         let answers = args.resume.as_ref().map(|path| beside_of(path));
-        let other = Opened::resuming(other, answers.as_deref(), &screen)?;
+        let other = Opened::resuming(other, &model::OpenOptions::default(), answers.as_deref(), &screen)?;
         let bootstrap = Bootstrap::new(args.scores.seed);
-        for (first, second) in reports.iter().zip(asked(&other, prepared, &config, &screen)?) {
+        for (first, second) in reports.iter().zip(asked(&other, prepared, None, &config, &screen)?) {
             beside.comparisons.extend(compare::compare(first, &second, &bootstrap)?);
         }
     }
@@ -132,12 +132,21 @@ fn data_folder(args: &EvaluateArgs) -> anyhow::Result<Option<&Path>> {
     }
 }
 
-/// Asks a model everything, task by task.
-fn asked(opened: &Opened, prepared: Vec<Prepared>, config: &Config, screen: &Screen) -> anyhow::Result<Vec<Report>> {
+/// Asks a model everything, task by task; `form` names another form of the items to who watches.
+fn asked(
+    opened: &Opened,
+    prepared: Vec<Prepared>,
+    form: Option<&str>,
+    config: &Config,
+    screen: &Screen,
+) -> anyhow::Result<Vec<Report>> {
     let (mut reports, n) = (Vec::new(), prepared.len());
     for (at, prepared) in prepared.into_iter().enumerate() {
         let bar = screen.bar("evaluate", 0);
-        bar.set_message(format!("{} ({} of {n})", prepared.task.name, at + 1));
+        bar.set_message(match form {
+            Some(form) => format!("{}, {form}", prepared.task.name),
+            None => format!("{} ({} of {n})", prepared.task.name, at + 1),
+        });
         reports.push(opened.run(prepared, config, &mut |progress| {
             bar.set_length(progress.n_positions as u64);
             bar.set_position(progress.n_done as u64);
@@ -165,10 +174,12 @@ fn beside(
     };
     for (report, forms) in reports.iter().zip(forms) {
         let mut changed = Vec::new();
-        for Form { change, prepared, n_changed } in forms {
+        let n_forms = forms.len();
+        for (at, Form { change, prepared, n_changed }) in forms.into_iter().enumerate() {
             // The error of a form is that of the pairs; the harness's own is not asked for again.
             let config = Config { iterations: 0, ..config.clone() };
-            let found = asked(opened, vec![prepared], &config, screen)?;
+            let form = format!("{} (form {} of {n_forms})", change.name(), at + 1);
+            let found = asked(opened, vec![prepared], Some(&form), &config, screen)?;
             changed.extend(found.into_iter().map(|report| (change, n_changed, report)));
         }
         beside.robustness.extend(if changed.is_empty() {
@@ -214,13 +225,18 @@ fn beside_of(path: &Path) -> PathBuf {
 }
 
 impl Opened {
-    pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self(model::open(path)?, None))
+    pub(crate) fn new(path: &Path, tokens: &model::OpenOptions) -> anyhow::Result<Self> {
+        Ok(Self(model::open_with(path, tokens)?, None))
     }
 
     /// With a file of answers: those that stand in it are not asked again, new ones are written there as they come.
-    pub(crate) fn resuming(path: &Path, answers: Option<&Path>, screen: &Screen) -> anyhow::Result<Self> {
-        let Self(model, _) = Self::new(path)?;
+    pub(crate) fn resuming(
+        path: &Path,
+        tokens: &model::OpenOptions,
+        answers: Option<&Path>,
+        screen: &Screen,
+    ) -> anyhow::Result<Self> {
+        let Self(model, _) = Self::new(path, tokens)?;
         let Some(file) = answers else { return Ok(Self(model, None)) };
         let digest = model_verb::digest(model.manifest()?);
         let owner = Owner { program: run::INSTRUMENT, model: digest, convention: tasks::CONVENTION };

@@ -61,6 +61,21 @@ fn task_files_that_cannot_be_used_are_named() {
             "error: no task, group or tag `quiz`; 1 task files could not be read, the first: tasks/quiz.yaml:3:1: while parsing a \
              node, did not find expected node content",
         ),
+        (
+            vec![("quiz.yaml", "include: shared.yaml\ntask: quiz\n")],
+            "error: no task, group or tag `quiz`; 1 task files could not be read, the first: tasks/shared.yaml, which \
+             tasks/quiz.yaml includes, cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            vec![("quiz.yaml", "task: quiz\ndoc_to_text: !!python/object/apply:os.system [\"id\"]\n")],
+            "error: no task, group or tag `quiz`; 1 task files could not be read, the first: tasks/quiz.yaml:2:14: the tag \
+             `tag:yaml.org,2002:python/object/apply:os.system` is not known; no Python is run",
+        ),
+        (
+            vec![("quiz.yaml", "task: quiz\noutput_type: essay\n")],
+            "error: task `quiz`: expected `output_type` to be multiple_choice, loglikelihood, loglikelihood_rolling or \
+             generate_until, found `essay`",
+        ),
     ] {
         assert_eq!(bench(&files, ROW).refuses(&format!("{COMMAND} quiz")), expected);
     }
@@ -71,8 +86,16 @@ fn rows_that_do_not_fit_their_task_are_named_with_their_line() {
     for (rows, expected) in [
         (
             format!("{ROW}{{\"question\": \"x\", \"options\": [\"a\", \"b\"], \"gold\": 0}}\n"),
-            "error: task `quiz`: ./quiz/test.jsonl:2: `doc_to_text`: the template `{{q}}` cannot be rendered, line 1: undefined \
-             value (in <string>:1)",
+            "error: task `quiz`: ./quiz/test.jsonl:2: `doc_to_text`: the template `{{q}}` cannot be rendered, line 1 (the \
+             row has no `q`): undefined value (in <string>:1)",
+        ),
+        (
+            format!("{ROW}{{\"q\": \"x\", \"gold\": 0}}\n"),
+            "error: task `quiz`: expected column `options` in ./quiz/test.jsonl:2, found `q`, `gold`",
+        ),
+        (
+            format!("{ROW}{{\"q\": \"x\", \"options\": [\"a\", \"b\"]}}\n"),
+            "error: task `quiz`: expected column `gold` in ./quiz/test.jsonl:2, found `q`, `options`",
         ),
         (
             format!("{ROW}{{\"q\": \"x\", \"options\": [\"a\", \"b\"], \"gold\": 2}}\n"),
@@ -102,4 +125,38 @@ fn what_is_longer_than_the_models_context_is_cut_and_recorded_or_refused() {
         bench_.refuses(&format!("{COMMAND} quiz")),
         "error: task `quiz`, item 0: expected a continuation of at most 16 tokens, the model's context, found 61"
     );
+}
+
+/// A question that is a column, and a row that lacks it: the name of the column is never asked in its place.
+#[test]
+fn a_row_without_its_question_is_refused_and_not_asked_the_name_of_the_column() {
+    let task = QUIZ.replace("\"{{q}}\"", "q");
+    let rows = format!("{{\"question\": \"x\", \"options\": [\"a\", \"b\"], \"gold\": 0}}\n{ROW}");
+    let expected =
+        "error: task `quiz`: expected column `q` in ./quiz/test.jsonl:1, found `question`, `options`, `gold`";
+    assert_eq!(bench(&[("quiz.yaml", &task)], &rows).refuses(&format!("{COMMAND} quiz")), expected);
+}
+
+#[test]
+fn no_items_are_no_evaluation() {
+    let said = bench(&[("quiz.yaml", QUIZ)], ROW).refuses(&format!("{COMMAND} quiz --limit 0"));
+    assert!(said.contains("invalid value '0' for '--limit <N>': expected a number from 1, found 0"), "{said}");
+}
+
+#[test]
+fn files_that_disagree_about_the_first_token_are_settled_by_naming_it() {
+    let bench = bench(&[("quiz.yaml", QUIZ)], ROW);
+    with_model(&bench);
+    bench.ends("model model.gguf --write folder --json", 0);
+    let config = bench.path("folder/tokenizer_config.json");
+    let mut says: serde_json::Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    let first = says["bos_token"].as_str().unwrap().to_owned();
+    says["bos_token"] = "e".into();
+    fs::write(&config, says.to_string()).unwrap();
+    let command = COMMAND.replace("model.gguf", "folder");
+    let said = bench.refuses(&format!("{command} quiz"));
+    assert!(said.starts_with("error: `folder/tokenizer_config.json`: `bos_token` is `e`, token "), "{said}");
+    assert!(said.ends_with("correct it, or say which token is meant with `--bos`"), "{said}");
+    let document = bench.json(&format!("{command} quiz --bos {first}"), 0);
+    assert_eq!(document["model"]["bos"], bench.json(&format!("{COMMAND} quiz"), 0)["model"]["bos"]);
 }

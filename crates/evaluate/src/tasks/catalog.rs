@@ -44,6 +44,14 @@ fn hint(near: &[String], unread: &[String]) -> String {
     hint
 }
 
+/// An error with its cause.
+fn whole(error: &YamlError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone)]
 enum Entry {
@@ -115,7 +123,7 @@ impl Catalog {
     fn add(&mut self, path: &Path, source: yaml::Source<'_>, seen: &mut BTreeSet<String>) {
         let config = match yaml::load(path, source) {
             Ok(config) => config,
-            Err(error) => return self.unread.push(error.to_string()),
+            Err(error) => return self.unread.push(whole(&error)),
         };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let list = column(&config, "task_list").and_then(Value::as_list).map(<[Value]>::to_vec);
