@@ -1,11 +1,11 @@
 """Builds the requests of tasks with lm-evaluation-harness itself and compares them, letter by letter, with ours.
 
-    python task_requests.py PROGRAM DATA [N]
+    python task_requests.py PROGRAM DATA [N [TASK,TASK]]
 
-PROGRAM is the example `task_requests` of assize-evaluate, DATA the folder of data sets, N items a task (default 60). Needs
-the Python packages lm_eval 0.4.13 and datasets; nothing is downloaded: the rows of DATA are given to both sides in the
-columns the hub has. Each task is asked at zero shot and with examples, once from our shipped task files and once from
-the harness's own files read as they are. Exit 0 when every context, continuation and drawn example is the same.
+PROGRAM is the example `task_requests` of assize-evaluate, DATA the folder of data sets, N items a task (default 60), of these
+tasks (default: all). Needs the Python packages lm_eval 0.4.13 and datasets; nothing is downloaded: the rows of DATA are given
+to both sides in the columns the hub has. Each task is asked at zero shot and with examples, once from our shipped task files
+and once from the harness's own files read as they are. Exit 0 when every context, continuation and drawn example is the same.
 """
 
 import csv
@@ -162,9 +162,12 @@ def of_ours(program, hub, task, n_shots, n, folders):
 def main():
     program, data = sys.argv[1], Path(sys.argv[2])
     n = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+    only = set(sys.argv[4].split(",")) if len(sys.argv) > 4 else None
     compared = differing = 0
     with tempfile.TemporaryDirectory() as hub:
         for task, file, place, splits, shots in sets(data):
+            if only and task not in only:
+                continue
             folder = Path(hub) / place
             folder.mkdir(parents=True, exist_ok=True)
             for split, rows in splits.items():
