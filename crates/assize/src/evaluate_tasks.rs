@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use evaluate::{
-    statistics::Bootstrap,
+    statistics::{Bootstrap, slices::FEW},
     tasks::{
         self, Catalog, Config, FileTokens, Prepared, Report, Sample, bias, compare,
         metrics::{Answers, Figure},
@@ -64,6 +64,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     // All prompts are built before the model is read: what is wrong with the data shows at once.
     let prepare = |task| tasks::prepare(task, data, &config.prompts);
     let prepared = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let sliced = args.scores.slice.as_ref().map(|field| check_slices(&prepared, field, &screen)).transpose()?;
     let forms = |prepared: &Prepared| match args.scores.robust {
         true => robust::forms(prepared, data, &config.prompts, args.scores.seed),
         false => Ok(Vec::new()),
@@ -76,16 +77,15 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let model = Opened::resuming(args.path()?, &args.tokens(), args.resume.as_deref(), &screen)?;
     config.packing = packing(&model.0.decoder);
     let reports = asked(&model, prepared.clone(), None, &config, &screen)?;
-    for report in &reports {
-        if let Some((path, file)) = &mut samples {
-            write_samples(report, file).with_context(|| format!("{} cannot be written", path.display()))?;
-        }
-        if let Some(field) = args.scores.slice.as_ref().filter(|_| report.slices.is_none()) {
-            screen.note(&format!(
-                "task `{}` is not sliced: not every row has `{field}`, or its first metric is no yes or no",
-                report.task.name
-            ));
-        }
+    if let Some((path, file)) = &mut samples {
+        reports
+            .iter()
+            .try_for_each(|report| write_samples(report, file))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let is_meant = |report: &&Report| sliced.iter().flatten().any(|name| *name == report.task.name);
+    for report in reports.iter().filter(is_meant).filter(|report| report.slices.is_none()) {
+        screen.note(&format!("task `{}` is not sliced, for its first metric is no yes or no", report.task.name));
     }
     if let Some((path, mut file)) = samples {
         file.flush().with_context(|| format!("{} cannot be written", path.display()))?;
@@ -111,7 +111,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     if args.json {
         screen::json(&document);
     } else {
-        print(&reports, &groups);
+        print(&reports, &groups, args.scores.slice.is_some());
         reports.iter().try_for_each(evaluate_scores::print_diagram)?;
         beside.print();
     }
@@ -121,6 +121,25 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
 pub(crate) fn file_tokens(tokenizer: &model::FileTokenizer) -> anyhow::Result<FileTokens<'_>> {
     FileTokens::new(tokenizer)
         .context("the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context")
+}
+
+/// Tasks that can be sliced, before anything is asked: a name that no row has would show only at the end.
+fn check_slices(prepared: &[Prepared], field: &str, screen: &Screen) -> anyhow::Result<Vec<String>> {
+    let (with, without): (Vec<&Prepared>, Vec<&Prepared>) =
+        prepared.iter().partition(|prepared| tasks::has_slices(prepared, field));
+    if let ([], Some(first)) = (with.as_slice(), without.first()) {
+        let columns = first.docs.first().map_or(&[][..], |doc| &doc.item.row);
+        let names: Vec<String> = columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+        bail!(
+            "`--slice {field}`: not every row has that; the first of task `{}` has {}",
+            first.task.name,
+            names.join(", ")
+        );
+    }
+    for prepared in without {
+        screen.note(&format!("task `{}` is not sliced, for not every row has `{field}`", prepared.task.name));
+    }
+    Ok(with.into_iter().map(|prepared| prepared.task.name.clone()).collect())
 }
 
 /// The one folder that rows are read from.
@@ -483,7 +502,8 @@ fn sample_json(report: &Report, sample: &Sample) -> Value {
     })
 }
 
-fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)]) {
+/// With `slices` each of them, not the worst alone.
+fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)], slices: bool) {
     let row = |task: &str, metric: &str, figure: &Figure| {
         let stderr = figure.stderr.map_or_else(String::new, |stderr| format!("± {stderr:.4}"));
         let bounds =
@@ -507,6 +527,14 @@ fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)]) {
             ));
         }
         if let Some((metric, found)) = &report.slices {
+            for slice in found.slices.iter().filter(|_| slices) {
+                let (lower, upper) = (slice.bounds.lower, slice.bounds.upper);
+                let (share, few) = (slice.n_right as f64 / slice.n as f64, if slice.n < FEW { ", few" } else { "" });
+                screen::line(&format!(
+                    "{:28} {metric:24} {share:>10.4}            [{lower:.4}, {upper:.4}]     n {}{few}: {}",
+                    report.task.name, slice.n, slice.name
+                ));
+            }
             let worst = &found.slices[found.worst];
             screen::line(&format!(
                 "{:28} {metric:24} worst of {} slices: {} {} of {} [{:.4}, {:.4}] for all slices together",

@@ -160,3 +160,31 @@ fn files_that_disagree_about_the_first_token_are_settled_by_naming_it() {
     let document = bench.json(&format!("{command} quiz --bos {first}"), 0);
     assert_eq!(document["model"]["bos"], bench.json(&format!("{COMMAND} quiz"), 0)["model"]["bos"]);
 }
+
+#[test]
+fn a_name_to_slice_by_that_no_row_has_is_refused_before_anything_is_asked() {
+    // There is no model: nothing is asked.
+    assert_eq!(
+        bench(&[("quiz.yaml", QUIZ)], ROW).refuses(&format!("{COMMAND} quiz --slice part")),
+        "error: `--slice part`: not every row has that; the first of task `quiz` has `q`, `options`, `gold`"
+    );
+}
+
+#[test]
+fn every_slice_is_shown_when_slices_are_asked_for() {
+    let row = |part: &str| ROW.replace('}', &format!(", \"part\": \"{part}\"}}"));
+    let bench = bench(&[("quiz.yaml", QUIZ)], &(row("law") + &row("war") + &row("war")));
+    with_model(&bench);
+    let said = bench.ends(&format!("{} quiz --slice part", COMMAND.replace(" --json", "")), 0);
+    let of = |words: &str| said.lines().filter(|line| line.ends_with(words)).count();
+    assert_eq!((of("n 1, few: law"), of("n 2, few: war")), (1, 1), "{said}");
+    assert!(said.contains("worst of 2 slices: "), "{said}");
+}
+
+#[test]
+fn a_mistyped_task_is_told_the_near_one() {
+    for name in ["qiuz", "quizz", "quis", "qui"] {
+        let said = bench(&[("quiz.yaml", QUIZ)], ROW).refuses(&format!("{COMMAND} {name}"));
+        assert_eq!(said, format!("error: no task, group or tag `{name}`; near it are quiz"));
+    }
+}
