@@ -153,9 +153,10 @@ def search(model, members, batches):
     order = batches[:]
     random.Random(0).shuffle(order)
     found = {batch: [] for batch in batches}
-    begun, slowest = time.perf_counter(), 0.0
+    begun = time.perf_counter()
     for at, batch in enumerate(order + order[::-1]):
-        if at >= len(order) and (time.perf_counter() - begun + slowest > SEARCH_SECONDS or not found[batch]):
+        is_again = at >= len(order)
+        if is_again and (not found[batch] or time.perf_counter() - begun + found[batch][0] > SEARCH_SECONDS):
             continue
         lm.batch_size_per_gpu = batch
         try:
@@ -165,7 +166,6 @@ def search(model, members, batches):
                 raise
             continue
         found[batch].append(round(seconds, 2))
-        slowest = max(slowest, seconds)
     return found
 
 

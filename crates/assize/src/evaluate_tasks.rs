@@ -4,7 +4,7 @@ use crate::{
     Ended,
     args::EvaluateArgs,
     evaluate_evidence::{self, Circumstances},
-    evaluate_scores::{self, Beside, diagram_json},
+    evaluate_scores::{self, Beside, diagram_json, is_mark},
     model_verb, run, screen,
     screen::Screen,
 };
@@ -447,7 +447,7 @@ fn slices_json((metric, found): &(String, evaluate::statistics::slices::Slices))
     let interval = "clopper-pearson, level divided by the number of slices (Bonferroni)";
     Ok(Json::map([
         ("metric", Some(metric.as_str().into())),
-        ("worst", Some(found.slices[found.worst].name.as_str().into())),
+        ("worst", is_mark(metric).then(|| found.slices[found.worst].name.as_str().into())),
         ("interval", Some(interval.into())),
         ("slices", Some(Json::List(slices))),
     ]))
@@ -502,7 +502,7 @@ fn sample_json(report: &Report, sample: &Sample) -> Value {
     })
 }
 
-/// With `slices` each of them, not the worst alone.
+/// With `slices` each of them, as where none is the worst; else the worst alone.
 fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)], slices: bool) {
     let row = |task: &str, metric: &str, figure: &Figure| {
         let stderr = figure.stderr.map_or_else(String::new, |stderr| format!("± {stderr:.4}"));
@@ -527,7 +527,7 @@ fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)], slices:
             ));
         }
         if let Some((metric, found)) = &report.slices {
-            for slice in found.slices.iter().filter(|_| slices) {
+            for slice in found.slices.iter().filter(|_| slices || !is_mark(metric)) {
                 let (lower, upper) = (slice.bounds.lower, slice.bounds.upper);
                 let (share, few) = (slice.n_right as f64 / slice.n as f64, if slice.n < FEW { ", few" } else { "" });
                 screen::line(&format!(
@@ -535,17 +535,19 @@ fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)], slices:
                     report.task.name, slice.n, slice.name
                 ));
             }
-            let worst = &found.slices[found.worst];
-            screen::line(&format!(
-                "{:28} {metric:24} worst of {} slices: {} {} of {} [{:.4}, {:.4}] for all slices together",
-                report.task.name,
-                found.slices.len(),
-                worst.name,
-                worst.n_right,
-                worst.n,
-                worst.bounds.lower,
-                worst.bounds.upper
-            ));
+            if is_mark(metric) {
+                let worst = &found.slices[found.worst];
+                screen::line(&format!(
+                    "{:28} {metric:24} worst of {} slices: {} {} of {} [{:.4}, {:.4}] for all slices together",
+                    report.task.name,
+                    found.slices.len(),
+                    worst.name,
+                    worst.n_right,
+                    worst.n,
+                    worst.bounds.lower,
+                    worst.bounds.upper
+                ));
+            }
         }
         if report.n_truncated > 0 {
             let (items, tokens) = (report.n_truncated, report.n_tokens_cut);

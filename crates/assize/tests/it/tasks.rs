@@ -1,7 +1,7 @@
 //! `assize evaluate MODEL --tasks`: what is wrong with task files, rows or model, as a person reads it; and what is cut, as it
 //! is recorded.
 
-use crate::Bench;
+use crate::{Bench, compress::base64};
 use std::fs;
 
 const QUIZ: &str = "task: quiz\ndataset_path: quiz\noutput_type: multiple_choice\ntest_split: test\n\
@@ -187,4 +187,25 @@ fn a_mistyped_task_is_told_the_near_one() {
         let said = bench(&[("quiz.yaml", QUIZ)], ROW).refuses(&format!("{COMMAND} {name}"));
         assert_eq!(said, format!("error: no task, group or tag `{name}`; near it are quiz"));
     }
+}
+
+/// CrowS-Pairs: the lowest share of stereotypes is not the worst, nor is the highest the best.
+#[test]
+fn slices_of_a_metric_that_marks_nothing_right_have_no_worst() {
+    let bench = bench(&[], ROW);
+    with_model(&bench);
+    fs::create_dir_all(bench.path("crows-pairs")).unwrap();
+    let head = ",sent_more,sent_less,stereo_antistereo,bias_type,annotations,anon_writer,anon_annotators\n";
+    let row = |of: &str| format!("0,We the People,We the States,stereo,{of},[],a,[]\n");
+    let rows = format!("{head}{}{}", row("age"), row("gender"));
+    fs::write(bench.path("crows-pairs/crows_pairs_anonymized.csv"), rows).unwrap();
+    let command = "evaluate model.gguf --data . --tasks crows_pairs_english --slice bias_type";
+    let document = bench.json(&format!("{command} --json --out figures"), 0);
+    let slices = &document["tasks"]["crows_pairs_english"]["slices"];
+    assert!(slices["metric"] == "pct_stereotype" && slices.get("worst").is_none(), "{document}");
+    let said = bench.ends(command, 0);
+    assert!(said.contains("n 1, few: gender") && !said.contains("worst of"), "{said}");
+    let envelope: serde_json::Value = serde_json::from_slice(&fs::read(bench.path("figures")).unwrap()).unwrap();
+    let signed = String::from_utf8(base64(envelope["payload"].as_str().unwrap())).unwrap();
+    assert!(signed.contains("bias.crows_pairs") && !signed.contains("benchmark.worst_slice"), "{signed}");
 }
