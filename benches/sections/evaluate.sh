@@ -2,8 +2,9 @@
 # Prints the section on evaluation of docs/benchmarks.md: `benches/sections/evaluate.sh [MODEL.gguf DATA]`, on a quiet machine. Builds nothing.
 #
 # Needs the built program (ASSIZE) and the example `inference` of assize-model (INFERENCE), a virtual environment with lm_eval 0.4.13, torch
-# and transformers (EVAL_VENV), and one with xllamacpp and gguf (LLAMA_VENV). BATCH is the batch of lm-evaluation-harness;
-# look for its best one beforehand. PARTS says which tasks are run; the rows of others are taken from WORK of an earlier call.
+# and transformers (EVAL_VENV), and one with xllamacpp and gguf (LLAMA_VENV). The batch of lm-evaluation-harness is looked
+# for among BATCHES, some two minutes a task, unless BATCH names it; of WikiText it is 1. PARTS says which tasks are run; the
+# rows of others are taken from WORK of an earlier call.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 gguf=${1:-$ASSIZE_MODELS/SmolLM2-135M-Instruct.Q4_1.gguf} data=${2:-$ASSIZE_DATA}
@@ -12,6 +13,8 @@ assize=${ASSIZE:-$target/assize} inference=${INFERENCE:-$target/examples/inferen
 work=${WORK:-$(mktemp -d)}
 parts=${PARTS:-hellaswag arc_easy mmlu wikitext decode}
 export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647
+batch=(--batches "${BATCHES:-1,4,8,16,32}")
+[ -z "${BATCH:-}" ] || batch=(--batch "$BATCH")
 mkdir -p "$work"
 [ -d "$work/hub" ] || "$assize" model "$gguf" --write "$work/hub" > "$work/written"
 for part in $parts; do
@@ -25,7 +28,7 @@ for part in $parts; do
         done
     else
         env -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ "$EVAL_VENV/bin/python" tests/referees/task_scores.py "$assize" "$work/hub" \
-            "$data" --tasks "$part" --items "${ITEMS:-300}" --pages "${PAGES:-16}" --batch "${BATCH:-8}" --out "$work/$part.json" \
+            "$data" --tasks "$part" --items "${ITEMS:-300}" --pages "${PAGES:-16}" "${batch[@]}" --out "$work/$part.json" \
             > "$work/$part.log" 2> "$work/$part.err" || echo "$part: the answers differ, see $work/$part.log" >&2
     fi
 done
@@ -36,6 +39,15 @@ import json, sys
 r = json.loads(open(sys.argv[1], encoding="utf-8").read().splitlines()[0])
 print(f"| {r['task']} | {r['items']} / {r['requests']} | {r['harnessSeconds']} (batch {r['batch']}) | {r['assizeSeconds']} | **{r['ratio']}** | {sys.argv[2]} | "
       f"{r['harnessMB']} / {r['assizeMB']} | {r['absoluteMax']:.1e} / {r['relativeMax']:.1e} | {r['otherChoices']} |")
+PYTHON
+}
+# Seconds of the harness at each batch that was tried, the better of two runs.
+tried() {
+    "$EVAL_VENV/bin/python" - "$work/$1.json" <<'PYTHON'
+import json, sys
+r = json.loads(open(sys.argv[1], encoding="utf-8").read().splitlines()[0])
+times = [f"{batch}: {min(seconds):.1f} s" if seconds else f"{batch}: no memory" for batch, seconds in r.get("searched", {}).items()]
+print(f"- {r['task']}: " + (", ".join(times) if times else f"batch {r['batch']}, not looked for"))
 PYTHON
 }
 # How far sharing alone can bring a task whose choices are one token each.
@@ -56,7 +68,8 @@ cat <<PAGE
 
 SmolLM2-135M-Instruct, the weights of the Q4_1 file in f32, the same items on both sides: lm-evaluation-harness 0.4.13 with transformers and PyTorch
 on the processor, its time that of \`evaluate\` alone; ours the whole process, loading included. Memory in MB, the most that was resident.
-Differences are of the log-likelihood of a request. The harness's batch is the one stated; a better one was not looked for. Printed by \`benches/sections/evaluate.sh\`; compared by \`tests/referees/task_scores.py\`.
+Differences are of the log-likelihood of a request. The harness's batch is its fastest on 32 items of the task, looked for beforehand and shown below;
+WikiText's is 1, since a page is thousands of tokens, fills the cores alone, and in a batch would be padded to the longest. Printed by \`benches/sections/evaluate.sh\`; compared by \`tests/referees/task_scores.py\`.
 
 | task | items / requests | harness, s | assize, s | ratio | goal | MB, both | largest difference, nats / share | other choices |
 |---|---|---|---|---|---|---|---|---|
@@ -64,6 +77,12 @@ $(row hellaswag '3')
 $(row arc_easy '3')
 $(row mmlu '15')
 $(row wikitext '1.3')
+
+Seconds of the harness by batch, 32 items, without loading:
+
+$(tried hellaswag)
+$(tried arc_easy)
+$(tried mmlu)
 
 $(mmlu)
 

@@ -50,7 +50,7 @@ echo "The requests of tasks, built by lm-evaluation-harness itself:"
 "$venv/bin/python" tests/referees/task_requests.py "$target/examples/task_requests" "$ASSIZE_DATA"
 
 echo "Cross-validated heads, fitted by scikit-learn on the same folds:"
-"$venv/bin/python" tests/referees/folds.py "$target/assize" "$ASSIZE_DATA" 1500
+"$venv/bin/python" tests/referees/folds.py "$target/assize" "$ASSIZE_DATA"
 
 if [ -z "${ASSIZE_MODELS:-}" ]; then
     echo "ASSIZE_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf: the referees that take a model or PyTorch are left out"

@@ -1,11 +1,11 @@
 """Builds the requests of tasks with lm-evaluation-harness itself and compares them, letter by letter, with ours.
 
-    python task_requests.py PROGRAM DATA [N]
+    python task_requests.py PROGRAM DATA [N [TASK,TASK]]
 
-PROGRAM is the example `task_requests` of assize-evaluate, DATA the folder of data sets, N items a task (default 60). Needs
-the Python packages lm_eval 0.4.13 and datasets; nothing is downloaded: the rows of DATA are given to both sides in the
-columns the hub has. Each task is asked at zero shot and with examples, once from our shipped task files and once from
-the harness's own files read as they are. Exit 0 when every context, continuation and drawn example is the same.
+PROGRAM is the example `task_requests` of assize-evaluate, DATA the folder of data sets, N items a task (default 60), of these
+tasks (default: all). Needs the Python packages lm_eval 0.4.13 and datasets; nothing is downloaded: the rows of DATA are given
+to both sides in the columns the hub has. Each task is asked at zero shot and with examples, once from our shipped task files
+and once from the harness's own files read as they are. Exit 0 when every context, continuation and drawn example is the same.
 """
 
 import csv
@@ -41,6 +41,14 @@ def arc(row):
 
 def openbookqa(row):
     return {"question_stem": row["query"], "choices": choices(row["choices"]), "answerKey": chr(65 + row["gold"])}
+
+
+def boolq(row):
+    return {"passage": row["passage"], "question": row["question"], "label": int(row["answer"])}
+
+
+def lambada(row):
+    return {"text": f"{row['context']} {row['continuation']}"}
 
 
 def truthful(row):
@@ -83,13 +91,8 @@ def sets(data):
     validation = {
         name: lines(next((data / name).glob("validation*"))) for name in ("hellaswag", "piqa", "winogrande")
     }
-    boolq = [
-        {"passage": row["passage"], "question": row["question"], "label": int(row["answer"])}
-        for row in lines(data / "boolq/validation.titled.jsonl.gz")
-    ]
-    lambada = [
-        {"text": f"{row['context']} {row['continuation']}"} for row in lines(data / "lambada/test.first2500.jsonl.gz")
-    ]
+    of_boolq = [boolq(row) for row in lines(data / "boolq/validation.titled.jsonl.gz")]
+    of_lambada = [lambada(row) for row in lines(data / "lambada/test.first2500.jsonl.gz")]
     mmlu, dev = lines(data / "mmlu/test.first7000.jsonl.gz"), lines(data / "mmlu/dev.jsonl")
     truthfulqa = [truthful(row) for row in json.loads((data / "truthfulqa/mc_task.v0.json").read_text(encoding="utf-8"))]
     gsm8k = lines(data / "gsm8k/test.jsonl.gz")
@@ -101,10 +104,10 @@ def sets(data):
     yield "hellaswag", "hellaswag/hellaswag.yaml", "Rowan/hellaswag", held(validation["hellaswag"]), 10
     yield "piqa", "piqa/piqa.yaml", "baber/piqa", held(validation["piqa"]), 3
     yield "winogrande", "winogrande/default.yaml", "allenai/winogrande/winogrande_xl", held(validation["winogrande"]), 5
-    yield "boolq", "super_glue/boolq/default.yaml", "aps/super_glue/boolq", held(boolq), 2
+    yield "boolq", "super_glue/boolq/default.yaml", "aps/super_glue/boolq", held(of_boolq), 2
     rows = [openbookqa(row) for row in lines(data / "openbookqa/test.jsonl")]
     yield "openbookqa", "openbookqa/openbookqa.yaml", "allenai/openbookqa/main", halves(rows), 4
-    yield "lambada_openai", "lambada/lambada_openai.yaml", "EleutherAI/lambada_openai/default", {"test": lambada}, 3
+    yield "lambada_openai", "lambada/lambada_openai.yaml", "EleutherAI/lambada_openai/default", {"test": of_lambada}, 3
     for name in ("anatomy", "high_school_physics"):
         splits = {"test": subject(mmlu, name), "dev": subject(dev, name)}
         yield f"mmlu_{name}", f"mmlu/default/mmlu_{name}.yaml", f"cais/mmlu/{name}", splits, 5
@@ -159,9 +162,12 @@ def of_ours(program, hub, task, n_shots, n, folders):
 def main():
     program, data = sys.argv[1], Path(sys.argv[2])
     n = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+    only = set(sys.argv[4].split(",")) if len(sys.argv) > 4 else None
     compared = differing = 0
     with tempfile.TemporaryDirectory() as hub:
         for task, file, place, splits, shots in sets(data):
+            if only and task not in only:
+                continue
             folder = Path(hub) / place
             folder.mkdir(parents=True, exist_ok=True)
             for split, rows in splits.items():

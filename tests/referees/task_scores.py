@@ -1,6 +1,6 @@
 """Scores tasks with lm-evaluation-harness itself and compares every answer with ours; says how long both took.
 
-    python task_scores.py ASSIZE MODEL DATA [--tasks T,T] [--items N] [--pages N] [--batch B] [--out FILE]
+    python task_scores.py ASSIZE MODEL DATA [--tasks T,T] [--items N] [--pages N] [--batch B | --batches B,B] [--out FILE]
 
 ASSIZE is the program, MODEL a hub folder in f32 (`assize model FILE --write DIR`), DATA the folder of data sets. Needs the
 Python packages lm_eval 0.4.13, transformers, torch and datasets; nothing is downloaded. Both sides get the same rows, in the
@@ -8,6 +8,11 @@ columns the hub has, and load the same weights. N items a task (of MMLU: over fo
 
 Exit 0 when, for each request, context and continuation are the same strings and the log-likelihoods agree to 1e-4 of their
 size or 2e-3 nats, when at least 999 of 1,000 choices are the same, and when each figure is the same to the third decimal.
+
+With `--batches` the harness first answers the first 32 items of a task at each batch size, in a process of its own, and the
+fastest is its batch: once each in a shuffled order, and once more the other way round for as long as two minutes last. A batch
+that finds no memory is left out. WikiText is asked at batch 1: a page is thousands of tokens and fills the cores alone, and a
+batch would pad each page to the longest and hold the logits of all of them at once.
 
 Time and memory: of lm-evaluation-harness the time of its `evaluate` alone, without imports and loading; of ours the whole
 process, loading and writing included. Memory is the most that was resident.
@@ -17,7 +22,9 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,7 +40,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from task_requests import TASKS, arc, lines, openbookqa, pages, subject
+from task_requests import TASKS, arc, boolq, crows, lambada, lines, openbookqa, pages, subject, truthful
 
 SUBJECTS = ("abstract_algebra", "anatomy", "college_biology", "computer_security")
 FIGURES = {
@@ -43,6 +50,8 @@ FIGURES = {
     "byte_perplexity": "byte_perplexity,none",
     "bits_per_byte": "bits_per_byte,none",
     "perplexity": "perplexity,none",
+    "likelihood_diff": "likelihood_diff,none",
+    "pct_stereotype": "pct_stereotype,none",
 }
 
 
@@ -65,6 +74,10 @@ def sets(data):
     ]
     wikitext = beside("test", pages(data / "wikitext-2-raw/wiki.test.raw"))
     of_openbookqa = beside("test", [openbookqa(row) for row in lines(data / "openbookqa/test.jsonl")])
+    of_boolq = beside("validation", [boolq(row) for row in lines(data / "boolq/validation.titled.jsonl.gz")])
+    of_lambada = {"test": [lambada(row) for row in lines(data / "lambada/test.first2500.jsonl.gz")]}
+    truthfulqa = [truthful(row) for row in json.loads((data / "truthfulqa/mc_task.v0.json").read_text(encoding="utf-8"))]
+    of_crows = {"test": crows(data / "crows-pairs/crows_pairs_anonymized.csv")}
     return {
         "hellaswag": [("hellaswag", "hellaswag/hellaswag.yaml", "Rowan/hellaswag", validation("hellaswag"), 0)],
         "arc_easy": [("arc_easy", "arc/arc_easy.yaml", "allenai/ai2_arc/ARC-Easy", of_arc, 0)],
@@ -77,6 +90,31 @@ def sets(data):
             ("winogrande", "winogrande/default.yaml", "allenai/winogrande/winogrande_xl", validation("winogrande"), 0)
         ],
         "openbookqa": [("openbookqa", "openbookqa/openbookqa.yaml", "allenai/openbookqa/main", of_openbookqa, 0)],
+        "boolq": [("boolq", "super_glue/boolq/default.yaml", "aps/super_glue/boolq", of_boolq, 0)],
+        "lambada_openai": [
+            ("lambada_openai", "lambada/lambada_openai.yaml", "EleutherAI/lambada_openai/default", of_lambada, 0)
+        ],
+        "crows_pairs_english": [
+            (
+                "crows_pairs_english",
+                "crows_pairs/crows_pairs_english.yaml",
+                "jannalu/crows_pairs_multilingual/english",
+                of_crows,
+                0,
+            )
+        ],
+        **{
+            f"truthfulqa_{kind}": [
+                (
+                    f"truthfulqa_{kind}",
+                    f"truthfulqa/truthfulqa_{kind}.yaml",
+                    "truthfulqa/truthful_qa/multiple_choice",
+                    {"validation": truthfulqa},
+                    0,
+                )
+            ]
+            for kind in ("mc1", "mc2")
+        },
     }
 
 
@@ -97,6 +135,45 @@ def of_harness(lm, members, n):
     done = evaluator.evaluate(lm, tasks, limit=n, bootstrap_iters=0, log_samples=True)
     seconds = time.perf_counter() - begun
     return done["samples"], done["results"], seconds
+
+
+SEARCH_ITEMS = 32
+SEARCH_SECONDS = 120
+
+
+def search(model, members, batches):
+    """Seconds of the harness by batch size, on a few items: one list for each, empty where memory did not suffice."""
+    # What does not fit then fails here, and takes nothing from others.
+    free = next(int(line.split()[1]) for line in open("/proc/meminfo", encoding="ascii") if line.startswith("MemAvailable"))
+    used = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + free * 1024 * 3 // 4,) * 2)
+    lm = HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=batches[0])
+    n = SEARCH_ITEMS // len(members)
+    of_harness(lm, members, 1)
+    order = batches[:]
+    random.Random(0).shuffle(order)
+    found = {batch: [] for batch in batches}
+    begun = time.perf_counter()
+    for at, batch in enumerate(order + order[::-1]):
+        is_again = at >= len(order)
+        if is_again and (not found[batch] or time.perf_counter() - begun + found[batch][0] > SEARCH_SECONDS):
+            continue
+        lm.batch_size_per_gpu = batch
+        try:
+            seconds = of_harness(lm, members, n)[2]
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+                raise
+            continue
+        found[batch].append(round(seconds, 2))
+    return found
+
+
+def searched(chosen, name):
+    """As `search`, in a process of its own: its memory is then not counted."""
+    command = [sys.executable, __file__, chosen.program, chosen.model, chosen.data, "--tasks", name, "--search", chosen.batches]
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True)
+    return {int(batch): seconds for batch, seconds in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
 def of_ours(program, model, members, n, folder):
@@ -179,13 +256,22 @@ def main():
     parser.add_argument("--items", type=int, default=52)
     parser.add_argument("--pages", type=int, default=4)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batches", help="look for the harness's fastest batch among these first")
+    parser.add_argument("--search", help="only say the seconds at each of these batch sizes")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     all_sets, wrong, lines_out = sets(chosen.data), False, []
+    if chosen.search:
+        batches = [int(batch) for batch in chosen.search.split(",")]
+        print(json.dumps(search(chosen.model, all_sets[chosen.tasks], batches)))
+        return
     for name in chosen.tasks.split(","):
         members = all_sets[name]
         n = chosen.pages if name == "wikitext" else chosen.items // len(members)
+        times = searched(chosen, name) if chosen.batches and name != "wikitext" else {}
         batch = 1 if name == "wikitext" else chosen.batch
+        if any(times.values()):
+            batch = min((min(seconds), batch) for batch, seconds in times.items() if seconds)[1]
         # Ours first: the memory of this process then counts the harness alone.
         with tempfile.TemporaryDirectory() as folder:
             rows, document, ours_s, ours_bytes = of_ours(chosen.program, chosen.model, members, n, Path(folder))
@@ -207,7 +293,7 @@ def main():
         is_right &= len(counts["other"]) <= counts["choices"] / 1000
         wrong |= not is_right
         line = {
-            "task": name, "items": counts["items"], "requests": counts["requests"], "batch": batch,
+            "task": name, "items": counts["items"], "requests": counts["requests"], "batch": batch, "searched": times,
             "otherStrings": counts["strings"], "beyond": counts["beyond"], "otherChoices": len(counts["other"]),
             "otherGreedy": counts["greedy"], "absoluteMax": counts["absolute"], "relativeMax": counts["relative"],
             "biasPerToken": counts["bias"], "harnessSeconds": round(theirs_s, 2), "assizeSeconds": round(ours_s, 2),

@@ -177,7 +177,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Vec<PathBuf>,
     /// Score the first N items of each task
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
     /// Examples before each item [default: the task's]
     #[arg(long, value_name = "N", requires = "tasks")]
@@ -188,6 +188,12 @@ pub(crate) struct EvaluateArgs {
     /// Keep each answer of the model in this file as it comes; after a kill the same command goes on where it was
     #[arg(long, value_name = "FILE", conflicts_with = "folds")]
     pub(crate) resume: Option<PathBuf>,
+    /// The token that begins a text, where the files of the model disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) bos: Option<String>,
+    /// The token that ends one, where the files of the model disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) eos: Option<String>,
     #[command(flatten)]
     pub(crate) scores: crate::evaluate_scores::ScoreArgs,
     #[command(flatten)]
@@ -196,10 +202,23 @@ pub(crate) struct EvaluateArgs {
     pub(crate) folds: crate::evaluate_folds::FoldArgs,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected a number from 1, found 0".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 impl EvaluateArgs {
     /// The path, where something must have been named.
     pub(crate) fn path(&self) -> anyhow::Result<&std::path::Path> {
         self.path.as_deref().ok_or_else(|| anyhow::anyhow!("name a case, or the folder or file of a model"))
+    }
+
+    /// What is said of the model's first and last token.
+    pub(crate) fn tokens(&self) -> model::OpenOptions {
+        model::OpenOptions { bos: self.bos.clone(), eos: self.eos.clone() }
     }
 
     /// What the verb means for a case.

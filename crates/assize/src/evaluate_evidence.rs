@@ -189,5 +189,7 @@ pub(crate) fn line(said: &Said) -> String {
         (None, Some(n)) => format!("n {n}"),
         _ => String::new(),
     };
-    format!("{:32} {:>10.4} {counts:14} {bounds}", said.id, said.value).trim_end().to_owned()
+    // What was counted is a whole number.
+    let digits = if said.n.is_none() && said.interval.is_none() && said.value.fract() == 0.0 { 0 } else { 4 };
+    format!("{:32} {:>10.digits$} {counts:14} {bounds}", said.id, said.value).trim_end().to_owned()
 }

@@ -110,7 +110,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let digests = files.iter().map(|file| data::digest(file)).collect::<Result<Vec<_>, _>>()?;
     let (circumstances, model_json) = match model {
         Some(model) => {
-            let opened = Opened::new(model)?;
+            let opened = Opened::new(model, &args.tokens())?;
             read(args, &opened, &mut table, &screen)?;
             let mut circumstances = Circumstances::of_model(&opened.0)?;
             circumstances.inputs.extend(&digests);

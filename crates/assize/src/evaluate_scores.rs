@@ -369,9 +369,13 @@ pub(crate) fn said(reports: &[Report], beside: &Beside) -> anyhow::Result<Vec<Sa
     Ok(said)
 }
 
+/// Whether a metric marks items right or wrong: only then is the slice with the lowest share the worst.
+pub(crate) fn is_mark(name: &str) -> bool {
+    ["acc", "acc_norm", "exact_match"].contains(&name.split(',').next().unwrap_or(name))
+}
+
 /// The first listed metric of a task that marks items right or wrong.
 fn marked(report: &Report) -> Option<(&str, u64, u64)> {
-    let is_mark = |name: &str| ["acc", "acc_norm", "exact_match"].contains(&name.split(',').next().unwrap_or(name));
     let of = |(name, _): &'_ (String, Figure)| -> Option<(u64, u64)> { shares(report, name) };
     let found = report.figures.iter().find(|figure| is_mark(&figure.0) && of(figure).is_some())?;
     let (k, n) = of(found)?;
@@ -392,7 +396,7 @@ fn benchmark(reports: &[Report]) -> anyhow::Result<Vec<Said>> {
         said.push(Said::share("benchmark.accuracy", k, n, format!("pooled over {}", names.join(", ")))?);
     }
     let worst = reports.iter().filter_map(|report| {
-        let (metric, found) = report.slices.as_ref()?;
+        let (metric, found) = report.slices.as_ref().filter(|(metric, _)| is_mark(metric))?;
         Some((report, metric, &found.slices[found.worst], found.slices.len()))
     });
     let share = |(_, _, slice, _): &(&Report, &String, &evaluate::statistics::slices::Slice, usize)| {

@@ -4,13 +4,13 @@ use crate::{
     Ended,
     args::EvaluateArgs,
     evaluate_evidence::{self, Circumstances},
-    evaluate_scores::{self, Beside, diagram_json},
+    evaluate_scores::{self, Beside, diagram_json, is_mark},
     model_verb, run, screen,
     screen::Screen,
 };
 use anyhow::{Context as _, bail};
 use evaluate::{
-    statistics::Bootstrap,
+    statistics::{Bootstrap, slices::FEW},
     tasks::{
         self, Catalog, Config, FileTokens, Prepared, Report, Sample, bias, compare,
         metrics::{Answers, Figure},
@@ -64,6 +64,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     // All prompts are built before the model is read: what is wrong with the data shows at once.
     let prepare = |task| tasks::prepare(task, data, &config.prompts);
     let prepared = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    let sliced = args.scores.slice.as_ref().map(|field| check_slices(&prepared, field, &screen)).transpose()?;
     let forms = |prepared: &Prepared| match args.scores.robust {
         true => robust::forms(prepared, data, &config.prompts, args.scores.seed),
         false => Ok(Vec::new()),
@@ -73,19 +74,18 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
         screen.note(note);
     }
 
-    let model = Opened::resuming(args.path()?, args.resume.as_deref(), &screen)?;
+    let model = Opened::resuming(args.path()?, &args.tokens(), args.resume.as_deref(), &screen)?;
     config.packing = packing(&model.0.decoder);
-    let reports = asked(&model, prepared.clone(), &config, &screen)?;
-    for report in &reports {
-        if let Some((path, file)) = &mut samples {
-            write_samples(report, file).with_context(|| format!("{} cannot be written", path.display()))?;
-        }
-        if let Some(field) = args.scores.slice.as_ref().filter(|_| report.slices.is_none()) {
-            screen.note(&format!(
-                "task `{}` is not sliced: not every row has `{field}`, or its first metric is no yes or no",
-                report.task.name
-            ));
-        }
+    let reports = asked(&model, prepared.clone(), None, &config, &screen)?;
+    if let Some((path, file)) = &mut samples {
+        reports
+            .iter()
+            .try_for_each(|report| write_samples(report, file))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let is_meant = |report: &&Report| sliced.iter().flatten().any(|name| *name == report.task.name);
+    for report in reports.iter().filter(is_meant).filter(|report| report.slices.is_none()) {
+        screen.note(&format!("task `{}` is not sliced, for its first metric is no yes or no", report.task.name));
     }
     if let Some((path, mut file)) = samples {
         file.flush().with_context(|| format!("{} cannot be written", path.display()))?;
@@ -95,9 +95,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     drop(model);
     if let Some(other) = &args.scores.against {
         let answers = args.resume.as_ref().map(|path| beside_of(path));
-        let other = Opened::resuming(other, answers.as_deref(), &screen)?;
+        let other = Opened::resuming(other, &model::OpenOptions::default(), answers.as_deref(), &screen)?;
         let bootstrap = Bootstrap::new(args.scores.seed);
-        for (first, second) in reports.iter().zip(asked(&other, prepared, &config, &screen)?) {
+        for (first, second) in reports.iter().zip(asked(&other, prepared, None, &config, &screen)?) {
             beside.comparisons.extend(compare::compare(first, &second, &bootstrap)?);
         }
     }
@@ -111,7 +111,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     if args.json {
         screen::json(&document);
     } else {
-        print(&reports, &groups);
+        print(&reports, &groups, args.scores.slice.is_some());
         reports.iter().try_for_each(evaluate_scores::print_diagram)?;
         beside.print();
     }
@@ -123,6 +123,25 @@ pub(crate) fn file_tokens(tokenizer: &model::FileTokenizer) -> anyhow::Result<Fi
         .context("the tokenizer names no token that begins or ends a text, so nothing can stand for an empty context")
 }
 
+/// Tasks that can be sliced, before anything is asked: a name that no row has would show only at the end.
+fn check_slices(prepared: &[Prepared], field: &str, screen: &Screen) -> anyhow::Result<Vec<String>> {
+    let (with, without): (Vec<&Prepared>, Vec<&Prepared>) =
+        prepared.iter().partition(|prepared| tasks::has_slices(prepared, field));
+    if let ([], Some(first)) = (with.as_slice(), without.first()) {
+        let columns = first.docs.first().map_or(&[][..], |doc| &doc.item.row);
+        let names: Vec<String> = columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+        bail!(
+            "`--slice {field}`: not every row has that; the first of task `{}` has {}",
+            first.task.name,
+            names.join(", ")
+        );
+    }
+    for prepared in without {
+        screen.note(&format!("task `{}` is not sliced, for not every row has `{field}`", prepared.task.name));
+    }
+    Ok(with.into_iter().map(|prepared| prepared.task.name.clone()).collect())
+}
+
 /// The one folder that rows are read from.
 fn data_folder(args: &EvaluateArgs) -> anyhow::Result<Option<&Path>> {
     match args.data.as_slice() {
@@ -132,12 +151,21 @@ fn data_folder(args: &EvaluateArgs) -> anyhow::Result<Option<&Path>> {
     }
 }
 
-/// Asks a model everything, task by task.
-fn asked(opened: &Opened, prepared: Vec<Prepared>, config: &Config, screen: &Screen) -> anyhow::Result<Vec<Report>> {
+/// Asks a model everything, task by task; `form` names another form of the items to who watches.
+fn asked(
+    opened: &Opened,
+    prepared: Vec<Prepared>,
+    form: Option<&str>,
+    config: &Config,
+    screen: &Screen,
+) -> anyhow::Result<Vec<Report>> {
     let (mut reports, n) = (Vec::new(), prepared.len());
     for (at, prepared) in prepared.into_iter().enumerate() {
         let bar = screen.bar("evaluate", 0);
-        bar.set_message(format!("{} ({} of {n})", prepared.task.name, at + 1));
+        bar.set_message(match form {
+            Some(form) => format!("{}, {form}", prepared.task.name),
+            None => format!("{} ({} of {n})", prepared.task.name, at + 1),
+        });
         reports.push(opened.run(prepared, config, &mut |progress| {
             bar.set_length(progress.n_positions as u64);
             bar.set_position(progress.n_done as u64);
@@ -165,10 +193,12 @@ fn beside(
     };
     for (report, forms) in reports.iter().zip(forms) {
         let mut changed = Vec::new();
-        for Form { change, prepared, n_changed } in forms {
+        let n_forms = forms.len();
+        for (at, Form { change, prepared, n_changed }) in forms.into_iter().enumerate() {
             // The error of a form is that of the pairs; the harness's own is not asked for again.
             let config = Config { iterations: 0, ..config.clone() };
-            let found = asked(opened, vec![prepared], &config, screen)?;
+            let form = format!("{} (form {} of {n_forms})", change.name(), at + 1);
+            let found = asked(opened, vec![prepared], Some(&form), &config, screen)?;
             changed.extend(found.into_iter().map(|report| (change, n_changed, report)));
         }
         beside.robustness.extend(if changed.is_empty() {
@@ -214,13 +244,18 @@ fn beside_of(path: &Path) -> PathBuf {
 }
 
 impl Opened {
-    pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self(model::open(path)?, None))
+    pub(crate) fn new(path: &Path, tokens: &model::OpenOptions) -> anyhow::Result<Self> {
+        Ok(Self(model::open_with(path, tokens)?, None))
     }
 
     /// With a file of answers: those that stand in it are not asked again, new ones are written there as they come.
-    pub(crate) fn resuming(path: &Path, answers: Option<&Path>, screen: &Screen) -> anyhow::Result<Self> {
-        let Self(model, _) = Self::new(path)?;
+    pub(crate) fn resuming(
+        path: &Path,
+        tokens: &model::OpenOptions,
+        answers: Option<&Path>,
+        screen: &Screen,
+    ) -> anyhow::Result<Self> {
+        let Self(model, _) = Self::new(path, tokens)?;
         let Some(file) = answers else { return Ok(Self(model, None)) };
         let digest = model_verb::digest(model.manifest()?);
         let owner = Owner { program: run::INSTRUMENT, model: digest, convention: tasks::CONVENTION };
@@ -412,7 +447,7 @@ fn slices_json((metric, found): &(String, evaluate::statistics::slices::Slices))
     let interval = "clopper-pearson, level divided by the number of slices (Bonferroni)";
     Ok(Json::map([
         ("metric", Some(metric.as_str().into())),
-        ("worst", Some(found.slices[found.worst].name.as_str().into())),
+        ("worst", is_mark(metric).then(|| found.slices[found.worst].name.as_str().into())),
         ("interval", Some(interval.into())),
         ("slices", Some(Json::List(slices))),
     ]))
@@ -467,7 +502,8 @@ fn sample_json(report: &Report, sample: &Sample) -> Value {
     })
 }
 
-fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)]) {
+/// With `slices` each of them, as where none is the worst; else the worst alone.
+fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)], slices: bool) {
     let row = |task: &str, metric: &str, figure: &Figure| {
         let stderr = figure.stderr.map_or_else(String::new, |stderr| format!("± {stderr:.4}"));
         let bounds =
@@ -491,17 +527,27 @@ fn print(reports: &[Report], groups: &[(String, Vec<(String, Figure)>)]) {
             ));
         }
         if let Some((metric, found)) = &report.slices {
-            let worst = &found.slices[found.worst];
-            screen::line(&format!(
-                "{:28} {metric:24} worst of {} slices: {} {} of {} [{:.4}, {:.4}] for all slices together",
-                report.task.name,
-                found.slices.len(),
-                worst.name,
-                worst.n_right,
-                worst.n,
-                worst.bounds.lower,
-                worst.bounds.upper
-            ));
+            for slice in found.slices.iter().filter(|_| slices || !is_mark(metric)) {
+                let (lower, upper) = (slice.bounds.lower, slice.bounds.upper);
+                let (share, few) = (slice.n_right as f64 / slice.n as f64, if slice.n < FEW { ", few" } else { "" });
+                screen::line(&format!(
+                    "{:28} {metric:24} {share:>10.4}            [{lower:.4}, {upper:.4}]     n {}{few}: {}",
+                    report.task.name, slice.n, slice.name
+                ));
+            }
+            if is_mark(metric) {
+                let worst = &found.slices[found.worst];
+                screen::line(&format!(
+                    "{:28} {metric:24} worst of {} slices: {} {} of {} [{:.4}, {:.4}] for all slices together",
+                    report.task.name,
+                    found.slices.len(),
+                    worst.name,
+                    worst.n_right,
+                    worst.n,
+                    worst.bounds.lower,
+                    worst.bounds.upper
+                ));
+            }
         }
         if report.n_truncated > 0 {
             let (items, tokens) = (report.n_truncated, report.n_tokens_cut);

@@ -98,7 +98,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let bank = if args.texts.bank.is_empty() { None } else { Some(read_bank(&args.texts.bank)?) };
     let canaries = args.texts.canaries.as_deref().map(memorisation::read_canaries).transpose()?;
     let given = Given { bank, canaries, texts: texts(&args.texts.memorised)? };
-    let opened = Opened::resuming(args.path()?, args.resume.as_deref(), &screen)?;
+    let opened = Opened::resuming(args.path()?, &args.tokens(), args.resume.as_deref(), &screen)?;
     let mut found = Findings::default();
     for path in args.texts.memorised.iter().chain(&args.texts.canaries).chain(&args.texts.bank) {
         found.inputs.push(data::digest(path)?);

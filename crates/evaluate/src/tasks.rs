@@ -35,7 +35,7 @@ mod yaml;
 
 pub use catalog::{Catalog, CatalogError, Group, Selection};
 pub use own::{FileTokens, Reread};
-pub use run::{Config, Prepared, Report, RunError, Sample, group_figures, prepare, run};
+pub use run::{Config, Prepared, Report, RunError, Sample, group_figures, has_slices, prepare, run};
 pub use yaml::YamlError;
 
 /// The convention of a task's figures, for `Measurement::convention`.

@@ -47,7 +47,7 @@ impl Standing {
                  and decides"
             );
         }
-        let opened = Opened::new(&model_in(path))?;
+        let opened = Opened::new(&model_in(path), &model::OpenOptions::default())?;
         let circumstances = Circumstances::of_model(&opened.0)?;
         Ok(Self { opened, circumstances, upto })
     }

@@ -44,6 +44,14 @@ fn hint(near: &[String], unread: &[String]) -> String {
     hint
 }
 
+/// An error with its cause.
+fn whole(error: &YamlError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone)]
 enum Entry {
@@ -115,7 +123,7 @@ impl Catalog {
     fn add(&mut self, path: &Path, source: yaml::Source<'_>, seen: &mut BTreeSet<String>) {
         let config = match yaml::load(path, source) {
             Ok(config) => config,
-            Err(error) => return self.unread.push(error.to_string()),
+            Err(error) => return self.unread.push(whole(&error)),
         };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let list = column(&config, "task_list").and_then(Value::as_list).map(<[Value]>::to_vec);
@@ -172,8 +180,9 @@ impl Catalog {
 
     fn unknown(&self, name: &str) -> CatalogError {
         let names = self.entries.keys().chain(self.tags.keys());
-        let near =
-            names.filter(|known| known.contains(name) || name.contains(known.as_str())).take(5).cloned().collect();
+        let is_near =
+            |known: &&String| known.contains(name) || name.contains(known.as_str()) || is_mistyped(name, known);
+        let near = names.filter(is_near).take(5).cloned().collect();
         CatalogError::Unknown { name: name.to_owned(), near, unread: self.unread.clone() }
     }
 
@@ -325,6 +334,20 @@ fn is_like(name: &str, pattern: &str) -> bool {
         Some((head, rest)) => name.strip_prefix(head).is_some_and(|after| {
             (0..=after.len()).filter(|&at| after.is_char_boundary(at)).any(|at| is_like(&after[at..], rest))
         }),
+    }
+}
+
+/// Whether two names are one letter apart: another, one more, one less, or two exchanged.
+fn is_mistyped(name: &str, known: &str) -> bool {
+    let (name, known): (Vec<char>, Vec<char>) = (name.chars().collect(), known.chars().collect());
+    let alike = name.iter().zip(&known).take_while(|(left, right)| left == right).count();
+    let (name, known) = (&name[alike..], &known[alike..]);
+    match (name, known) {
+        ([_, name @ ..], _) if name == known => true,
+        (_, [_, known @ ..]) if name == known => true,
+        ([_, name @ ..], [_, known @ ..]) if name == known => true,
+        ([a, b, name @ ..], [c, d, known @ ..]) => a == d && b == c && name == known,
+        _ => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     bbq::{self, Tally},
     filters::FilterError,
-    functions::{self, FunctionError, Results},
+    functions::{self, Aggregation, FunctionError, Results},
     pattern::{Pattern, PatternError},
     prompts::{Doc, Gold},
     scoring::SequenceScore,
@@ -371,14 +371,32 @@ pub fn figure(
         AggregationKind::Native(native) => {
             let tallies: Option<Vec<Tally>> =
                 cells.iter().map(|cell| if let Cell::Bias(tally) = cell { Some(*tally) } else { None }).collect();
-            let tallies = tallies.ok_or_else(kind)?;
-            let of = |drawn: &[usize]| {
-                let drawn: Vec<Tally> = drawn.iter().map(|&at| tallies[at]).collect();
-                bbq::aggregate(native, &drawn).unwrap_or(f64::NAN)
-            };
-            Ok(resampled(n, iterations, false, &of).filter(|figure| figure.value.is_finite()))
+            of_condition(native, tallies.ok_or_else(kind)?, iterations).map_err(failed)
         }
     }
+}
+
+/// Only items of its own condition count for a figure of BBQ. The harness gives none of them an error.
+fn of_condition(
+    native: Aggregation,
+    mut tallies: Vec<Tally>,
+    iterations: usize,
+) -> Result<Option<Figure>, StatisticsError> {
+    let is_accuracy = matches!(native, Aggregation::BbqAccuracyAmbiguous | Aggregation::BbqAccuracyDisambiguated);
+    let of_disambiguated = matches!(native, Aggregation::BbqAccuracyDisambiguated | Aggregation::BbqBiasDisambiguated);
+    tallies.retain(|tally| tally.is_disambiguated == of_disambiguated);
+    if tallies.is_empty() {
+        return Ok(None);
+    }
+    if is_accuracy {
+        let marks: Vec<f64> = tallies.iter().map(|tally| f64::from(u8::from(tally.is_right))).collect();
+        return mean(&marks, marks.len()).map(|figure| Some(Figure { stderr: None, ..figure }));
+    }
+    let of = |drawn: &[usize]| {
+        let drawn: Vec<Tally> = drawn.iter().map(|&at| tallies[at]).collect();
+        bbq::aggregate(native, &drawn).unwrap_or(f64::NAN)
+    };
+    Ok(resampled(tallies.len(), iterations, false, &of).filter(|figure| figure.value.is_finite()))
 }
 
 fn mean(numbers: &[f64], n: usize) -> Result<Figure, StatisticsError> {
@@ -462,6 +480,25 @@ mod tests {
         assert!((mcc(&mut pairs.into_iter()) - 0.4166666666666667).abs() < 1e-15);
         let many = [(0, 0), (1, 2), (2, 2), (2, 1), (0, 0), (1, 1), (0, 2)];
         assert!((mcc(&mut many.into_iter()) - 0.375).abs() < 1e-15);
+    }
+
+    /// None of two ambiguous items right, beside three others: the interval of 0 of 2, not of 5 and not of width 0. Wilson's upper
+    /// bound is z² / (n + z²), with z = 1.959964.
+    #[test]
+    fn figures_of_a_condition_count_its_own_items() {
+        let tally = |is_right, is_disambiguated| {
+            Cell::Bias(Tally { is_right, is_biased: is_right, is_unknown: false, is_disambiguated })
+        };
+        let cells =
+            [tally(false, false), tally(false, false), tally(true, true), tally(true, true), tally(false, true)];
+        let of = |native, cells: &[Cell]| figure("f", cells, AggregationKind::Native(native), 0).unwrap();
+        let ambiguous = of(Aggregation::BbqAccuracyAmbiguous, &cells).unwrap();
+        let bounds = ambiguous.bounds.unwrap();
+        assert_eq!((ambiguous.value, ambiguous.n, ambiguous.interval, bounds.lower), (0.0, 2, "wilson", 0.0));
+        assert!((bounds.upper - 0.657_619_8).abs() < 1e-6, "{}", bounds.upper);
+        let disambiguated = of(Aggregation::BbqBiasDisambiguated, &cells).unwrap();
+        assert_eq!((disambiguated.value, disambiguated.n), (2.0 * 2.0 / 3.0 - 1.0, 3));
+        assert_eq!(of(Aggregation::BbqAccuracyDisambiguated, &cells[..2]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{
     bbq,
-    data::{Item, Origin},
+    data::{DataError, Item, Origin},
     functions::{FunctionError, Results},
     literal::literal,
     random::Random,
@@ -12,6 +12,7 @@ use super::{
     template::{TemplateError, Templates, is_digits},
     value::{Value, column, is_python_space},
 };
+use std::collections::BTreeSet;
 
 /// Why a row did not become a request.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,8 @@ pub enum PromptError {
     },
     #[error(transparent)]
     Function(#[from] FunctionError),
+    #[error(transparent)]
+    Column(Box<DataError>),
     #[error("{origin}: expected `{field}` to give {expected}, found {found}")]
     Kind { origin: Origin, field: &'static str, expected: &'static str, found: String },
     #[error("task `{task}`: `{field}` is missing, and output type `{output}` needs it")]
@@ -113,7 +116,8 @@ pub fn num_fewshot(task: &Task, config: &PromptConfig) -> usize {
 /// # Errors
 /// `PromptError` naming the row.
 pub fn build(task: &Task, items: &[Item], pool: &[Item], config: &PromptConfig) -> Result<Vec<Doc>, PromptError> {
-    let fields = Fields { task, templates: Templates::default() };
+    let names = items.iter().chain(pool).flat_map(|item| &item.row).map(|(name, _)| name.as_str());
+    let fields = Fields { task, templates: Templates::default(), columns: names.collect() };
     let n_shots = num_fewshot(task, config);
     let shape = match items.first() {
         Some(first) => Shape { is_multiple_input: matches!(fields.text(first, None)?, Value::Int(_)) },
@@ -177,9 +181,23 @@ fn is_same(left: &[(String, Value)], right: &[(String, Value)]) -> bool {
 struct Fields<'a> {
     task: &'a Task,
     templates: Templates,
+    /// Columns that any row has.
+    columns: BTreeSet<&'a str>,
 }
 
 impl Fields<'_> {
+    /// What a row has in the column that a field names; `None` where no row has such a column, and the field is a template.
+    ///
+    /// A row that lacks what others have would else be asked the name of the column.
+    fn column<'r>(&self, item: &'r Item, name: &str) -> Result<Option<&'r Value>, PromptError> {
+        match column(&item.row, name) {
+            None if self.columns.contains(name) => {
+                item.column(name).map(Some).map_err(|error| PromptError::Column(Box::new(error)))
+            }
+            found => Ok(found),
+        }
+    }
+
     fn render(&self, item: &Item, field: &'static str, template: &str) -> Result<String, PromptError> {
         self.templates.render(template, &item.row).map_err(|source| PromptError::Template {
             origin: item.origin.clone(),
@@ -197,7 +215,7 @@ impl Fields<'_> {
         match own.unwrap_or(&self.task.text) {
             Field::Literal(value) => Ok(value.clone()),
             Field::Native(function) => Ok(function(item)?),
-            Field::Text(name) => match column(&item.row, name) {
+            Field::Text(name) => match self.column(item, name)? {
                 Some(value) => Ok(value.clone()),
                 None => self.render(item, "doc_to_text", name).map(|text| self.indexed(text)),
             },
@@ -221,7 +239,7 @@ impl Fields<'_> {
         match own.or(self.task.target.as_ref()).ok_or_else(missing)? {
             Field::Literal(value) => Ok(value.clone()),
             Field::Native(function) => Ok(function(item)?),
-            Field::Text(name) => match column(&item.row, name) {
+            Field::Text(name) => match self.column(item, name)? {
                 Some(value) => Ok(value.clone()),
                 None => {
                     let text = self.render(item, "doc_to_target", name)?;
@@ -239,7 +257,7 @@ impl Fields<'_> {
             None => return Ok(None),
             Some(Field::Literal(value)) => value.clone(),
             Some(Field::Native(function)) => function(item)?,
-            Some(Field::Text(name)) => match column(&item.row, name) {
+            Some(Field::Text(name)) => match self.column(item, name)? {
                 Some(value) => value.clone(),
                 None => {
                     let text = self.render(item, "doc_to_choice", name)?;
@@ -262,7 +280,7 @@ impl Fields<'_> {
         if description.is_empty() {
             return Ok(String::new());
         }
-        match column(&item.row, description) {
+        match self.column(item, description)? {
             Some(value) => Ok(value.python_str()),
             None => self.render(item, "description", description),
         }
@@ -271,7 +289,7 @@ impl Fields<'_> {
     fn prefix(&self, item: &Item) -> Result<Option<String>, PromptError> {
         match &self.task.gen_prefix {
             None => Ok(None),
-            Some(name) => match column(&item.row, name) {
+            Some(name) => match self.column(item, name)? {
                 Some(value) => Ok(Some(value.python_str())),
                 None => self.render(item, "gen_prefix", name).map(Some),
             },

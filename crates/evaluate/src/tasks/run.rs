@@ -316,13 +316,23 @@ fn headline(task: &Task, samples: &[Sample]) -> Option<(String, Vec<f64>)> {
 
 /// A column's or a template's text of each item; `None` where one item has none.
 pub(crate) fn names_of(samples: &[Sample], by: &str) -> Option<Vec<String>> {
+    named(samples.iter().map(|sample| &sample.doc), by)
+}
+
+fn named<'a>(docs: impl Iterator<Item = &'a Doc>, by: &str) -> Option<Vec<String>> {
     let templates = Templates::default();
-    let name = |sample: &Sample| match column(&sample.doc.item.row, by) {
+    let name = |doc: &Doc| match column(&doc.item.row, by) {
         Some(value) => Some(value.python_str()),
-        None if by.contains('{') => templates.render(by, &sample.doc.item.row).ok(),
+        None if by.contains('{') => templates.render(by, &doc.item.row).ok(),
         None => None,
     };
-    samples.iter().map(name).collect()
+    docs.map(name).collect()
+}
+
+/// Whether every item has what slices are told apart by: a column, or what a template needs.
+#[must_use]
+pub fn has_slices(prepared: &Prepared, by: &str) -> bool {
+    named(prepared.docs.iter(), by).is_some()
 }
 
 fn clustered(task: &Task, samples: &[Sample]) -> Result<Option<(String, ClusteredMean)>, RunError> {

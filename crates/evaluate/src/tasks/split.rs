@@ -8,6 +8,7 @@ use super::{
 };
 use evidence::Digest;
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -125,7 +126,10 @@ fn locate(task: &Task, split: &str, data: Option<&Path>) -> Result<Vec<PathBuf>,
     Err(not_found(task, split, places))
 }
 
-fn not_found(task: &Task, split: &str, places: Vec<PathBuf>) -> SplitError {
+fn not_found(task: &Task, split: &str, mut places: Vec<PathBuf>) -> SplitError {
+    // A set without an owner has two roots in one place.
+    let mut seen = BTreeSet::new();
+    places.retain(|place| seen.insert(place.clone()));
     SplitError::NotFound { task: task.name.clone(), split: split.to_owned(), places }
 }
 

@@ -363,9 +363,12 @@ impl Keys<'_> {
             Some("loglikelihood") => Ok(Output::LogLikelihood),
             Some("loglikelihood_rolling") => Ok(Output::Rolling),
             None | Some("generate_until") => Ok(Output::GenerateUntil),
-            Some(_) => {
-                Err(self.kind("output_type", "multiple_choice, loglikelihood, loglikelihood_rolling or generate_until"))
-            }
+            Some(other) => Err(TaskError::Kind {
+                task: self.task.clone(),
+                key: "output_type".to_owned(),
+                expected: "multiple_choice, loglikelihood, loglikelihood_rolling or generate_until",
+                found: format!("`{other}`"),
+            }),
         }
     }
 

@@ -10,11 +10,13 @@ use minijinja::{
 
 /// Why a template could not be rendered.
 #[derive(Debug, thiserror::Error)]
-#[error("the template `{}` cannot be rendered{}", short(template), place(*line))]
+#[error("the template `{}` cannot be rendered{}{}", short(template), place(*line), lacking(missing))]
 pub struct TemplateError {
     pub template: String,
     /// Line within the template, from 1.
     pub line: Option<usize>,
+    /// Columns it names and the row lacks, where something was undefined.
+    pub missing: Vec<String>,
     #[source]
     pub source: Box<Error>,
 }
@@ -28,6 +30,11 @@ fn short(template: &str) -> String {
 
 fn place(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!(", line {line}"))
+}
+
+fn lacking(missing: &[String]) -> String {
+    let names: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { String::new() } else { format!(" (the row has no {})", names.join(", no ")) }
 }
 
 /// Steps of one rendering; the templates of the harness take a few hundred.
@@ -74,8 +81,21 @@ impl Templates {
         self.environment.render_str(template, context).map_err(|error| TemplateError {
             template: template.to_owned(),
             line: error.line(),
+            missing: if error.kind() == ErrorKind::UndefinedError { self.missing(template, row) } else { Vec::new() },
             source: Box::new(error),
         })
+    }
+
+    /// Names that a template takes from outside and that neither the row nor the engine has, in the order of letters.
+    fn missing(&self, template: &str, row: &[(String, Value)]) -> Vec<String> {
+        let Ok(read) = self.environment.template_from_str(template) else { return Vec::new() };
+        let is_known = |name: &String| {
+            row.iter().any(|(column, _)| column == name) || self.environment.globals().any(|(global, _)| global == name)
+        };
+        let mut names: Vec<String> =
+            read.undeclared_variables(false).into_iter().filter(|name| !is_known(name)).collect();
+        names.sort();
+        names
     }
 }
 

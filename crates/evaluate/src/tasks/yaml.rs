@@ -10,9 +10,11 @@ use std::{
 /// Why a task file could not be read. Lines are counted from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum YamlError {
-    #[error("{} cannot be read", path.display())]
+    #[error("{}{} cannot be read", path.display(), included(by.as_deref()))]
     Read {
         path: PathBuf,
+        /// The file that includes it.
+        by: Option<PathBuf>,
         #[source]
         source: std::io::Error,
     },
@@ -28,6 +30,10 @@ pub enum YamlError {
     TooLarge { path: PathBuf, found: usize },
     #[error("expected `include` in {} to name a file or a list of files, found {found}", path.display())]
     Include { path: PathBuf, found: &'static str },
+}
+
+fn included(by: Option<&Path>) -> String {
+    by.map_or_else(String::new, |by| format!(", which {} includes,", by.display()))
 }
 
 fn chain_of(chain: &[PathBuf]) -> String {
@@ -69,7 +75,8 @@ fn load_below(
     if *n_files > FILES_MAX {
         return Err(YamlError::TooMany { path: chain.first().cloned().unwrap_or(path) });
     }
-    let text = source(&path).map_err(|source| YamlError::Read { path: path.clone(), source })?;
+    let by = || chain.last().cloned();
+    let text = source(&path).map_err(|source| YamlError::Read { path: path.clone(), by: by(), source })?;
     if text.len() > BYTES_MAX {
         return Err(YamlError::TooLarge { path, found: text.len() });
     }
@@ -198,7 +205,8 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
         }
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag.as_deref(), span)?, anchor),
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "seq", span)?;
                 let mut items = Vec::new();
                 loop {
                     let (event, span) = self.next()?;
@@ -209,7 +217,10 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
                 }
                 (Value::List(items), anchor)
             }
-            Event::MappingStart(anchor, _) => (self.mapping(depth)?, anchor),
+            Event::MappingStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "map", span)?;
+                (self.mapping(depth)?, anchor)
+            }
             Event::Alias(anchor) => {
                 let Some(value) = self.anchors.get(&anchor).cloned() else {
                     return self.refuse(span, "an alias of what is not there");
@@ -253,9 +264,22 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
             Some((_, "str")) => Ok(Value::Text(text.to_owned())),
             Some((_, "int" | "float" | "bool" | "null")) | None if style == ScalarStyle::Plain => Ok(plain(text)),
             None => Ok(Value::Text(text.to_owned())),
-            Some((handle, suffix)) => self.refuse(span, format!("the tag `{handle}{suffix}` is not known")),
+            Some((handle, suffix)) => self.refuse(span, unknown_tag(handle, suffix)),
         }
     }
+
+    /// A list or a map has no tag but its own: any other asks for an object of Python.
+    fn check_tag(&self, tag: Option<&Tag>, own: &str, span: Span) -> Result<(), YamlError> {
+        match tag {
+            Some(tag) if tag.suffix != own => self.refuse(span, unknown_tag(&tag.handle, &tag.suffix)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unknown_tag(handle: &str, suffix: &str) -> String {
+    let why = if suffix.contains("python/") { "; no Python is run" } else { "" };
+    format!("the tag `{handle}{suffix}` is not known{why}")
 }
 
 fn count(value: &Value) -> usize {

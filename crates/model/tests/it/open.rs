@@ -316,6 +316,23 @@ fn a_tokenizer_of_another_model_is_named() {
         folder.verdict(),
         "`tokenizer.json`: expected at most 299 tokens, the rows of the embedding, found 300; the tokenizer is of another model"
     );
+    // Rows that no token uses, as padding leaves them: up to a quarter.
+    for (rows, expected) in
+        [(400, None), (401, Some("expected about 401 tokens, as the embedding has rows, found 300"))]
+    {
+        let llama = Llama::init(&small(rows), 7).unwrap();
+        folder.save(&llama.tensors());
+        fs::write(folder.path("config.json"), llama.config().to_json()).unwrap();
+        match expected {
+            Some(expected) => {
+                assert_eq!(
+                    folder.verdict(),
+                    format!("`tokenizer.json`: {expected}; the tokenizer is of another model")
+                );
+            }
+            None => assert_eq!(open(folder.0.path()).unwrap().decoder.vocab(), rows),
+        }
+    }
     let folder = Folder::new();
     folder.put("tokenizer_config.json", &json!({"eos_token": "</s>"}));
     assert_eq!(
