@@ -28,7 +28,7 @@ pub(crate) use kernel::{BLOCK, exercise};
 pub(crate) use norm::Norm;
 pub(crate) use panels::{Format, NotFinite, Panels};
 pub(crate) use rotary::{Rotary, Scaling};
-pub(crate) use rows::{Linear, exp, lanes, with_slice};
+pub(crate) use rows::{Linear, exp, lanes, largest, with_slice};
 pub use sample::{Ahead, Drawn, Sampled, Sampling, Start};
 pub use score::{Scored, Target};
 pub use walk::{Observe, Site, site};

@@ -86,6 +86,15 @@ impl Llama {
         options: &PassOptions,
         gradients: &mut Gradients,
     ) -> Result<f64, LlamaError> {
+        in_pool(|| self.add_gradient_here(windows, options, gradients))
+    }
+
+    fn add_gradient_here(
+        &self,
+        windows: &Windows<'_>,
+        options: &PassOptions,
+        gradients: &mut Gradients,
+    ) -> Result<f64, LlamaError> {
         self.check_windows(windows)?;
         for (name, parameter) in self.parameters() {
             if let Some(found) = gradients.get(name).filter(|found| found.len() != parameter.elem_count()) {
@@ -136,7 +145,7 @@ impl Llama {
     pub fn loss(&self, windows: &Windows<'_>, smoothing: f64) -> Result<f64, LlamaError> {
         self.check_windows(windows)?;
         let options = PassOptions { smoothing, ..PassOptions::default() };
-        let normed = self.features_as(windows, &options)?;
+        let normed = in_pool(|| self.features_as(windows, &options))?;
         let width = self.config().width;
         let targets = targets(windows, &options);
         Ok(with_slice(&self.held(self.table()), |table| head::loss(&normed, table, width, targets, None))?)
@@ -148,7 +157,7 @@ impl Llama {
     /// Those of `add_gradient`.
     pub fn features(&self, windows: &Windows<'_>) -> Result<Vec<f32>, LlamaError> {
         self.check_windows(windows)?;
-        Ok(self.features_as(windows, &PassOptions::default())?)
+        Ok(in_pool(|| self.features_as(windows, &PassOptions::default()))?)
     }
 
     fn features_as(&self, windows: &Windows<'_>, options: &PassOptions) -> candle_core::Result<Vec<f32>> {
@@ -264,9 +273,10 @@ impl Llama {
         self.turn(&mut q, config.width, windows.positions, Turn::Forward)?;
         self.turn(&mut k, config.kv_width(), windows.positions, Turn::Forward)?;
         [&mut q, &mut k, &mut v].into_iter().for_each(|rows| precision.round(rows));
-        let (mut mixed, mut log_sums) = (normed, vec![0.0; n * config.heads]);
+        drop(normed);
+        let mut log_sums = vec![0.0; n * config.heads];
         let inputs = Inputs { q: &q, k: &k, v: &v, starts: windows.starts };
-        attention::forward(self.attention_shape(windows.positions), inputs, &mut mixed, &mut log_sums);
+        let mut mixed = attention::forward(self.attention_shape(windows.positions), inputs, &mut log_sums);
         precision.round(&mut mixed);
         let mut between = project("self_attn.o_proj", &mixed)?;
         dropout::apply(options.dropout, 2 * layer, &mut between, config.width);
@@ -335,13 +345,8 @@ impl Llama {
         down.back_to_weight(&hidden, dropped.as_deref().unwrap_or(slopes), gradients)?;
         drop((hidden, dropped));
         let normed = self.normed_again(&norm_name(layer, MLP_NORM), (&between, &between_scales), precision)?;
-        let mut of_normed = vec![0.0; normed.len()];
-        for (at, (part, of_part)) in [("mlp.gate_proj", &gate), ("mlp.up_proj", &up)].into_iter().enumerate() {
-            let linear = self.linear(layer, part, precision);
-            linear.back_to_input(of_part, &mut of_normed, at > 0)?;
-            linear.back_to_weight(&normed, of_part, gradients)?;
-        }
-        drop((gate, up));
+        let parts = [("mlp.gate_proj", gate), ("mlp.up_proj", up)];
+        let of_normed = self.linears_back((layer, precision), parts, &normed, gradients)?;
         let place = (between.as_slice(), between_scales.as_slice());
         self.norm_back((&norm_name(layer, MLP_NORM), precision), place, &of_normed, slopes, gradients)?;
 
@@ -349,8 +354,8 @@ impl Llama {
         let [q, k, v, mixed] = [q, k, v, mixed].map(Rows::taken);
         let dropped = dropout::dropped(options.dropout, 2 * layer, slopes, config.width);
         let output = self.linear(layer, "self_attn.o_proj", precision);
-        let mut of_mixed = of_normed;
-        output.back_to_input(dropped.as_deref().unwrap_or(slopes), &mut of_mixed, false)?;
+        drop(of_normed);
+        let of_mixed = output.back(dropped.as_deref().unwrap_or(slopes))?;
         output.back_to_weight(&mixed, dropped.as_deref().unwrap_or(slopes), gradients)?;
         drop(dropped);
         let inputs = Inputs { q: &q, k: &k, v: &v, starts: windows.starts };
@@ -359,16 +364,38 @@ impl Llama {
         self.turn(&mut found.dq, config.width, windows.positions, Turn::Back)?;
         self.turn(&mut found.dk, config.kv_width(), windows.positions, Turn::Back)?;
         let name = norm_name(layer, ATTENTION_NORM);
-        let (normed, mut of_normed) = (self.normed_again(&name, (input, &scales), precision)?, of_mixed);
-        for (at, (part, of_part)) in
-            [("q_proj", &found.dq), ("k_proj", &found.dk), ("v_proj", &found.dv)].into_iter().enumerate()
-        {
-            let linear = self.linear(layer, &format!("self_attn.{part}"), precision);
-            linear.back_to_input(of_part, &mut of_normed, at > 0)?;
-            linear.back_to_weight(&normed, of_part, gradients)?;
-        }
+        let normed = self.normed_again(&name, (input, &scales), precision)?;
+        let attention::Slopes { dq, dk, dv } = found;
+        let parts = [("self_attn.q_proj", dq), ("self_attn.k_proj", dk), ("self_attn.v_proj", dv)];
+        let of_normed = self.linears_back((layer, precision), parts, &normed, gradients)?;
         self.norm_back((&name, precision), (input, &scales), &of_normed, slopes, gradients)
     }
+
+    /// From the slopes of several projections of the same rows those of the rows.
+    fn linears_back<const P: usize>(
+        &self,
+        (layer, precision): (usize, Precision),
+        parts: [(&str, Vec<f32>); P],
+        rows: &[f32],
+        gradients: &mut Gradients,
+    ) -> candle_core::Result<Vec<f32>> {
+        let mut of_rows = Vec::new();
+        for (part, of_part) in parts {
+            let linear = self.linear(layer, part, precision);
+            if of_rows.is_empty() {
+                of_rows = linear.back(&of_part)?;
+            } else {
+                linear.add_back(&of_part, &mut of_rows)?;
+            }
+            linear.back_to_weight(rows, &of_part, gradients)?;
+        }
+        Ok(of_rows)
+    }
+}
+
+/// Works on a thread of the pool: there a parallel part begins at once, while from outside each would wake a thread and sleep until it ends.
+fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 /// Of a head that tells classes, by the name that `LlamaForSequenceClassification` gives it.

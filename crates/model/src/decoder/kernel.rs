@@ -22,19 +22,19 @@ pub(crate) type Sums = [[f32; WIDTH]; TILE];
 
 /// What is multiplied.
 #[derive(Clone, Copy)]
-pub(super) struct Factors<'a> {
+pub(crate) struct Factors<'a> {
     /// R
-    pub(super) n_rows: usize,
+    pub(crate) n_rows: usize,
     /// K
-    pub(super) depth: usize,
-    pub(super) rows: Rows<'a>,
+    pub(crate) depth: usize,
+    pub(crate) rows: Rows<'a>,
     /// K rows of W numbers, `stride` apart.
-    pub(super) panel: &'a [f32],
-    pub(super) stride: usize,
+    pub(crate) panel: &'a [f32],
+    pub(crate) stride: usize,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Rows<'a> {
+pub(crate) enum Rows<'a> {
     /// (K, R): one depth behind another.
     Tile(&'a [f32]),
     /// (R, `SPAN`), of which the first K are multiplied: one row behind another.
@@ -42,11 +42,11 @@ pub(super) enum Rows<'a> {
 }
 
 /// Where the sums go: R rows of W numbers, `stride` apart.
-pub(super) struct Out<'a> {
-    pub(super) numbers: &'a mut [f32],
-    pub(super) stride: usize,
+pub(crate) struct Out<'a> {
+    pub(crate) numbers: &'a mut [f32],
+    pub(crate) stride: usize,
     /// To what stands there, or in its place.
-    pub(super) adds: bool,
+    pub(crate) adds: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(crate) fn multiply(
 }
 
 /// The products of R rows, at most `TILE`, with the columns of a panel.
-pub(super) fn multiply_into(vectors: Vectors, factors: Factors, mut out: Out) {
+pub(crate) fn multiply_into(vectors: Vectors, factors: Factors, mut out: Out) {
     let Factors { n_rows, depth, rows, panel, stride } = factors;
     if depth == 0 || n_rows == 0 {
         return;

@@ -488,6 +488,36 @@ mod tests {
         }
     }
 
+    /// Some of the columns, for some rows at a time, have the bits of the whole product; of codes as well.
+    #[test]
+    fn columns_by_rows_are_those_of_the_product() {
+        let (outputs, depth) = (150, 64);
+        let blocks: Vec<u8> = (0..outputs * depth / 32)
+            .flat_map(|block| {
+                let codes = (0..32).map(move |at| ((block * 131 + at * 7919) % 251) as u8);
+                [0x00, 0x2c].into_iter().chain(codes)
+            })
+            .collect();
+        let codes = Panels::of_blocks(outputs, depth, Format::Q8_0, &blocks, |row| row).unwrap();
+        let plain = Panels::of_numbers(outputs, depth, &codes.numbers());
+        for (n, at_once) in [(1, 12), (12, 12), (13, 12), (60, 24), (60, 96)] {
+            let packed = Packed::of(&numbers(n, n * depth), depth);
+            let expected = plain.product(&packed);
+            for (panels, range) in [(&plain, 0..2), (&codes, 0..2), (&plain, 2..5), (&codes, 2..5)] {
+                let (first, width) = (range.start * 32, outputs.min(range.end * 32) - range.start * 32);
+                let mut seen = 0;
+                panels.columns_by_rows(&packed, range.clone(), at_once, |rows, found| {
+                    assert_eq!((rows.start, found.len()), (seen, rows.len() * width), "{n} rows, {range:?}");
+                    for (row, found) in rows.clone().zip(found.chunks_exact(width)) {
+                        assert_eq!(found, &expected[row * outputs + first..][..width], "row {row} of {n}, {range:?}");
+                    }
+                    seen = rows.end;
+                });
+                assert_eq!(seen, n);
+            }
+        }
+    }
+
     /// Codes give the bits of the numbers they stand for, for few rows and for many; rows in another order as well.
     #[test]
     fn codes_multiply_as_the_numbers_they_stand_for() {

@@ -196,3 +196,35 @@ fn sum_of_body(logits: &[f32], start: usize) -> Sum {
     let wrong = if powers.is_finite() { None } else { logits.iter().copied().find(|logit| !logit.is_finite()) };
     Sum { largest, first, powers, wrong }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Sum, sum_of};
+
+    /// Against the sum of exponentials in f64; joined from stretches of every kind of length, with logits of −∞ and without.
+    #[test]
+    fn stretches_are_joined_to_the_sum_of_all() {
+        let mut logits: Vec<f32> =
+            (0..700).map(|at: usize| ((at * 7919) % 1009) as f32 / 50.0 - (at / 100) as f32).collect();
+        logits[..40].fill(f32::NEG_INFINITY);
+        (logits[333], logits[555]) = (25.0, 25.0);
+        for length in [1, 7, 16, 33, 256, 700] {
+            let stretches = logits.chunks(length).enumerate();
+            let sum = stretches.fold(Sum::NONE, |sum, (at, part)| sum.and(sum_of(part, at * length)));
+            let expected = logits.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln();
+            assert!((sum.log() - expected).abs() < 1e-13, "by {length}: {} of {expected}", sum.log());
+            assert_eq!((sum.largest, sum.first, sum.wrong), (25.0, 333, None), "by {length}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_kept_and_shown() {
+        for (wrong, at) in [(f32::NAN, 0), (f32::NAN, 50), (f32::INFINITY, 99)] {
+            let mut logits = [1.0_f32; 100];
+            logits[at] = wrong;
+            let sum = logits.chunks(30).enumerate().fold(Sum::NONE, |sum, (n, part)| sum.and(sum_of(part, n * 30)));
+            assert!(!sum.log().is_finite(), "{wrong} at {at}: {}", sum.log());
+            assert!(sum.wrong.is_some_and(|found| !found.is_finite()), "{wrong} at {at}");
+        }
+    }
+}

@@ -6,15 +6,15 @@
 //! which the backward pass makes the shares again. Source: Dao et al. 2022 (FlashAttention), algorithms 1 and 4, without its
 //! tiling over keys: a block of queries against all its keys lies in the cache at the lengths trained here.
 
-use super::{
-    head::largest,
-    product::{Threads, View, product},
-};
-use crate::decoder::{exp, kernel::for_vectors, lanes};
+use super::product::{Threads, View, product, written};
+use crate::decoder::{exp, kernel::for_vectors, lanes, largest};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Queries whose scores stand in memory at once.
 const BLOCK: usize = 64;
+/// Rows below which a second thread costs more than it gives.
+const MIN_ROWS: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
@@ -53,6 +53,11 @@ impl Shape {
         self.kv_heads * self.head_width
     }
 
+    /// 1/√D
+    fn scale(&self) -> f32 {
+        (self.head_width as f64).sqrt().recip() as f32
+    }
+
     const fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
@@ -80,12 +85,12 @@ impl<'a> Inputs<'a> {
 }
 
 impl Group<'_> {
-    /// Scores of the queries `begin..end` of one head against the keys before `end`, whether or not a row may look at them.
+    /// Scores, not yet over √D, of the queries `begin..end` of one head against the keys before `end`, whether or not a row may look at
+    /// them.
     fn scores(&self, head: usize, (begin, end): (usize, usize), scores: &mut [f32]) {
         let (stride, d) = (self.shape.q_width(), self.shape.head_width);
         let queries = View::strided(&self.q[begin * stride + head * d..], end - begin, d, stride);
-        let scale = (d as f64).sqrt().recip() as f32;
-        product(scores, false, queries, self.k.first_rows(end).t(), scale, Threads::One);
+        product(scores, false, queries, self.k.first_rows(end).t(), 1.0, Threads::One);
     }
 
     fn start(&self, position: usize) -> usize {
@@ -97,35 +102,36 @@ fn blocks(positions: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..positions).step_by(BLOCK).map(move |begin| (begin, (begin + BLOCK).min(positions)))
 }
 
-/// Fills `out` (B·T, H·D) and `log_sums` (B, H, T).
-pub(super) fn forward(shape: Shape, inputs: Inputs<'_>, out: &mut [f32], log_sums: &mut [f32]) {
+/// The mixed values (B·T, H·D); fills `log_sums` (B, H, T).
+pub(super) fn forward(shape: Shape, inputs: Inputs<'_>, log_sums: &mut [f32]) -> Vec<f32> {
     let (t, d, g) = (shape.positions, shape.head_width, shape.group());
-    let n_groups = out.len() / (t * d * g);
+    let n_groups = inputs.q.len() / (t * d * g);
     let found: Vec<(Vec<f32>, Vec<f32>)> =
         (0..n_groups).into_par_iter().map(|at| forward_group(&inputs.group(shape, at))).collect();
     log_sums.chunks_mut(g * t).zip(&found).for_each(|(to, (_, from))| to.copy_from_slice(from));
-    scatter(out, shape, g, found.iter().map(|(mixed, _)| mixed.as_slice()));
+    rows_of_heads(shape, g, &found, |(mixed, _)| mixed)
 }
 
 /// From (G, T, D) of each group to rows of all heads.
-fn scatter<'a>(out: &mut [f32], shape: Shape, g: usize, found: impl Iterator<Item = &'a [f32]>) {
-    let (t, d) = (shape.positions, shape.head_width);
-    let width = g * shape.kv_heads * d;
-    for (at, mixed) in found.enumerate() {
-        let (row, channel) = (at / shape.kv_heads * t, at % shape.kv_heads * g * d);
-        for (head, mixed) in mixed.chunks(t * d).enumerate() {
-            for (position, from) in mixed.chunks(d).enumerate() {
-                let to = (row + position) * width + channel + head * d;
-                out[to..to + d].copy_from_slice(from);
+fn rows_of_heads<T: Sync>(shape: Shape, g: usize, found: &[T], part: impl Fn(&T) -> &Vec<f32> + Sync) -> Vec<f32> {
+    let (t, d, n) = (shape.positions, shape.head_width, shape.kv_heads);
+    let width = g * n * d;
+    let fill = |(row, out): (usize, &mut [MaybeUninit<f32>])| {
+        for (group, out) in found[row / t * n..].iter().zip(out.chunks_mut(g * d)) {
+            for (head, out) in out.chunks_mut(d).enumerate() {
+                out.write_copy_of_slice(&part(group)[(head * t + row % t) * d..][..d]);
             }
         }
-    }
+    };
+    written(found.len() / n * t * width, |out| {
+        out.par_chunks_mut(width).enumerate().with_min_len(MIN_ROWS).for_each(fill);
+    })
 }
 
 fn forward_group(group: &Group<'_>) -> (Vec<f32>, Vec<f32>) {
     let (t, d, g) = (group.shape.positions, group.shape.head_width, group.shape.group());
     let (mut mixed, mut log_sums) = (vec![0.0; g * t * d], vec![0.0; g * t]);
-    let mut scores = vec![0.0; BLOCK.min(t) * t];
+    let (mut scores, scale) = (vec![0.0; BLOCK.min(t) * t], group.shape.scale());
     for head in 0..g {
         for (begin, end) in blocks(t) {
             let scores = &mut scores[..(end - begin) * end];
@@ -136,9 +142,9 @@ fn forward_group(group: &Group<'_>) -> (Vec<f32>, Vec<f32>) {
                 let start = group.start(position);
                 row[..start].fill(0.0);
                 row[position + 1..].fill(0.0);
-                let (largest, sum) = to_powers(&mut row[start..=position]);
+                let (largest, sum) = to_powers(&mut row[start..=position], scale);
                 sums[at] = sum;
-                log_sums[head * t + position] = largest + sum.ln();
+                log_sums[head * t + position] = scale * largest + sum.ln();
             }
             let out = &mut mixed[(head * t + begin) * d..(head * t + end) * d];
             product(out, false, View::rows(scores, end), group.v.first_rows(end), 1.0, Threads::One);
@@ -172,48 +178,48 @@ pub(super) fn backward(shape: Shape, inputs: Inputs<'_>, out: &[f32], log_sums: 
             backward_group(&inputs.group(shape, at), &out[from..], log_sums, &dout[from..])
         })
         .collect();
-    let mut slopes =
-        Slopes { dq: vec![0.0; inputs.q.len()], dk: vec![0.0; inputs.k.len()], dv: vec![0.0; inputs.v.len()] };
-    scatter(&mut slopes.dq, shape, g, found.iter().map(|[dq, _, _]| dq.as_slice()));
-    scatter(&mut slopes.dk, shape, 1, found.iter().map(|[_, dk, _]| dk.as_slice()));
-    scatter(&mut slopes.dv, shape, 1, found.iter().map(|[_, _, dv]| dv.as_slice()));
-    slopes
+    Slopes {
+        dq: rows_of_heads(shape, g, &found, |[dq, _, _]| dq),
+        dk: rows_of_heads(shape, 1, &found, |[_, dk, _]| dk),
+        dv: rows_of_heads(shape, 1, &found, |[_, _, dv]| dv),
+    }
 }
 
 for_vectors! {
-    /// Scores become the powers of e over the largest of them, which is given with their sum.
-    fn to_powers(row: &mut [f32]) -> (f32, f32) = to_powers_body
+    /// Scores times `scale` become the powers of e over the largest of them; the largest score is given with their sum.
+    fn to_powers(row: &mut [f32], scale: f32) -> (f32, f32) = to_powers_body
 }
 
 #[inline(always)]
-fn to_powers_body(row: &mut [f32]) -> (f32, f32) {
+fn to_powers_body(row: &mut [f32], scale: f32) -> (f32, f32) {
     let largest = largest(row);
-    row.iter_mut().for_each(|x| *x = exp(*x - largest));
+    row.iter_mut().for_each(|x| *x = exp((*x - largest) * scale));
     (largest, lanes(row, |x| x))
 }
 
 for_vectors! {
-    /// Scores become shares, and the slopes of shares those of scores.
-    fn row_back(scores: &mut [f32], slopes: &mut [f32], log_sum: f32, out: &[f32], dout: &[f32]) = row_back_body
+    /// Scores become shares, and the slopes of shares those of scores. `sums`: 1/√D and the logarithm of the row's sum.
+    fn row_back(scores: &mut [f32], slopes: &mut [f32], sums: (f32, f32), out: &[f32], dout: &[f32]) = row_back_body
 }
 
 #[inline(always)]
-fn row_back_body(scores: &mut [f32], slopes: &mut [f32], log_sum: f32, out: &[f32], dout: &[f32]) {
+fn row_back_body(scores: &mut [f32], slopes: &mut [f32], sums: (f32, f32), out: &[f32], dout: &[f32]) {
+    let (scale, log_sum) = sums;
     let mut dots = [0.0_f32; 16];
     for (out, dout) in out.chunks(16).zip(dout.chunks(16)) {
         dots.iter_mut().zip(out.iter().zip(dout)).for_each(|(dot, (o, d))| *dot += o * d);
     }
     let dot: f32 = dots.iter().sum();
     for (share, slope) in scores.iter_mut().zip(slopes) {
-        *share = exp(*share - log_sum);
-        *slope = *share * (*slope - dot);
+        *share = exp(*share * scale - log_sum);
+        *slope = *share * (*slope - dot) * scale;
     }
 }
 
 fn backward_group(group: &Group<'_>, out: &[f32], log_sums: &[f32], dout: &[f32]) -> [Vec<f32>; 3] {
     let (t, d, g) = (group.shape.positions, group.shape.head_width, group.shape.group());
     let stride = group.shape.q_width();
-    let scale = (d as f64).sqrt().recip() as f32;
+    let scale = group.shape.scale();
     let (mut dq, mut dk, mut dv) = (vec![0.0; g * t * d], vec![0.0; t * d], vec![0.0; t * d]);
     let (mut shares, mut slopes) = (vec![0.0; BLOCK.min(t) * t], vec![0.0; BLOCK.min(t) * t]);
     for head in 0..g {
@@ -233,12 +239,18 @@ fn backward_group(group: &Group<'_>, out: &[f32], log_sums: &[f32], dout: &[f32]
                     side[position + 1..].fill(0.0);
                 }
                 let seen = start..=position;
-                row_back(&mut row[seen.clone()], &mut slopes[seen], log_sum, &out[places.clone()], &dout[places]);
+                row_back(
+                    &mut row[seen.clone()],
+                    &mut slopes[seen],
+                    (scale, log_sum),
+                    &out[places.clone()],
+                    &dout[places],
+                );
             }
             let (shares, slopes) = (View::rows(shares, end), View::rows(slopes, end));
             let to = &mut dq[(head * t + begin) * d..(head * t + end) * d];
-            product(to, false, slopes, group.k.first_rows(end), scale, Threads::One);
-            product(&mut dk[..end * d], true, slopes.t(), queries, scale, Threads::One);
+            product(to, false, slopes, group.k.first_rows(end), 1.0, Threads::One);
+            product(&mut dk[..end * d], true, slopes.t(), queries, 1.0, Threads::One);
             product(&mut dv[..end * d], true, shares.t(), douts, 1.0, Threads::One);
         }
     }

@@ -3,11 +3,15 @@
 //! Legend: N rows, C channels, V vocabulary.
 
 use super::product::{Threads, View, product, product_of};
-use crate::decoder::{exp, kernel::for_vectors, lanes};
+use crate::decoder::{exp, kernel::for_vectors, lanes, largest};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
-/// Rows whose logits stand in memory at once.
+/// Rows whose logits stand in memory at once, at least: the table is packed anew for each block of rows.
 const BLOCK: usize = 256;
+/// Blocks that are taken together while their logits stay below `LOGITS`.
+const BLOCKS: usize = 4;
+const LOGITS: usize = 1 << 21;
 
 /// What a row must say, and how much that counts; rows of weight 0 are not computed.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +45,14 @@ pub(super) fn loss(
     let vocab = embedding.len() / width;
     let counted: Vec<usize> = (0..targets.ids.len()).filter(|&row| targets.weights[row] != 0.0).collect();
     let (mut slopes, mut total) = (slopes, 0.0);
-    for rows in counted.chunks(BLOCK) {
-        let gathered: Vec<f32> =
-            rows.iter().flat_map(|&row| &stream[row * width..(row + 1) * width]).copied().collect();
+    for rows in counted.chunks((LOGITS / vocab).clamp(BLOCK, BLOCKS * BLOCK)) {
+        // Rows one behind another are read and written where they stand.
+        let run =
+            Some(rows[0] * width..(rows[0] + rows.len()) * width).filter(|_| rows.is_sorted_by(|a, b| a + 1 == *b));
+        let gathered: Cow<'_, [f32]> = match &run {
+            Some(run) => Cow::Borrowed(&stream[run.clone()]),
+            None => rows.iter().flat_map(|&row| &stream[row * width..(row + 1) * width]).copied().collect(),
+        };
         let (inputs, table) = (View::rows(&gathered, width), View::rows(embedding, width));
         let mut logits = product_of(inputs, table.t());
         let losses: Vec<f64> = logits
@@ -53,13 +62,18 @@ pub(super) fn loss(
             .collect();
         total += losses.iter().sum::<f64>();
         let Some(slopes) = &mut slopes else { continue };
-        let found = product_of(View::rows(&logits, vocab), table);
-        for (from, row) in found.chunks(width).zip(rows) {
-            let to = &mut slopes.stream[row * width..(row + 1) * width];
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        let of_logits = View::rows(&logits, vocab);
+        if let Some(run) = run {
+            product(&mut slopes.stream[run], true, of_logits, table, 1.0, Threads::All);
+        } else {
+            let found = product_of(of_logits, table);
+            for (from, row) in found.chunks(width).zip(rows) {
+                let to = &mut slopes.stream[row * width..(row + 1) * width];
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            }
         }
         if let Some(embedding) = &mut slopes.embedding {
-            product(embedding, true, View::rows(&logits, vocab).t(), inputs, 1.0, Threads::All);
+            product(embedding, true, of_logits.t(), inputs, 1.0, Threads::All);
         }
     }
     total
@@ -68,17 +82,6 @@ pub(super) fn loss(
 for_vectors! {
     /// A row's loss; its logits become their slopes.
     fn row_loss(logits: &mut [f32], target: u32, weight: f32, smoothing: f32) -> f64 = row_loss_body
-}
-
-/// The largest of a row, NaN passed over.
-#[inline(always)]
-pub(super) fn largest(row: &[f32]) -> f32 {
-    let mut lanes_of = [f32::NEG_INFINITY; 16];
-    let (blocks, rest) = row.as_chunks::<16>();
-    for block in blocks {
-        lanes_of.iter_mut().zip(block).for_each(|(lane, &x)| *lane = if x > *lane { x } else { *lane });
-    }
-    lanes_of.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max })
 }
 
 #[inline(always)]

@@ -93,12 +93,12 @@ impl Linear {
         Ok(dx)
     }
 
-    /// `dx` ← dy · W, or added to it.
-    pub(super) fn back_to_input(&self, dy: &[f32], dx: &mut [f32], adds: bool) -> candle_core::Result<()> {
+    /// `dx` ← dx + dy · W.
+    pub(super) fn add_back(&self, dy: &[f32], dx: &mut [f32]) -> candle_core::Result<()> {
         let (outputs, inputs) = self.sides();
         let rows = View::rows(dy, outputs);
         self.precision
-            .with_weight(&self.weight, |w| product(dx, adds, rows, View::rows(w, inputs), 1.0, Threads::All))?;
+            .with_weight(&self.weight, |w| product(dx, true, rows, View::rows(w, inputs), 1.0, Threads::All))?;
         self.back_through_adapter(dy, dx)
     }
 

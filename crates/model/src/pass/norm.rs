@@ -62,19 +62,21 @@ pub(super) fn backward(
     dgain: Option<&mut Vec<f32>>,
 ) {
     let width = gain.len();
-    let rows = dx.par_chunks_mut(width).zip(x.par_chunks(width)).zip(dy.par_chunks(width)).zip(scales);
-    rows.with_min_len(CHUNK).for_each(|(((dx, x), dy), &scale)| row_back(x, gain, scale, dy, dx));
-    let Some(dgain) = dgain else { return };
-    let chunks = x.par_chunks(CHUNK * width).zip(dy.par_chunks(CHUNK * width)).zip(scales.par_chunks(CHUNK));
+    let wants_gain = dgain.is_some();
+    let chunks = dx.par_chunks_mut(CHUNK * width).zip(x.par_chunks(CHUNK * width));
+    let chunks = chunks.zip(dy.par_chunks(CHUNK * width)).zip(scales.par_chunks(CHUNK));
     let sums: Vec<Vec<f32>> = chunks
-        .map(|((x, dy), scales)| {
-            let mut sums = vec![0.0_f32; width];
-            for ((x, dy), scale) in x.chunks(width).zip(dy.chunks(width)).zip(scales) {
-                add_scaled(&mut sums, x, dy, *scale);
+        .map(|(((dx, x), dy), scales)| {
+            let mut sums = vec![0.0_f32; if wants_gain { width } else { 0 }];
+            let rows = dx.chunks_mut(width).zip(x.chunks(width)).zip(dy.chunks(width)).zip(scales);
+            for (((dx, x), dy), &scale) in rows {
+                row_back(x, gain, scale, dy, dx);
+                add_scaled(&mut sums, x, dy, scale);
             }
             sums
         })
         .collect();
+    let Some(dgain) = dgain else { return };
     for sums in sums {
         dgain.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
     }

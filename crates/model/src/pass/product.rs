@@ -8,7 +8,7 @@
 //! Legend: M rows and N columns of `out`, K depth; W = `WIDTH` columns of a panel; R rows of a tile.
 
 use crate::decoder::{
-    kernel::{Sums, TILE, WIDTH, for_vectors, multiply, vectors},
+    kernel::{Factors, Out, Rows, Sums, TILE, WIDTH, for_vectors, multiply_into, vectors},
     lanes::{Groups, Last},
 };
 use rayon::prelude::*;
@@ -98,13 +98,6 @@ fn with_room<T>(which: usize, n: usize, work: impl FnOnce(&mut [f32]) -> T) -> T
     result
 }
 
-/// What a product does to `out`.
-#[derive(Clone, Copy)]
-struct Put {
-    adds: bool,
-    factor: f32,
-}
-
 /// Part of a depth or of a side: (first, how many).
 type Part = (usize, usize);
 
@@ -115,12 +108,12 @@ pub(super) fn product(out: &mut [f32], adds: bool, a: View<'_>, b: View<'_>, fac
     #[expect(unsafe_code, reason = "numbers seen as numbers that may be none")]
     // SAFETY: the same numbers in the same places; into none of them is written what is not a number.
     let out = unsafe { &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<f32>]) };
-    put_product(out, a, b, Put { adds, factor }, threads);
+    put_product(out, adds, a, b, factor, threads);
 }
 
 /// a · b on all threads, in rows one behind another.
 pub(super) fn product_of(a: View<'_>, b: View<'_>) -> Vec<f32> {
-    written(a.sides.0 * b.sides.1, |out| put_product(out, a, b, Put { adds: false, factor: 1.0 }, Threads::All))
+    written(a.sides.0 * b.sides.1, |out| put_product(out, false, a, b, 1.0, Threads::All))
 }
 
 /// `n` numbers, all of which `write` writes: zeros that are written over at once cost a twentieth of a step.
@@ -135,13 +128,13 @@ pub(super) fn written(n: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> 
     numbers
 }
 
-/// With `put.adds`, `out` holds numbers.
-fn put_product(out: &mut [MaybeUninit<f32>], a: View<'_>, b: View<'_>, put: Put, threads: Threads) {
+/// With `adds`, `out` holds numbers.
+fn put_product(out: &mut [MaybeUninit<f32>], adds: bool, a: View<'_>, b: View<'_>, factor: f32, threads: Threads) {
     let ((m, k), (k_of_b, n)) = (a.sides, b.sides);
     assert!(k == k_of_b && out.len() == m * n, "{:?} · {:?} into {}", a.sides, b.sides, out.len());
     a.check();
     b.check();
-    if k == 0 && !put.adds {
+    if k == 0 && !adds {
         out.fill(MaybeUninit::new(0.0));
     }
     if m * n * k == 0 {
@@ -150,24 +143,34 @@ fn put_product(out: &mut [MaybeUninit<f32>], a: View<'_>, b: View<'_>, put: Put,
     let threads = if m * n * k < PIECE { Threads::One } else { threads };
     let block = k.div_ceil(k.div_ceil(BLOCK)).next_multiple_of(8);
     for depths in parts((0, k), block * BLOCKS) {
-        let put = Put { adds: put.adds || depths.0 > 0, ..put };
+        let adds = adds || depths.0 > 0;
         let columns_at_once = (ROOM / depths.1 / WIDTH).max(1) * WIDTH;
         for columns in parts((0, n), columns_at_once) {
             with_room(0, columns.1.div_ceil(WIDTH) * depths.1 * WIDTH, |packed| {
                 pack(b, depths, columns, packed, threads);
-                let task = |first: usize, out: &mut [MaybeUninit<f32>]| {
-                    rows_of_product(out, n, (a, first), (depths, block), (packed, columns), put);
+                let task = |(first, out): (usize, &mut [MaybeUninit<f32>])| {
+                    rows_of_product(out, n, (a, first), (depths, block), (packed, columns), (adds, factor));
                 };
-                if threads == Threads::One {
-                    return task(0, out);
+                match threads {
+                    Threads::One => task((0, &mut *out)),
+                    Threads::All => tasks(out, (m, n)).into_par_iter().for_each(task),
                 }
-                let n_tiles = m.div_ceil(TILE);
-                let n_tasks = n_tiles.div_ceil(TASK).next_multiple_of(rayon::current_num_threads());
-                let rows = n_tiles.div_ceil(n_tasks) * TILE;
-                out.par_chunks_mut(rows * n).enumerate().for_each(|(at, out)| task(at * rows, out));
             });
         }
     }
+}
+
+/// The first row of each task and its rows of `out`: whole tiles, as many for each as can be.
+fn tasks<T>(mut out: &mut [T], (m, n): (usize, usize)) -> Vec<(usize, &mut [T])> {
+    let n_tiles = m.div_ceil(TILE);
+    let n_tasks = n_tiles.div_ceil(TASK).next_multiple_of(rayon::current_num_threads()).min(n_tiles);
+    let first_row = |task: usize| (task * n_tiles / n_tasks * TILE).min(m);
+    let cut = |task: usize| {
+        let (rows, rest) = std::mem::take(&mut out).split_at_mut((first_row(task + 1) - first_row(task)) * n);
+        out = rest;
+        (first_row(task), rows)
+    };
+    (0..n_tasks).map(cut).collect()
 }
 
 fn parts((first, n): Part, size: usize) -> impl Iterator<Item = Part> {
@@ -199,51 +202,91 @@ fn rows_of_product(
     (a, first): (View<'_>, usize),
     (depths, block): (Part, usize),
     (panels, columns): (&[f32], Part),
-    put: Put,
+    (adds, factor): (bool, f32),
 ) {
-    let (n_rows, found) = (out.len() / n, vectors());
-    let mut sums: Sums = [[0.0; WIDTH]; TILE];
-    for (at, (depth, n_depths)) in parts(depths, block).enumerate() {
-        let put = Put { adds: put.adds || at > 0, ..put };
+    let (n_rows, mut sums) = (out.len() / n, [[0.0; WIDTH]; TILE]);
+    for (depth, n_depths) in parts(depths, block) {
+        let adds = adds || depth > depths.0;
         with_room(1, n_rows * n_depths, |tiles| {
             a.pack::<TILE>((first, n_rows), (depth, n_depths), Last::Narrow, tiles);
+            if factor != 1.0 {
+                tiles.iter_mut().for_each(|x| *x *= factor);
+            }
             for (panel, numbers) in panels.chunks(depths.1 * WIDTH).enumerate() {
-                let (numbers, column) = (&numbers[(depth - depths.0) * WIDTH..], columns.0 + panel * WIDTH);
+                let (panel, column) = (&numbers[(depth - depths.0) * WIDTH..], columns.0 + panel * WIDTH);
                 let width = WIDTH.min(columns.0 + columns.1 - column);
                 for (tile, out) in tiles.chunks(TILE * n_depths).zip(out.chunks_mut(TILE * n)) {
                     let n_rows = tile.len() / n_depths;
-                    multiply(found, n_rows, n_depths, tile, numbers, WIDTH, &mut sums);
-                    place(&mut sums[..n_rows], &mut out[column..], n, width, put);
+                    let factors = Factors { n_rows, depth: n_depths, rows: Rows::Tile(tile), panel, stride: WIDTH };
+                    put_tile(factors, (&mut out[column..], n), width, adds, &mut sums);
                 }
             }
         });
     }
 }
 
-for_vectors! {
-    /// Puts sums where they belong, `width` columns of rows that are `stride` apart, and leaves zeros.
-    fn place(sums: &mut [[f32; WIDTH]], out: &mut [MaybeUninit<f32>], stride: usize, width: usize, put: Put) = place_body
+/// A tile's products with a panel, into `width` columns of rows that are `stride` apart. What is added to something is summed by
+/// itself first: one long chain would round more.
+fn put_tile(
+    factors: Factors<'_>,
+    (out, stride): (&mut [MaybeUninit<f32>], usize),
+    width: usize,
+    adds: bool,
+    sums: &mut Sums,
+) {
+    if width == WIDTH && !adds {
+        return multiply_into(vectors(), factors, Out { numbers: seen(out), stride, adds: false });
+    }
+    for row in out.chunks(stride).take(factors.n_rows) {
+        fetch(&row[..width]);
+    }
+    multiply_into(vectors(), factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+    place(&sums[..factors.n_rows], out, stride, width, adds);
 }
 
-#[inline(always)]
-fn place_body(sums: &mut [[f32; WIDTH]], out: &mut [MaybeUninit<f32>], stride: usize, width: usize, put: Put) {
-    for (sums, out) in sums.iter_mut().zip(out.chunks_mut(stride)) {
-        match out.first_chunk_mut::<WIDTH>() {
-            Some(out) if width == WIDTH => place_row(sums, out, put),
-            _ => place_row(&sums[..width], &mut out[..width], put),
+/// Asks for what is added to soon.
+fn fetch(numbers: &[MaybeUninit<f32>]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in numbers.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "a hint has no safe form")]
+        // SAFETY: it reads nothing.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
         }
-        *sums = [0.0; WIDTH];
+    }
+}
+
+for_vectors! {
+    /// Puts sums where they belong, or adds them there: `width` columns of rows that are `stride` apart.
+    fn place(sums: &[[f32; WIDTH]], out: &mut [MaybeUninit<f32>], stride: usize, width: usize, adds: bool) = place_body
+}
+
+#[inline(always)]
+fn place_body(sums: &[[f32; WIDTH]], out: &mut [MaybeUninit<f32>], stride: usize, width: usize, adds: bool) {
+    for (sums, out) in sums.iter().zip(out.chunks_mut(stride)) {
+        match out.first_chunk_mut::<WIDTH>() {
+            Some(out) if width == WIDTH => place_row(sums, out, adds),
+            _ => place_row(&sums[..width], &mut out[..width], adds),
+        }
     }
 }
 
 #[inline(always)]
-fn place_row(sums: &[f32], out: &mut [MaybeUninit<f32>], Put { adds, factor }: Put) {
-    for (out, sum) in out.iter_mut().zip(sums) {
-        #[expect(unsafe_code, reason = "what is added to is there")]
-        // SAFETY: `product` gives numbers, and so does the block of depths before this one.
-        let before = if adds { unsafe { out.assume_init() } } else { 0.0 };
-        out.write(before + factor * sum);
+fn place_row(sums: &[f32], out: &mut [MaybeUninit<f32>], adds: bool) {
+    if adds {
+        seen(out).iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+    } else {
+        out.write_copy_of_slice(sums);
     }
+}
+
+/// Places for numbers as numbers.
+#[expect(unsafe_code, reason = "the kernel writes where nothing stands yet")]
+const fn seen(out: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    // SAFETY: the same places. Where no numbers stand they are written only: one is read where a product adds to it, and then `product`
+    // gave it or the block of depths before this one wrote it.
+    unsafe { &mut *(std::ptr::from_mut(out) as *mut [f32]) }
 }
 
 #[cfg(test)]
