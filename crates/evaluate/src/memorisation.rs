@@ -38,7 +38,7 @@ pub fn compare(written: &[u32], true_tokens: &[u32]) -> Continuation {
 }
 
 /// Levenshtein's distance, in O(N·M) time and O(M) memory.
-fn edit_distance(left: &[u32], right: &[u32]) -> usize {
+pub(crate) fn edit_distance<T: PartialEq>(left: &[T], right: &[T]) -> usize {
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (at, token) in left.iter().enumerate() {
         let mut diagonal = row[0];

@@ -147,7 +147,8 @@ pub fn predict(input: &PlanInput<'_>) -> Result<Vec<Quantity>, DecimalError> {
 /// per layer what is kept for the way back, about 8 widths and 1.5 hidden widths a token, and 50 MB of program. Attention keeps no score
 /// matrix, cross-entropy no logits. Activations are kept in f32, or halved in bf16.
 ///
-/// Source: the terms of Korthikanti et al. 2022, section 4; the two factors are set by measured peaks: 435 MB for 6 layers of width 384
+/// Source: the terms of Korthikanti et al. 2022, section 4; the two factors are set by peaks measured before the pass went to threads of the
+/// pool, which costs 0.6 of the second more (record 41), within the 2 times that `predict` allows for: 435 MB for 6 layers of width 384
 /// on 2,048 tokens, 177 MB for 4 layers of width 256 on as many (`docs/benchmarks.md`), 1,066 MB for adapters beside 30 layers of width
 /// 576 on 512 tokens (`examples/fine-tune`), where it gives 450, 206 and 1,024 MB. Of the measurement of
 /// decision 37, which it was not set by, it says 551 MB in f32 and 349 MB in bf16, where 500 and 362 were measured.

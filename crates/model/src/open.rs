@@ -87,8 +87,8 @@ pub enum OpenError {
     FewTokens { path: PathBuf, vocab: usize, found: usize },
 }
 
-/// Embeddings have rows that no token uses, up to a multiple that suits a device: of the known families at most 2.4 % (DeepSeek-V2,
-/// 100,015 of 102,400). A tokenizer with less than three quarters of the rows belongs elsewhere.
+/// Embeddings have rows that no token uses, up to a multiple that suits a device: a few in a hundred. A tokenizer with less than
+/// three quarters of the rows belongs elsewhere.
 const TOKENS_LEAST: (usize, usize) = (3, 4);
 
 /// Opens a model: configuration, weights in f32, tokenizer.

@@ -6,6 +6,7 @@ use super::{
     value::{Row, Value, column},
     yaml::{self, YamlError},
 };
+use crate::memorisation::edit_distance;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -337,18 +338,10 @@ fn is_like(name: &str, pattern: &str) -> bool {
     }
 }
 
-/// Whether two names are one letter apart: another, one more, one less, or two exchanged.
+/// Whether one name may be meant by the other: two edits apart, as two exchanged letters are, of names of four letters or more.
 fn is_mistyped(name: &str, known: &str) -> bool {
-    let (name, known): (Vec<char>, Vec<char>) = (name.chars().collect(), known.chars().collect());
-    let alike = name.iter().zip(&known).take_while(|(left, right)| left == right).count();
-    let (name, known) = (&name[alike..], &known[alike..]);
-    match (name, known) {
-        ([_, name @ ..], _) if name == known => true,
-        (_, [_, known @ ..]) if name == known => true,
-        ([_, name @ ..], [_, known @ ..]) if name == known => true,
-        ([a, b, name @ ..], [c, d, known @ ..]) => a == d && b == c && name == known,
-        _ => false,
-    }
+    let [name, known] = [name, known].map(|name| name.chars().collect::<Vec<char>>());
+    name.len().min(known.len()) > 3 && edit_distance(&name, &known) <= 2
 }
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CatalogError> {
