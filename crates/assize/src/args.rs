@@ -1,7 +1,7 @@
 //! What was typed.
 
 use crate::{declare::DeclareArgs, export::CheckExports, waive::WaiveArgs};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use jiff::civil::Date;
 use std::path::PathBuf;
 
@@ -11,6 +11,24 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// The command line. Verbs that take what `run` takes, and a model where that takes a case, say so.
+pub(crate) fn command() -> clap::Command {
+    const A_MODEL: &str = "a folder as the hub lays it out, a .gguf file, or a dossier";
+    [
+        ("merge", "MODEL", "The first model; its tokenizer and configuration are kept: "),
+        ("distill", "TEACHER", "The model that teaches: "),
+        ("generate", "MODEL", "The model that writes: "),
+        ("compress", "CASE|MODEL", "A case, a folder with an assize.toml or the file; or a model, "),
+    ]
+    .into_iter()
+    .fold(Args::command(), |command, (verb, name, what)| {
+        command.mut_subcommand(verb, |verb| {
+            verb.mut_arg("case", |case| case.value_name(name).help(format!("{what}{A_MODEL}")))
+                .mut_arg("out", |out| out.help("Where the dossier goes; of a case [default: CASE/dossier]"))
+        })
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +74,8 @@ pub(crate) enum Verb {
         /// Figures that `evaluate --out` wrote, signed by this key or by one that the case lists under `declarers` (repeatable)
         #[arg(long, value_name = "FILE")]
         evidence: Vec<PathBuf>,
+        #[command(flatten)]
+        tokens: TokenArgs,
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -143,6 +163,23 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
+/// What is said of a model's first and last token.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TokenArgs {
+    /// The token that begins a text, where the files of the model disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) bos: Option<String>,
+    /// The token that ends one, where the files of the model disagree
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) eos: Option<String>,
+}
+
+impl TokenArgs {
+    pub(crate) fn options(&self) -> model::OpenOptions {
+        model::OpenOptions { bos: self.bos.clone(), eos: self.eos.clone() }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
@@ -171,7 +208,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
     /// A folder with more task files, which win over the shipped ones (repeatable)
-    #[arg(long, value_name = "DIR", requires = "tasks")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) task_dir: Vec<PathBuf>,
     /// Where the rows of the tasks lie; with --folds a file of rows (repeatable)
     #[arg(long, value_name = "PATH")]
@@ -180,7 +217,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
     /// Examples before each item [default: the task's]
-    #[arg(long, value_name = "N", requires = "tasks")]
+    #[arg(long, value_name = "N")]
     pub(crate) fewshot: Option<usize>,
     /// Write what was asked and answered, one JSON object a line for each item
     #[arg(long, value_name = "FILE")]
@@ -188,12 +225,8 @@ pub(crate) struct EvaluateArgs {
     /// Keep each answer of the model in this file as it comes; after a kill the same command goes on where it was
     #[arg(long, value_name = "FILE", conflicts_with = "folds")]
     pub(crate) resume: Option<PathBuf>,
-    /// The token that begins a text, where the files of the model disagree
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) bos: Option<String>,
-    /// The token that ends one, where the files of the model disagree
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) eos: Option<String>,
+    #[command(flatten)]
+    pub(crate) tokens: TokenArgs,
     #[command(flatten)]
     pub(crate) scores: crate::evaluate_scores::ScoreArgs,
     #[command(flatten)]
@@ -214,11 +247,6 @@ impl EvaluateArgs {
     /// The path, where something must have been named.
     pub(crate) fn path(&self) -> anyhow::Result<&std::path::Path> {
         self.path.as_deref().ok_or_else(|| anyhow::anyhow!("name a case, or the folder or file of a model"))
-    }
-
-    /// What is said of the model's first and last token.
-    pub(crate) fn tokens(&self) -> model::OpenOptions {
-        model::OpenOptions { bos: self.bos.clone(), eos: self.eos.clone() }
     }
 
     /// What the verb means for a case.
@@ -244,12 +272,8 @@ pub(crate) struct ModelArgs {
     /// How many directions each matrix uses: not, by Gram matrix, or by all singular values
     #[arg(long, value_enum, default_value_t = Ranks::Gram)]
     pub(crate) ranks: Ranks,
-    /// The token that begins a text, where the files disagree
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) bos: Option<String>,
-    /// The token that ends one, where the files disagree
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) eos: Option<String>,
+    #[command(flatten)]
+    pub(crate) tokens: TokenArgs,
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use evidence::{Digest, Json, Predicate};
 use jiff::civil::Date;
 use ledger::Entry;
+use model::OpenOptions;
 use policy::{Effect, Elsewhere, Explanation, Facts, Mode, Pack, Rules, System, Verdict, decide};
 use std::{
     collections::BTreeMap,
@@ -36,11 +37,30 @@ pub(crate) struct Ground {
 
 /// The ground of a case, of a dossier or of a model. A case without a dossier has its declarations for evidence, and nothing else.
 pub(crate) fn ground(path: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
+    ground_with(path, as_of, other_packs, &[], &OpenOptions::default())
+}
+
+/// As `ground`, with signed figures beside it, and with what is said of a model's tokens.
+pub(crate) fn ground_with(
+    path: &Path,
+    as_of: Option<Date>,
+    other_packs: &[String],
+    evidence: &[PathBuf],
+    tokens: &OpenOptions,
+) -> anyhow::Result<Ground> {
+    if check_model::is_model(path) {
+        return check_model::ground(path, as_of, other_packs, evidence, tokens);
+    }
+    if tokens.bos.is_some() || tokens.eos.is_some() {
+        bail!("`--bos` and `--eos` are said of a model, and {} is none; leave them out", path.display());
+    }
+    with_evidence(recorded(path, as_of, other_packs)?, evidence)
+}
+
+/// Of a dossier or a case.
+fn recorded(path: &Path, as_of: Option<Date>, other_packs: &[String]) -> anyhow::Result<Ground> {
     if path.join("log/checkpoint").is_file() {
         return of_dossier(path, as_of, other_packs);
-    }
-    if check_model::is_model(path) {
-        return check_model::ground(path, as_of, other_packs, &[]);
     }
     let case = Case::read(path)?;
     let dossier = case.folder.join("dossier");
@@ -140,14 +160,12 @@ pub(crate) fn check(
     as_of: Option<Date>,
     packs: &[String],
     evidence: &[PathBuf],
+    tokens: &OpenOptions,
     is_json: bool,
     exports: &CheckExports,
 ) -> anyhow::Result<Ended> {
     exports.check(is_json)?;
-    let ground = match check_model::is_model(path) {
-        true => check_model::ground(path, as_of, packs, evidence)?,
-        false => with_evidence(ground(path, as_of, packs)?, evidence)?,
-    };
+    let ground = ground_with(path, as_of, packs, evidence, tokens)?;
     let decision = decide(&ground.rules, None, &ground.system, &ground.facts, ground.as_of);
     export::results(exports, path, &ground, &decision)?;
     if exports.take_stdout() {

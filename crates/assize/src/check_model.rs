@@ -12,7 +12,10 @@ use anyhow::Context as _;
 use evaluate::Bounds;
 use evidence::{Digest, Measurement};
 use jiff::civil::Date;
-use model::profile::{Depth, ranks};
+use model::{
+    OpenOptions,
+    profile::{Depth, ranks},
+};
 use policy::{Facts, Mode, System, expr::Value};
 use std::{
     collections::BTreeMap,
@@ -36,8 +39,9 @@ pub(crate) fn ground(
     as_of: Option<Date>,
     other_packs: &[String],
     evidence: &[PathBuf],
+    tokens: &OpenOptions,
 ) -> anyhow::Result<Ground> {
-    let opened = model::open(path)?;
+    let opened = model::open_with(path, tokens)?;
     let (circumstances, profile) = (Circumstances::of_model(&opened)?, profile(&opened)?);
     drop(opened);
     let as_of = as_of.unwrap_or_else(run::today);

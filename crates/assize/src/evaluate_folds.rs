@@ -29,46 +29,46 @@ pub(crate) struct FoldArgs {
     #[arg(long, value_name = "K", conflicts_with_all = ["tasks", "memorised", "canaries", "bank"])]
     pub(crate) folds: Option<usize>,
     /// Fresh shuffles
-    #[arg(long, value_name = "R", default_value_t = 1, requires = "folds")]
+    #[arg(long, value_name = "R", default_value_t = 1)]
     repeats: usize,
     /// The class to be told [default: the last column]
-    #[arg(long, value_name = "FIELD", requires = "folds")]
+    #[arg(long, value_name = "FIELD")]
     target: Option<String>,
     /// The text that the model reads
-    #[arg(long, value_name = "FIELD", requires = "folds")]
+    #[arg(long, value_name = "FIELD")]
     text: Option<String>,
     /// Each fold has its part of every value [default: the class]
-    #[arg(long, value_name = "FIELD", requires = "folds")]
+    #[arg(long, value_name = "FIELD")]
     stratify: Option<String>,
     /// Rows of equal value stay together
-    #[arg(long, value_name = "FIELD", requires = "folds")]
+    #[arg(long, value_name = "FIELD")]
     group: Option<String>,
     /// A column left out (repeatable)
-    #[arg(long, value_name = "FIELD", requires = "folds")]
+    #[arg(long, value_name = "FIELD")]
     drop: Vec<String>,
     /// The first line of a table is a row; columns are then c1, c2, …
-    #[arg(long, requires = "folds")]
+    #[arg(long)]
     no_header: bool,
     /// Rows in their order, and folds by number alone, not by class
-    #[arg(long, requires = "folds")]
+    #[arg(long)]
     no_stratify: bool,
     /// Rows are not shuffled before they are dealt
-    #[arg(long, requires = "folds")]
+    #[arg(long)]
     no_shuffle: bool,
     /// λ tried, from the largest; one alone is taken as it is
-    #[arg(long, value_name = "λ", value_delimiter = ',', requires = "folds")]
+    #[arg(long, value_name = "λ", value_delimiter = ',')]
     lambda: Vec<f64>,
     /// Inner folds in which λ is chosen
-    #[arg(long, value_name = "K", default_value_t = 3, requires = "folds")]
+    #[arg(long, value_name = "K", default_value_t = 3)]
     inner: usize,
     /// How the head is fitted
-    #[arg(long, value_enum, default_value_t = HeadMethod::GradientDescent, requires = "folds")]
+    #[arg(long, value_enum, default_value_t = HeadMethod::GradientDescent)]
     head: HeadMethod,
     /// How the positions of a text become one vector
-    #[arg(long, value_enum, default_value_t = Pooled::Mean, requires = "text")]
+    #[arg(long, value_enum, default_value_t = Pooled::Mean)]
     pool: Pooled,
     /// Write the folds, the inner ones, what was chosen and every prediction
-    #[arg(long, value_name = "FILE", requires = "folds")]
+    #[arg(long, value_name = "FILE")]
     folds_out: Option<PathBuf>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let digests = files.iter().map(|file| data::digest(file)).collect::<Result<Vec<_>, _>>()?;
     let (circumstances, model_json) = match model {
         Some(model) => {
-            let opened = Opened::new(model, &args.tokens())?;
+            let opened = Opened::new(model, &args.tokens.options())?;
             read(args, &opened, &mut table, &screen)?;
             let mut circumstances = Circumstances::of_model(&opened.0)?;
             circumstances.inputs.extend(&digests);

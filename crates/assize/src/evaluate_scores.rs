@@ -28,16 +28,16 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ScoreArgs {
     /// Another model, asked the same: second minus first, item by item
-    #[arg(long, value_name = "MODEL", requires = "tasks")]
+    #[arg(long, value_name = "MODEL")]
     pub(crate) against: Option<PathBuf>,
     /// A column of the rows, or a template, whose values are reported apart, with the worst of them
-    #[arg(long, value_name = "FIELD", requires = "tasks")]
+    #[arg(long, value_name = "FIELD")]
     pub(crate) slice: Option<String>,
     /// Ask each item again mistyped, in other case and spacing, with options in other orders, and in other words
-    #[arg(long, requires = "tasks")]
+    #[arg(long)]
     pub(crate) robust: bool,
     /// A threshold named beforehand: TASK=SHARE, or TASK:METRIC=SHARE (repeatable)
-    #[arg(long = "threshold", value_name = "TASK=SHARE", requires = "tasks")]
+    #[arg(long = "threshold", value_name = "TASK=SHARE")]
     pub(crate) thresholds: Vec<Threshold>,
     /// Seed of whatever is drawn
     #[arg(long, value_name = "N", default_value_t = 0)]

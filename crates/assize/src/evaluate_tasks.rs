@@ -74,7 +74,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
         screen.note(note);
     }
 
-    let model = Opened::resuming(args.path()?, &args.tokens(), args.resume.as_deref(), &screen)?;
+    let model = Opened::resuming(args.path()?, &args.tokens.options(), args.resume.as_deref(), &screen)?;
     config.packing = packing(&model.0.decoder);
     let reports = asked(&model, prepared.clone(), None, &config, &screen)?;
     if let Some((path, file)) = &mut samples {

@@ -54,16 +54,16 @@ pub(crate) struct TextArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "tasks")]
     pub(crate) bank: Vec<PathBuf>,
     /// A sentence that is a refusal of the system at hand (repeatable)
-    #[arg(long, value_name = "TEXT", requires = "bank")]
+    #[arg(long, value_name = "TEXT")]
     refusal: Vec<String>,
     /// Tokens of an answer, at most
     #[arg(long, value_name = "N", default_value_t = 128)]
     answer_tokens: usize,
     /// Ask the bare question, without the model's chat template
-    #[arg(long, requires = "bank")]
+    #[arg(long)]
     bare: bool,
     /// What the system says before each question
-    #[arg(long, value_name = "TEXT", requires = "bank", conflicts_with = "bare")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "bare")]
     system: Option<String>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     let bank = if args.texts.bank.is_empty() { None } else { Some(read_bank(&args.texts.bank)?) };
     let canaries = args.texts.canaries.as_deref().map(memorisation::read_canaries).transpose()?;
     let given = Given { bank, canaries, texts: texts(&args.texts.memorised)? };
-    let opened = Opened::resuming(args.path()?, &args.tokens(), args.resume.as_deref(), &screen)?;
+    let opened = Opened::resuming(args.path()?, &args.tokens.options(), args.resume.as_deref(), &screen)?;
     let mut found = Findings::default();
     for path in args.texts.memorised.iter().chain(&args.texts.canaries).chain(&args.texts.bank) {
         found.inputs.push(data::digest(path)?);

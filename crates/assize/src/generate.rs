@@ -33,6 +33,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) recipe: PathBuf,
     #[command(flatten)]
     pub(crate) rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) tokens: crate::args::TokenArgs,
 }
 
 /// What was sampled.
@@ -47,7 +49,7 @@ struct Texts {
 pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<Ended> {
     compress_verb::check_out(&args.run)?;
     let recipe = Recipe::read(&args.recipe)?;
-    let input = Input::open(&args.run.case)?;
+    let input = Input::open(&args.run.case, &args.tokens.options())?;
     let prompts = prompts(&recipe, &input)?;
     let identity = Json::map([
         ("program", Some(INSTRUMENT.into())),

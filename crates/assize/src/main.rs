@@ -14,6 +14,7 @@ mod evaluate_texts;
 mod export;
 mod export_rego;
 mod generate;
+mod given;
 mod hub;
 mod init;
 mod key;
@@ -29,7 +30,7 @@ mod verify;
 mod waive;
 
 use args::{Args, PolicyVerb, Verb};
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
 use run::Upto;
 use std::process::ExitCode;
 
@@ -44,8 +45,9 @@ pub(crate) enum Ended {
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    let args = Args::parse();
-    match verb(args.verb) {
+    let matches = args::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match given::check(&matches).and_then(|()| verb(args.verb)) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Denied) => ExitCode::from(1),
         Err(error) => {
@@ -74,9 +76,11 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         Verb::Merge(args) => compress_verb::merge::merge(&args),
         Verb::Distill(args) => compress_verb::distill::distill(&args),
         Verb::Compare(args) => compress_verb::compare::compare(&args),
-        Verb::Check { path, as_of, all_regimes: true, json, .. } => regimes::check(&path, as_of, json),
-        Verb::Check { path, as_of, packs, evidence, json, exports, .. } => {
-            check::check(&path, as_of, &packs, &evidence, json, &exports)
+        Verb::Check { path, as_of, all_regimes: true, tokens, json, .. } => {
+            regimes::check(&path, as_of, &tokens.options(), json)
+        }
+        Verb::Check { path, as_of, packs, evidence, tokens, json, exports, .. } => {
+            check::check(&path, as_of, &packs, &evidence, &tokens.options(), json, &exports)
         }
         Verb::Declare(args) => declare::declare(&args),
         Verb::Waive(args) => waive::waive(&args),
@@ -102,7 +106,7 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
             PolicyVerb::Diff { from, to, path, json } => policy_verbs::diff(from, to, path.as_deref(), json),
         },
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "assize", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut args::command(), "assize", &mut std::io::stdout());
             Ok(Ended::Well)
         }
     }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use evidence::{Decimal, Digest, Json, Round};
 use meter::flop::{Block, Blocks};
 use model::{
-    Model, OpenOptions, card,
+    Model, card,
     profile::{PRECISIONS, Parameters, Ranked, ranks},
 };
 use std::{collections::BTreeMap, fs, path::Path};
@@ -18,7 +18,7 @@ const BATCHES: [u64; 3] = [1, 8, 32];
 const README_BYTES_MAX: u64 = 1 << 22;
 
 pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Ended> {
-    let options = OpenOptions { bos: args.bos.clone(), eos: args.eos.clone() };
+    let options = args.tokens.options();
     if let Some(name) = &args.hub {
         hub::fetch(name, &args.model, &Screen::new(args.json))?;
     }

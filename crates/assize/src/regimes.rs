@@ -3,6 +3,7 @@
 use crate::{Ended, check, packs, screen};
 use evidence::Json;
 use jiff::civil::Date;
+use model::OpenOptions;
 use policy::{Decision, Effect, Nearest, decide};
 use std::{collections::BTreeMap, path::Path};
 use supervise::case::Case;
@@ -21,8 +22,8 @@ fn all_packs(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-pub(crate) fn check(path: &Path, as_of: Option<Date>, is_json: bool) -> anyhow::Result<Ended> {
-    let ground = check::ground(path, as_of, &all_packs(path)?)?;
+pub(crate) fn check(path: &Path, as_of: Option<Date>, tokens: &OpenOptions, is_json: bool) -> anyhow::Result<Ended> {
+    let ground = check::ground_with(path, as_of, &all_packs(path)?, &[], tokens)?;
     let decision = decide(&ground.rules, None, &ground.system, &ground.facts, ground.as_of);
     let nearest = policy::nearest(&decision, &ground.system, &ground.facts);
     let matrix = matrix(&decision);

@@ -92,7 +92,7 @@ impl Screen {
     /// One object on one line of stdout, flushed.
     pub(crate) fn event(&self, event: &Json) {
         let mut out = stdout();
-        let _ = writeln!(out, "{}", event.canonical());
+        let _ = writeln!(out, "{}", event.line());
         let _ = out.flush();
     }
 

@@ -100,6 +100,25 @@ impl Format {
     }
 }
 
+/// Bits a weight of the layers' matrices takes in a format, scales included, and the matrices that its blocks do not fit into and
+/// that are stored otherwise. Known from the shapes alone.
+#[must_use]
+pub fn planned_bits(format: Format, tensors: &Tensors) -> (f64, usize) {
+    let (mut bits, mut n, mut n_otherwise) = (0.0, 0, 0);
+    for (name, tensor) in tensors {
+        let (Some((_, _, is_turned)), [outputs, inputs]) = (site(name), tensor.dims()) else { continue };
+        let kind = format.kind(if is_turned { *outputs } else { *inputs });
+        let each = match format {
+            Format::Int8 if !is_turned => 8.0,
+            _ => 8.0 * kind.type_size() as f64 / kind.block_size() as f64,
+        };
+        bits += each * tensor.elem_count() as f64;
+        n += tensor.elem_count();
+        n_otherwise += usize::from(format.is_gguf() && kind != format.kind(BLOCK_K));
+    }
+    (if n == 0 { 32.0 } else { bits / n as f64 }, n_otherwise)
+}
+
 /// What storing cost, over all tensors.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Findings {

@@ -36,21 +36,29 @@ impl Json {
     #[must_use]
     pub fn canonical(&self) -> String {
         let mut out = String::new();
-        self.write_canonical(&mut out);
+        self.write_on_one_line(true, &mut out);
         out
     }
 
-    fn write_canonical(&self, out: &mut String) {
+    /// The same content for programs that read a line at a time: decimals as bare numbers. Never signed.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut out = String::new();
+        self.write_on_one_line(false, &mut out);
+        out
+    }
+
+    fn write_on_one_line(&self, is_signed: bool, out: &mut String) {
         match self {
-            Self::Decimal(value) => write_text(&value.to_string(), out),
-            Self::Bool(_) | Self::Int(_) | Self::Text(_) => self.write_scalar(out),
+            Self::Decimal(value) if is_signed => write_text(&value.to_string(), out),
+            Self::Bool(_) | Self::Int(_) | Self::Decimal(_) | Self::Text(_) => self.write_scalar(out),
             Self::List(items) => {
                 out.push('[');
                 for (position, item) in items.iter().enumerate() {
                     if position > 0 {
                         out.push(',');
                     }
-                    item.write_canonical(out);
+                    item.write_on_one_line(is_signed, out);
                 }
                 out.push(']');
             }
@@ -62,7 +70,7 @@ impl Json {
                     }
                     write_text(key, out);
                     out.push(':');
-                    value.write_canonical(out);
+                    value.write_on_one_line(is_signed, out);
                 }
                 out.push('}');
             }

@@ -34,6 +34,8 @@ pub(crate) struct CompareArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) tokens: crate::args::TokenArgs,
     /// The signing key [default: $ASSIZE_KEY, else a file in the user's configuration folder, made when absent]
     #[arg(long, value_name = "FILE", requires = "out")]
     pub(crate) key: Option<PathBuf>,
@@ -58,7 +60,8 @@ pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Ended> {
     if run.is_none() && (args.rules.rules.is_some() || !args.rules.packs.is_empty()) {
         bail!("rules are decided for the record: say with `--out DIR` where the dossier goes");
     }
-    let (first, second) = (Input::open(&args.first)?, Input::open(&args.second)?);
+    let options = args.tokens.options();
+    let (first, second) = (Input::open(&args.first, &options)?, Input::open(&args.second, &options)?);
     let context = first.decoder.context().min(second.decoder.context());
     let suites = Suites::read(&args.suites, &first.parts.tokenizer, context)?;
     if !suites.is_empty() && first.parts.tokenizer.to_json()? != second.parts.tokenizer.to_json()? {

@@ -10,7 +10,7 @@ use crate::{Ended, args::RunArgs, run};
 use anyhow::{Context as _, bail};
 use compress::{calibrate, learn};
 use evidence::{DIGITS_MEASURED, Decimal, Digest, Json, Round, Subject};
-use model::{OpenOptions, Specials, Stored};
+use model::{Specials, Stored};
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// Rows of all steps together.
@@ -42,12 +42,15 @@ pub(crate) struct DistillArgs {
     #[arg(long, value_name = "T", default_value_t = 2.0)]
     pub(crate) temperature: f64,
     #[command(flatten)]
+    pub(crate) tokens: crate::args::TokenArgs,
+    #[command(flatten)]
     pub(crate) held: HeldArgs,
 }
 
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
     super::check_out(&args.run)?;
-    let (teacher, student) = (Input::open(&args.run.case)?, Input::open(&args.student)?);
+    let options = args.tokens.options();
+    let (teacher, student) = (Input::open(&args.run.case, &options)?, Input::open(&args.student, &options)?);
     if !super::same_tokens(&teacher, &student)? {
         bail!("teacher and student have different tokenizers, so a token of one is another of the other");
     }
@@ -132,9 +135,9 @@ fn stages(
     let stored: BTreeMap<String, Stored> = stored.collect::<candle_core::Result<_>>()?;
     model::write_changed(&weights, &student.parts, &student.parts.config, &stored)?;
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
-    let parts = model::take_apart(&weights, &OpenOptions::default())?;
+    let parts = model::take_apart(&weights, &student.options)?;
     let subject = Subject::new("weights/model.safetensors", digest);
-    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts };
+    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: student.options.clone() };
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&student.decoder, &after.decoder, &suites.passages)? {
         (sides.before.speed, sides.after.speed) = (Some(first), Some(second));

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use compress::merge::{self, Method};
 use evidence::{DIGITS_MEASURED, Decimal, Digest, Json, Round, Subject};
-use model::{OpenOptions, Stored};
+use model::Stored;
 use std::{
     collections::BTreeMap,
     fs,
@@ -34,11 +34,14 @@ pub(crate) struct MergeArgs {
     pub(crate) run: RunArgs,
     /// The second model: a folder as the hub lays it out, a .gguf file, or a dossier; or adapters as PEFT or `train` saved them
     pub(crate) other: PathBuf,
-    #[arg(long, value_enum, default_value_t = By::Linear)]
-    pub(crate) method: By,
-    /// Where between the two: 0 is the first, 1 the second
-    #[arg(long, value_name = "T", default_value_t = 0.5)]
-    pub(crate) share: f64,
+    /// How two models become one [default: linear]
+    #[arg(long, value_enum)]
+    pub(crate) method: Option<By>,
+    /// Where between the two: 0 is the first, 1 the second [default: 0.5]
+    #[arg(long, value_name = "T")]
+    pub(crate) share: Option<f64>,
+    #[command(flatten)]
+    pub(crate) tokens: crate::args::TokenArgs,
     #[command(flatten)]
     pub(crate) held: HeldArgs,
 }
@@ -57,8 +60,11 @@ struct Made {
 
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
     super::check_out(&args.run)?;
-    let first = Input::open(&args.run.case)?;
+    let first = Input::open(&args.run.case, &args.tokens.options())?;
     let made = match adapters_in(&args.other) {
+        Some(_) if args.method.is_some() || args.share.is_some() => {
+            bail!("adapters are added whole: `--method` and `--share` are said of two models; leave them out")
+        }
         Some(folder) => with_adapters(&first, &folder)?,
         None => between(args, &first)?,
     };
@@ -104,17 +110,18 @@ fn with_adapters(first: &Input, folder: &Path) -> anyhow::Result<Made> {
 
 /// The model between two.
 fn between(args: &MergeArgs, first: &Input) -> anyhow::Result<Made> {
-    let second = Input::open(&args.other)?;
+    let second = Input::open(&args.other, &args.tokens.options())?;
     if !super::same_tokens(first, &second)? {
         bail!(
             "the two models have different tokenizers, so a token of one is another of the other; they cannot be merged"
         );
     }
-    let method = if args.method == By::Linear { Method::Linear } else { Method::Slerp };
+    let (by, share) = (args.method.unwrap_or(By::Linear), args.share.unwrap_or(0.5));
+    let method = if by == By::Linear { Method::Linear } else { Method::Slerp };
     let tensors =
-        merge::merge(&merge::Config { method, share: args.share }, &first.parts.tensors, &second.parts.tensors)?;
-    let method = format!("{:?}", args.method).to_lowercase();
-    Ok(Made { method, share: Some(args.share), tensors, other: second.subject, lineage: second.lineage })
+        merge::merge(&merge::Config { method, share }, &first.parts.tensors, &second.parts.tensors)?;
+    let method = format!("{by:?}").to_lowercase();
+    Ok(Made { method, share: Some(share), tensors, other: second.subject, lineage: second.lineage })
 }
 
 fn stages(step: &mut Step, first: &Input, made: &Made, suites: &Suites) -> anyhow::Result<(&'static str, Json)> {
@@ -132,9 +139,9 @@ fn stages(step: &mut Step, first: &Input, made: &Made, suites: &Suites) -> anyho
     let stored: BTreeMap<String, Stored> = stored.collect::<candle_core::Result<_>>()?;
     model::write_changed(&weights, &first.parts, &first.parts.config, &stored)?;
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
-    let parts = model::take_apart(&weights, &OpenOptions::default())?;
+    let parts = model::take_apart(&weights, &first.options)?;
     let subject = Subject::new("weights/model.safetensors", digest);
-    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts };
+    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: first.options.clone() };
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&first.decoder, &after.decoder, &suites.passages)? {
         (sides.before.speed, sides.after.speed) = (Some(first), Some(second));

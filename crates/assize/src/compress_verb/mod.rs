@@ -17,7 +17,7 @@ pub(crate) use spec::CompressArgs;
 use crate::{
     Ended,
     run::{self, figures::measure},
-    screen::Screen,
+    screen::{self, Screen},
 };
 use anyhow::{Context as _, bail};
 use compress::calibrate;
@@ -56,17 +56,19 @@ pub(crate) struct Input {
     pub(crate) decoder: Decoder,
     pub(crate) subject: Subject,
     pub(crate) lineage: Vec<lineage::Ancestor>,
+    /// What was said of its tokens, for what is made of it.
+    pub(crate) options: OpenOptions,
 }
 
 impl Input {
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, options: &OpenOptions) -> anyhow::Result<Self> {
         let path = lineage::model_in(path);
-        let parts = model::take_apart(&path, &OpenOptions::default())?;
+        let parts = model::take_apart(&path, options)?;
         // As opened, with codes where the file has codes: what is measured is what anyone runs.
-        let decoder = model::open(&path)?.decoder;
+        let decoder = model::open_with(&path, options)?.decoder;
         let subject = suites::subject_of(&parts)?;
         let lineage = lineage::of(&path, &subject)?;
-        Ok(Self { parts, decoder, subject, lineage })
+        Ok(Self { parts, decoder, subject, lineage, options: options.clone() })
     }
 
     pub(crate) fn side(&self, scores: suites::Scores) -> anyhow::Result<Side> {
@@ -183,7 +185,7 @@ pub(crate) fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
 impl Prepared {
     pub(crate) fn new(args: &CompressArgs, specs: &[Spec]) -> anyhow::Result<Self> {
         check_out(&args.run)?;
-        let input = Input::open(&args.run.case)?;
+        let input = Input::open(&args.run.case, &args.tokens.options())?;
         for spec in specs {
             if let Some(config) = spec.layerwise() {
                 compress::layerwise::check(&config, &input.parts.tensors)?;
@@ -229,12 +231,13 @@ impl Prepared {
         let (file, digest) = compressed.write(&weights, &self.input.parts)?;
         let stored = if matches!(compressed.storage, Storage::Gguf(_)) { weights.join(&file) } else { weights.clone() };
         // What is evaluated is what the files say, read back.
-        let parts = model::take_apart(&stored, &OpenOptions::default())?;
+        let parts = model::take_apart(&stored, &self.input.options)?;
         let after = Input {
-            decoder: model::open(&stored)?.decoder,
+            decoder: model::open_with(&stored, &self.input.options)?.decoder,
             subject: Subject::new(format!("weights/{file}"), digest),
             lineage: Vec::new(),
             parts,
+            options: self.input.options.clone(),
         };
         let scores = step.score(&self.suites, &after.parts, &after.decoder)?;
         let mut sides = Sides { before, after: after.side(scores)? };
@@ -306,9 +309,16 @@ impl Prepared {
             };
             Ok(Measurement { interval: Some(interval), ..measure(id, subject, decimal(value)?, "as asked for")? })
         };
+        let (bits, n_otherwise) = compress::formats::planned_bits(spec.format, &self.input.parts.tensors);
+        if n_otherwise > 0 {
+            screen::remark(&format!(
+                "{n_otherwise} matrices have rows that {} does not fit and are stored otherwise: {bits:.2} bits a weight in the mean",
+                spec.format.name()
+            ));
+        }
         let mut planned = vec![
             exact("compress.sparsity_planned", spec.prune.map_or(0.0, |(_, share)| share))?,
-            exact("compress.bits_planned", spec.bits())?,
+            exact("compress.bits_planned", bits)?,
         ];
         let tokens: usize = self.rows().unwrap_or_default().iter().map(Vec::len).sum();
         let tokens = Decimal::from_u128(tokens as u128, Round::Nearest);

@@ -3,7 +3,8 @@
 use super::{
     CompressArgs, Prepared, governed, identity,
     spec::{Prune, Spec},
-    work,
+    suites,
+    work::{self, Compressed},
 };
 use crate::{Ended, screen};
 use anyhow::{Context as _, bail};
@@ -11,13 +12,18 @@ use compress::{formats::Format, gptq, layerwise::Pattern};
 use evaluate::{passages, statistics::pooled};
 use evidence::{Control, DIGITS_MEASURED, Decimal, Json, Round};
 use ledger::durable;
-use std::{fmt::Write as _, fs, path::Path};
+use model::ModelParts;
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// One setting, tried.
 #[derive(Debug, Clone)]
 struct Tried {
     spec: Spec,
-    /// Bytes of the weights as a share of those before.
+    /// Bytes of the files as a share of those before.
     size: f64,
     /// Perplexity as a share of that before.
     perplexity: f64,
@@ -90,7 +96,8 @@ pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
         bail!("`--target` compares perplexity: give a text with `--evaluate`");
     }
     let prepared = Prepared::new(args, &[])?;
-    let mut tried = try_all(&prepared, candidates(prepared.calibration.is_some()))?;
+    let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
+    let mut tried = try_all(&prepared, out, candidates(prepared.calibration.is_some()))?;
     mark_front(&mut tried);
     if !args.run.json {
         show(&tried);
@@ -138,21 +145,52 @@ fn set_aside(args: &CompressArgs, number: usize) -> anyhow::Result<()> {
     fs::rename(out, &aside).with_context(|| format!("{} cannot be renamed", out.display()))
 }
 
-fn try_all(prepared: &Prepared, specs: Vec<Spec>) -> anyhow::Result<Vec<Tried>> {
+/// A folder beside the result in which settings are written, to be weighed as files; gone with this.
+struct Room(PathBuf);
+
+impl Room {
+    fn new(out: &Path) -> anyhow::Result<Self> {
+        let name = out.file_name().context("`--out`: expected the name of a folder")?.to_string_lossy();
+        let room = out.with_file_name(format!(".{name}.{}.tried", std::process::id()));
+        fs::create_dir_all(&room).with_context(|| format!("`--out`: {} cannot be made", room.display()))?;
+        Ok(Self(room))
+    }
+
+    /// Bytes of all files that a setting comes to.
+    fn written_bytes(&self, compressed: &Compressed, parts: &ModelParts) -> anyhow::Result<u64> {
+        let folder = self.0.join("weights");
+        compressed.write(&folder, parts)?;
+        let files: Vec<PathBuf> = fs::read_dir(&folder)?.map(|file| Ok(file?.path())).collect::<std::io::Result<_>>()?;
+        let bytes = suites::file_bytes(&files)?;
+        fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // Nothing is lost with it, and an error on the way here is the one to tell.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn try_all(prepared: &Prepared, out: &Path, specs: Vec<Spec>) -> anyhow::Result<Vec<Tried>> {
     let parts = &prepared.input.parts;
     let score = |decoder: &model::Decoder| -> anyhow::Result<f64> {
         let scores = passages::score(decoder, &prepared.suites.passages, 1, &mut |_, _| Control::Continue)?;
         Ok(pooled(&scores)?.perplexity)
     };
     let whole = score(&prepared.input.decoder)?;
-    let n_bytes: u64 = parts.tensors.values().map(|tensor| 4 * tensor.elem_count() as u64).sum();
+    let n_bytes = suites::file_bytes(&parts.files)?;
+    let room = Room::new(out)?;
     let mut tried = Vec::new();
     for spec in specs {
         // A setting that the family or its widths do not take is left out, and said.
         match work::compress(&spec, parts, prepared.rows(), &mut |_, _| Control::Continue) {
             Ok(compressed) => {
                 let decoder = parts.decoder_of(&compressed.config, &compressed.tensors)?;
-                let (size, perplexity) = (compressed.n_bytes() as f64 / n_bytes as f64, score(&decoder)? / whole);
+                let size = room.written_bytes(&compressed, parts)? as f64 / n_bytes as f64;
+                let perplexity = score(&decoder)? / whole;
                 tried.push(Tried { spec, size, perplexity, is_on_front: false });
             }
             Err(error) => screen::remark(&format!("not tried: {}: {error:#}", spec.name())),
@@ -224,7 +262,7 @@ fn svg(tried: &[Tried], size: f64, perplexity: f64) -> String {
     let _ = writeln!(
         out,
         "<path d=\"M{MARGIN} {MARGIN}V{floor}H{}\" fill=\"none\" stroke=\"#333\"/>\n\
-         <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">size, % of the f32 weights</text>\n\
+         <text x=\"{}\" y=\"{}\" text-anchor=\"middle\">size, % of the files it is made from</text>\n\
          <text x=\"{MARGIN}\" y=\"{}\">perplexity, times the dense model's (logarithmic)</text>",
         WIDTH - MARGIN,
         WIDTH / 2.0,

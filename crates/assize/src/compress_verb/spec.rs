@@ -68,7 +68,7 @@ pub(crate) struct CompressArgs {
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(crate) calibration_length: usize,
     /// Steps of learning on the calibration text after pruning, with the zeros held
-    #[arg(long, value_name = "N", default_value_t = 0, requires_all = ["prune", "calibration"])]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) recover: usize,
     /// Learning rate of these steps
     #[arg(long, value_name = "R", default_value_t = 1e-4)]
@@ -81,11 +81,13 @@ pub(crate) struct CompressArgs {
     pub(crate) group: usize,
     #[command(flatten)]
     pub(crate) held: super::governed::HeldArgs,
+    #[command(flatten)]
+    pub(crate) tokens: crate::args::TokenArgs,
     /// Find the setting instead: size=SHARE% of the files
     #[arg(long, value_name = "size=N%", conflicts_with_all = ["prune", "quantize"])]
     pub(crate) target: Option<String>,
     /// What must hold for a setting to be taken: perplexity<=+N%
-    #[arg(long, value_name = "perplexity<=+N%", requires = "target")]
+    #[arg(long, value_name = "perplexity<=+N%")]
     pub(crate) keep: Option<String>,
 }
 
@@ -171,22 +173,6 @@ impl Spec {
             (Some(_), Format::F32) => "pruned",
             (Some(_), _) => "pruned-quantized",
             (None, _) => "quantized",
-        }
-    }
-
-    /// Bits a weight of the layers is stored in.
-    pub(crate) const fn bits(&self) -> f64 {
-        match self.format {
-            Format::F32 => 32.0,
-            Format::Int8 => 8.0,
-            Format::Q8_0 => 8.5,
-            Format::Q6K => 6.5625,
-            Format::Q5K | Format::Q5_0 => 5.5,
-            Format::Q5_1 => 6.0,
-            Format::Q4K | Format::Q4_0 => 4.5,
-            Format::Q4_1 | Format::Gptq => 5.0,
-            Format::Q3K => 3.4375,
-            Format::Q2K => 2.625,
         }
     }
 

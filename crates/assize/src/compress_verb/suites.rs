@@ -41,13 +41,13 @@ pub(crate) struct SuiteArgs {
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
     /// A folder with more task files (repeatable)
-    #[arg(long, value_name = "DIR", requires = "tasks")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) task_dir: Vec<PathBuf>,
     /// Where the rows of the tasks lie
-    #[arg(long, value_name = "DIR", requires = "tasks")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// The first N items of each task
-    #[arg(long, value_name = "N", requires = "tasks")]
+    #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Requests that must be refused, one a line: what is refused before and after is compared
     #[arg(long, value_name = "FILE")]

@@ -164,14 +164,6 @@ fn factor_layer(
 }
 
 impl Compressed {
-    /// Bytes of the weights as they will be stored.
-    pub(crate) fn n_bytes(&self) -> u64 {
-        match &self.storage {
-            Storage::Folder(stored) => stored.values().map(|one| one.bytes.len() as u64).sum(),
-            Storage::Gguf(blocks) => blocks.values().map(|one| one.bytes.len() as u64).sum(),
-        }
-    }
-
     /// Writes the model into `folder`, which is made. Gives the file of the weights and its digest.
     pub(crate) fn write(&self, folder: &Path, parts: &ModelParts) -> anyhow::Result<(String, Digest)> {
         match &self.storage {

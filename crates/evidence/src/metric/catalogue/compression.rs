@@ -14,7 +14,7 @@ pub(super) const COMPRESSION: &[Metric] = &[
     ]),
     row("compress.bits_planned", Quantity, Unit::One, Model, [
         "Bits a weight of the layers is to be stored in.",
-        "From the format that was asked for, its scales included.",
+        "From the format that was asked for, its scales included, and the shapes: a matrix that a format does not fit counts as it will be stored.",
         "A plan: what was written stands in compress.bytes_ratio.",
         "4.5 for Q4_0.",
     ]),
