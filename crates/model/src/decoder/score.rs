@@ -3,7 +3,7 @@
 use super::{
     Decoder, DecoderError, Row,
     kernel::{self, TILE, WIDTH},
-    panels::Packed,
+    packed::Packed,
     rows::{self, largest},
 };
 use candle_core::Tensor;
