@@ -40,8 +40,31 @@ impl std::fmt::Debug for Panels {
 /// ⌈O / W⌉ panels one behind another.
 enum Store {
     /// (panels, K, W)
-    Numbers(Vec<f32>),
+    Numbers(Lines),
     Codes(Codes),
+}
+
+/// Numbers of which the first begins a cache line: vectors that lie in two lines cost a fiftieth of a product.
+struct Lines {
+    room: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Lines {
+    fn zeros(len: usize) -> Self {
+        let room = vec![0.0; len + LINE - 1];
+        let start = room.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1);
+        Self { room, start, len }
+    }
+
+    fn numbers(&self) -> &[f32] {
+        &self.room[self.start..][..self.len]
+    }
+
+    fn numbers_mut(&mut self) -> &mut [f32] {
+        &mut self.room[self.start..][..self.len]
+    }
 }
 
 /// Blocks of `BLOCK` numbers of a row: code · scale, and for some formats plus the least number.
@@ -135,8 +158,8 @@ impl Panels {
     /// Shapes: `numbers` (O, K), row by row.
     pub(crate) fn of_numbers(outputs: usize, depth: usize, numbers: &[f32]) -> Self {
         assert_eq!(numbers.len(), outputs * depth, "expected {outputs} x {depth} numbers");
-        let mut panels = vec![0.0; outputs.div_ceil(WIDTH) * depth * WIDTH];
-        panels.par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, out)| {
+        let mut panels = Lines::zeros(outputs.div_ceil(WIDTH) * depth * WIDTH);
+        panels.numbers_mut().par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, out)| {
             let first = panel * WIDTH;
             // A cache line of each row at a time: what is written meanwhile stays at hand.
             for (line, out) in out.chunks_mut(LINE * WIDTH).enumerate() {
@@ -224,7 +247,7 @@ impl Panels {
     pub(crate) fn n_bytes(&self) -> u64 {
         let floats = |numbers: &Vec<f32>| 4 * numbers.len();
         let n = match &*self.store {
-            Store::Numbers(numbers) => floats(numbers),
+            Store::Numbers(numbers) => 4 * numbers.len,
             Store::Codes(codes) => floats(&codes.scales) + floats(&codes.least) + codes.codes.len(),
         };
         n as u64
@@ -235,7 +258,7 @@ impl Panels {
         let (panel, lane) = (output / WIDTH, output % WIDTH);
         match &*self.store {
             Store::Numbers(numbers) => {
-                let columns = numbers[panel * self.depth * WIDTH..].chunks_exact(WIDTH);
+                let columns = numbers.numbers()[panel * self.depth * WIDTH..].chunks_exact(WIDTH);
                 out.iter_mut().zip(columns).for_each(|(out, columns)| *out = columns[lane]);
             }
             Store::Codes(codes) => {
@@ -371,7 +394,7 @@ impl Panels {
     fn panel<'a>(&'a self, panel: usize, room: &'a mut Vec<f32>) -> &'a [f32] {
         let size = self.depth * WIDTH;
         match &*self.store {
-            Store::Numbers(all) => &all[panel * size..][..size],
+            Store::Numbers(all) => &all.numbers()[panel * size..][..size],
             Store::Codes(_) => {
                 room.resize(size, 0.0);
                 self.unpack(panel, room);
@@ -476,6 +499,7 @@ impl Codes {
 #[cfg(test)]
 mod tests {
     use super::{Format, Packed, Panels};
+    use crate::decoder::Norm;
     use crate::gguf::parse;
     use candle_core::quantized::GgmlDType;
 
@@ -528,6 +552,40 @@ mod tests {
                 });
                 assert_eq!(seen, n);
             }
+        }
+    }
+
+    /// Sums added in place, rows normed while they are packed, and two products joined into rows that are packed: each against its
+    /// parts one after another, bit for bit.
+    #[test]
+    fn what_is_joined_has_the_bits_of_its_parts() {
+        let (depth, outputs) = (40, 70);
+        let all = numbers(2, 2 * outputs * depth);
+        let [one, other] =
+            [0, 1].map(|at| Panels::of_numbers(outputs, depth, &all[at * outputs * depth..][..outputs * depth]));
+        for n in [1, 12, 13, 200] {
+            let rows = numbers(n, n * depth);
+            let norm = Norm::Rms { gain: numbers(4, depth), eps: 1e-5 };
+            let mut normed = rows.clone();
+            normed.chunks_exact_mut(depth).for_each(|row| norm.apply_to(row));
+            let packed = Packed::normed(&norm, &rows);
+            assert!(packed.tile(0) == Packed::of(&normed, depth).tile(0), "{n} rows");
+
+            let (x, y) = (one.product(&packed), other.product(&packed));
+            let mut stream = numbers(5, n * outputs);
+            let expected: Vec<f32> = stream.iter().zip(&x).map(|(a, b)| a + b).collect();
+            one.add_product(&packed, &mut stream);
+            assert!(stream == expected, "{n} rows");
+
+            let bias = numbers(6, outputs + 32);
+            let joined = Panels::product_of_two([&one, &other], &packed, |column, x, y| {
+                for (x, y) in x.iter_mut().zip(y) {
+                    (0..32).for_each(|at| x[at] = x[at] * y[at] + bias[column + at]);
+                }
+            });
+            let at = |at: usize| x[at] * y[at] + bias[at % outputs];
+            let expected: Vec<f32> = (0..n * outputs).map(at).collect();
+            assert!(joined.tile(0) == Packed::of(&expected, outputs).tile(0), "{n} rows");
         }
     }
 
