@@ -4,7 +4,7 @@
 //! seen, F hidden channels, V vocabulary.
 //!
 //! Rows of any length stand one behind another, without padding. The arithmetic of a row is arranged so that its figures
-//! are the same bits alone, in any company, and behind a cached prefix: see `rows::project` and `attention`.
+//! are the same bits alone, in any company, and behind a cached prefix: see `panels` and `attention`.
 
 mod attention;
 mod cache;
