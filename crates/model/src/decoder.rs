@@ -4,7 +4,7 @@
 //! seen, F hidden channels, V vocabulary.
 //!
 //! Rows of any length stand one behind another, without padding. The arithmetic of a row is arranged so that its figures
-//! are the same bits alone, in any company, and behind a cached prefix: see `rows::project` and `attention`.
+//! are the same bits alone, in any company, and behind a cached prefix: see `panels` and `attention`.
 
 mod attention;
 mod cache;
@@ -13,6 +13,7 @@ mod generate;
 pub(crate) mod kernel;
 pub(crate) mod lanes;
 mod norm;
+mod packed;
 mod panels;
 mod rotary;
 mod rows;
@@ -34,6 +35,7 @@ pub use score::{Scored, Target};
 pub use walk::{Observe, Site, site};
 
 use candle_core::{Device, Tensor};
+use packed::Packed;
 use rayon::prelude::*;
 use std::{fmt, ops::Range};
 
@@ -295,7 +297,7 @@ impl Decoder {
         rows.iter_mut().filter_map(|row| row.cache.as_deref_mut()).for_each(Cache::begin);
         let stream = self.embed(rows, &positions)?;
         for at in 0..self.layers.len() {
-            self.layer_over(at, &stream, &turns, rows, spans, &mut |_, _| Ok(()))?;
+            self.layer_over(at, &stream, &turns, rows, spans, None)?;
         }
         for row in rows {
             if let Some(cache) = &mut row.cache {
@@ -313,23 +315,21 @@ impl Decoder {
         turns: &rotary::Turns,
         rows: &mut [Row],
         spans: &[Range<usize>],
-        observe: &mut Observe<'_>,
+        mut observe: Option<&mut Observe<'_>>,
     ) -> Result<(), DecoderError> {
         let layer = &self.layers[at];
-        let normed = apply(layer.attention_norms.0.as_ref(), stream)?;
+        let (attention_norms, mlp_norms) = (&layer.attention_norms, &layer.mlp_norms);
         let turn = layer.attention.rotary.map(|table| turns.get(table));
-        let attended = layer.attention.apply(&normed, turn, at, rows, spans, observe)?;
-        let attended = apply(layer.attention_norms.1.as_ref(), &attended)?;
+        let read = read(attention_norms.0.as_ref(), stream, Site::Attention, observe.as_deref_mut())?;
+        let attended = layer.attention.apply(&read, turn, at, rows, spans, observe.as_deref_mut())?;
         if layer.is_parallel {
-            let normed = apply(layer.mlp_norms.0.as_ref(), stream)?;
-            let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed, observe)?)?;
+            let attended = attended.whole(attention_norms.1.as_ref())?;
+            let fed = layer.mlp.apply(mlp_norms.0.as_ref(), stream, observe)?.whole(mlp_norms.1.as_ref())?;
             rows::add(&attended, &fed)?;
             rows::add(stream, &attended)?;
         } else {
-            rows::add(stream, &attended)?;
-            let normed = apply(layer.mlp_norms.0.as_ref(), stream)?;
-            let fed = apply(layer.mlp_norms.1.as_ref(), &layer.mlp.apply(&normed, observe)?)?;
-            rows::add(stream, &fed)?;
+            attended.add_to(attention_norms.1.as_ref(), stream)?;
+            layer.mlp.apply(mlp_norms.0.as_ref(), stream, observe)?.add_to(mlp_norms.1.as_ref(), stream)?;
         }
         Ok(())
     }
@@ -337,9 +337,10 @@ impl Decoder {
     fn embed(&self, rows: &[Row], positions: &[usize]) -> candle_core::Result<Tensor> {
         let tokens: Vec<u32> = rows.iter().flat_map(|row| row.tokens.iter().copied()).collect();
         let width = self.embedding.depth();
-        let mut stream = vec![0.0; tokens.len() * width];
-        let numbers = stream.par_chunks_mut(width.max(1)).with_min_len(PICKED_MIN).zip(&tokens);
-        numbers.for_each(|(out, token)| self.embedding.row(*token as usize, out));
+        let stream = rows::filled(tokens.len() * width, PICKED_MIN * width, |at, out| {
+            let picked = out.chunks_exact_mut(width).zip(&tokens[at * PICKED_MIN..]);
+            picked.for_each(|(out, token)| self.embedding.row(*token as usize, out));
+        });
         let stream = Tensor::from_vec(stream, (tokens.len(), width), &Device::Cpu)?;
         if let Some(scale) = self.embedding_scale {
             rows::each(&stream, |value| value * scale)?;
@@ -391,49 +392,114 @@ fn apply(norm: Option<&Norm>, stream: &Tensor) -> candle_core::Result<Tensor> {
     norm.map_or_else(|| Ok(stream.clone()), |norm| norm.apply(stream))
 }
 
+/// What the matrices of a site read, packed; shown to who observes.
+fn read(
+    norm: Option<&Norm>,
+    stream: &Tensor,
+    site: Site,
+    observe: Option<&mut Observe<'_>>,
+) -> candle_core::Result<Packed> {
+    let width = stream.dim(1)?;
+    if let Some(observe) = observe {
+        let normed = apply(norm, stream)?;
+        observe(site, &normed)?;
+        return with_slice(&normed, |numbers| Packed::of(numbers, width));
+    }
+    with_slice(stream, |numbers| match norm {
+        Some(norm) => Packed::normed(norm, numbers),
+        None => Packed::of(numbers, width),
+    })
+}
+
+/// What a part of a layer adds to the stream.
+enum Part<'a> {
+    /// A product that is still to be made.
+    Product(&'a Linear, Packed),
+    Whole(Tensor),
+}
+
+impl Part<'_> {
+    fn whole(self, norm: Option<&Norm>) -> candle_core::Result<Tensor> {
+        let whole = match self {
+            Self::Product(linear, read) => linear.apply_packed(&read)?,
+            Self::Whole(whole) => whole,
+        };
+        apply(norm, &whole)
+    }
+
+    /// The same bits as `whole` and a sum.
+    fn add_to(self, norm: Option<&Norm>, stream: &Tensor) -> candle_core::Result<()> {
+        match (self, norm) {
+            (Self::Product(linear, read), None) => linear.add_packed(&read, stream),
+            (part, norm) => rows::add(stream, &part.whole(norm)?),
+        }
+    }
+}
+
 impl Mlp {
-    fn apply(&self, normed: &Tensor, observe: &mut Observe<'_>) -> candle_core::Result<Tensor> {
-        observe(Site::Mlp, normed)?;
-        match self {
+    fn apply(
+        &self,
+        norm: Option<&Norm>,
+        stream: &Tensor,
+        mut observe: Option<&mut Observe<'_>>,
+    ) -> candle_core::Result<Part<'_>> {
+        let mut input = || read(norm, stream, Site::Mlp, observe.as_deref_mut());
+        let (inner, down) = match self {
             Self::Gated { gate, up, down, act } => {
-                let [gate, up] = Linear::apply_each([gate, up], normed)?;
+                let input = input()?;
+                if observe.is_none() {
+                    return Ok(Part::Product(down, Linear::gated(gate, up, *act, &input)?));
+                }
+                let [gate, up] = Linear::apply_each_packed([gate, up], &input)?;
                 act.gate(&gate, &up)?;
-                observe(Site::MlpOutput, &gate)?;
-                down.apply(&gate)
+                (gate, down)
             }
             Self::Plain { up, down, act } => {
-                let inner = up.apply(normed)?;
+                let inner = up.apply_packed(&input()?)?;
                 act.apply(&inner)?;
-                observe(Site::MlpOutput, &inner)?;
-                down.apply(&inner)
+                (inner, down)
             }
-            Self::Experts(experts) => experts.apply(normed),
-        }
+            Self::Experts(experts) => {
+                let normed = apply(norm, stream)?;
+                if let Some(observe) = observe {
+                    observe(Site::Mlp, &normed)?;
+                }
+                return Ok(Part::Whole(experts.apply(&normed)?));
+            }
+        };
+        Ok(Part::Product(down, read(None, &inner, Site::MlpOutput, observe)?))
     }
 }
 
 impl Act {
     /// In place.
     fn apply(self, inner: &Tensor) -> candle_core::Result<()> {
+        rows::each_piece(inner, |numbers| self.apply_to(numbers))
+    }
+
+    fn apply_to(self, numbers: &mut [f32]) {
         match self {
-            Self::Silu => rows::each_piece(inner, silu),
-            Self::GeluTanh => rows::each_piece(inner, gelu_tanh),
-            Self::GeluErf => rows::each(inner, |x| {
-                (0.5 * f64::from(x)
-                    * (1.0 + candle_core::cpu::erf::erf_f64(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2)))
-                    as f32
+            Self::Silu => silu(numbers),
+            Self::GeluTanh => gelu_tanh(numbers),
+            Self::GeluErf => numbers.iter_mut().for_each(|x| {
+                let half = 1.0 + candle_core::cpu::erf::erf_f64(f64::from(*x) * std::f64::consts::FRAC_1_SQRT_2);
+                *x = (0.5 * f64::from(*x) * half) as f32;
             }),
-            Self::Relu => rows::each(inner, |x| x.max(0.0)),
+            Self::Relu => numbers.iter_mut().for_each(|x| *x = x.max(0.0)),
         }
     }
 
     /// `inner`, activated, times `other`, in place.
     fn gate(self, inner: &Tensor, other: &Tensor) -> candle_core::Result<()> {
+        rows::each_pair(inner, other, |inner, other| self.gate_numbers(inner, other))
+    }
+
+    fn gate_numbers(self, inner: &mut [f32], other: &[f32]) {
         if matches!(self, Self::Silu) {
-            return rows::each_pair(inner, other, silu_times);
+            return silu_times(inner, other);
         }
-        self.apply(inner)?;
-        rows::multiply(inner, other)
+        self.apply_to(inner);
+        inner.iter_mut().zip(other).for_each(|(x, y)| *x *= y);
     }
 }
 

@@ -6,15 +6,17 @@
 //! whatever else is computed: positions it does not see have a power of zero, which changes no sum.
 
 use super::{
-    Norm, Observe, Row, Site,
+    Norm, Observe, Part, Row, Site,
     cache::KeysValues,
     kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, vectors},
+    packed::Packed,
+    read,
     rotary::Turn,
-    rows::{Linear, exp_fused, largest, one_of, with_slice},
+    rows::{Linear, exp_fused, largest, one_of, with_slice, zeros},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 /// Tokens whose queries are one task.
 const BLOCK: usize = 64;
@@ -73,15 +75,14 @@ impl Attention {
     /// Shapes: (N, C) → (N, C).
     pub(super) fn apply(
         &self,
-        normed: &Tensor,
+        normed: &Packed,
         turn: Option<&Turn>,
         layer: usize,
         rows: &mut [Row],
         spans: &[Range<usize>],
-        observe: &mut Observe<'_>,
-    ) -> candle_core::Result<Tensor> {
-        observe(Site::Attention, normed)?;
-        let [query, key, value] = Linear::apply_each([&self.query, &self.key, &self.value], normed)?;
+        observe: Option<&mut Observe<'_>>,
+    ) -> candle_core::Result<Part<'_>> {
+        let [query, key, value] = Linear::apply_each_packed([&self.query, &self.key, &self.value], normed)?;
         if let Some((query_norm, key_norm)) = &self.head_norms {
             query_norm.norm().apply_in_place(&query)?;
             key_norm.norm().apply_in_place(&key)?;
@@ -94,9 +95,8 @@ impl Attention {
         let mixed = with_slice(&query, |queries| {
             with_slice(&key, |keys| with_slice(&value, |values| self.mix(queries, keys, values, layer, rows, spans)))
         })???;
-        let mixed = Tensor::from_vec(mixed, (normed.dim(0)?, width), &Device::Cpu)?;
-        observe(Site::AttentionOutput, &mixed)?;
-        self.output.apply(&mixed)
+        let mixed = Tensor::from_vec(mixed, (normed.n(), width), &Device::Cpu)?;
+        Ok(Part::Product(&self.output, read(None, &mixed, Site::AttentionOutput, observe)?))
     }
 
     fn mix(
@@ -141,15 +141,16 @@ impl Attention {
             .flat_map(|row| row.span.clone().step_by(BLOCK).map(move |start| (row, start)))
             .map(|(row, start)| (row, start..row.span.end.min(start + BLOCK)));
         let (width, share) = (self.heads * self.head_width, self.heads / self.kv_heads * self.head_width);
-        let mut all = vec![0.0; queries.len()];
-        let mut rest = &mut all[..];
-        let mut pieces: Vec<(&Seen, Range<usize>, &mut [f32])> = Vec::new();
+        let mut all = Vec::with_capacity(queries.len());
+        let mut rest = &mut all.spare_capacity_mut()[..queries.len()];
+        let mut pieces: Vec<(&Seen, Range<usize>, &mut [MaybeUninit<f32>])> = Vec::new();
         for (row, tokens) in blocks {
             let (own, behind) = std::mem::take(&mut rest).split_at_mut(tokens.len() * width);
             rest = behind;
             pieces.push((row, tokens, own));
         }
         pieces.into_par_iter().for_each(|(row, tokens, own)| {
+            let own = zeros(own);
             let groups = (0..self.kv_heads).into_par_iter();
             let mixed: Vec<Vec<f32>> =
                 groups.map(|group| self.mix_group(queries, row, group, tokens.clone())).collect();
@@ -159,6 +160,11 @@ impl Attention {
                 }
             }
         });
+        // SAFETY: the pieces were all, and each was made zeros at least.
+        #[expect(unsafe_code, reason = "zeros of one thread hold up the others")]
+        unsafe {
+            all.set_len(queries.len());
+        }
         all
     }
 

@@ -2,10 +2,9 @@
 
 use super::{
     kernel::for_vectors,
-    rows::{each_row, lanes, piece_rows, with_slice},
+    rows::{each_row, filled, lanes, piece_rows, with_slice},
 };
 use candle_core::{Device, Tensor};
-use rayon::prelude::*;
 
 /// A norm with its weights, over rows as wide as these are.
 pub(crate) enum Norm {
@@ -26,23 +25,22 @@ impl Norm {
     /// A tensor of its own.
     pub(super) fn apply(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
         let width = self.width();
-        let mut normed = vec![0.0; rows.elem_count()];
-        with_slice(rows, |rows| {
-            let pairs = normed.par_chunks_mut(width).zip(rows.par_chunks(width)).with_min_len(piece_rows(width));
-            pairs.for_each(|(out, row)| {
-                out.copy_from_slice(row);
-                self.apply_to(out);
-            });
+        let size = piece_rows(width) * width;
+        let normed = with_slice(rows, |rows| {
+            filled(rows.len(), size, |at, out| {
+                out.copy_from_slice(&rows[at * size..][..out.len()]);
+                out.chunks_exact_mut(width).for_each(|row| self.apply_to(row));
+            })
         })?;
         Tensor::from_vec(normed, rows.dims(), &Device::Cpu)
     }
 
-    const fn width(&self) -> usize {
+    pub(super) const fn width(&self) -> usize {
         let (Self::Rms { gain, .. } | Self::Layer { gain, .. }) = self;
         gain.len()
     }
 
-    fn apply_to(&self, row: &mut [f32]) {
+    pub(super) fn apply_to(&self, row: &mut [f32]) {
         match self {
             Self::Rms { gain, eps } => rms(row, gain, *eps),
             Self::Layer { gain, bias, eps } => layer(row, gain, bias, *eps),

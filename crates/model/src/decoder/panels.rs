@@ -10,7 +10,7 @@ use super::{
         BLOCK, BlockCodes, Factors, Out, Rows, Sums, TILE, Vectors, WIDTH, multiply_codes, multiply_into, unpack,
         vectors,
     },
-    lanes::{Groups, Last},
+    packed::{Packed, Target},
 };
 use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
@@ -40,8 +40,31 @@ impl std::fmt::Debug for Panels {
 /// ⌈O / W⌉ panels one behind another.
 enum Store {
     /// (panels, K, W)
-    Numbers(Vec<f32>),
+    Numbers(Lines),
     Codes(Codes),
+}
+
+/// Numbers of which the first begins a cache line: vectors that lie in two lines cost a fiftieth of a product.
+struct Lines {
+    room: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Lines {
+    fn zeros(len: usize) -> Self {
+        let room = vec![0.0; len + LINE - 1];
+        let start = room.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1);
+        Self { room, start, len }
+    }
+
+    fn numbers(&self) -> &[f32] {
+        &self.room[self.start..][..self.len]
+    }
+
+    fn numbers_mut(&mut self) -> &mut [f32] {
+        &mut self.room[self.start..][..self.len]
+    }
 }
 
 /// Blocks of `BLOCK` numbers of a row: code · scale, and for some formats plus the least number.
@@ -135,8 +158,8 @@ impl Panels {
     /// Shapes: `numbers` (O, K), row by row.
     pub(crate) fn of_numbers(outputs: usize, depth: usize, numbers: &[f32]) -> Self {
         assert_eq!(numbers.len(), outputs * depth, "expected {outputs} x {depth} numbers");
-        let mut panels = vec![0.0; outputs.div_ceil(WIDTH) * depth * WIDTH];
-        panels.par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, out)| {
+        let mut panels = Lines::zeros(outputs.div_ceil(WIDTH) * depth * WIDTH);
+        panels.numbers_mut().par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, out)| {
             let first = panel * WIDTH;
             // A cache line of each row at a time: what is written meanwhile stays at hand.
             for (line, out) in out.chunks_mut(LINE * WIDTH).enumerate() {
@@ -224,7 +247,7 @@ impl Panels {
     pub(crate) fn n_bytes(&self) -> u64 {
         let floats = |numbers: &Vec<f32>| 4 * numbers.len();
         let n = match &*self.store {
-            Store::Numbers(numbers) => floats(numbers),
+            Store::Numbers(numbers) => 4 * numbers.len,
             Store::Codes(codes) => floats(&codes.scales) + floats(&codes.least) + codes.codes.len(),
         };
         n as u64
@@ -235,7 +258,7 @@ impl Panels {
         let (panel, lane) = (output / WIDTH, output % WIDTH);
         match &*self.store {
             Store::Numbers(numbers) => {
-                let columns = numbers[panel * self.depth * WIDTH..].chunks_exact(WIDTH);
+                let columns = numbers.numbers()[panel * self.depth * WIDTH..].chunks_exact(WIDTH);
                 out.iter_mut().zip(columns).for_each(|(out, columns)| *out = columns[lane]);
             }
             Store::Codes(codes) => {
@@ -257,30 +280,58 @@ impl Panels {
 
     /// x · Wᵀ. Shapes: (N, K) → (N, O). Every element has the same bits whatever N is.
     pub(crate) fn product(&self, packed: &Packed) -> Vec<f32> {
-        assert_eq!(packed.depth, self.depth, "rows for another matrix");
-        let n = packed.n;
-        let mut out = Vec::with_capacity(n * self.outputs);
-        let target = Target(out.as_mut_ptr());
-        let n_panels = self.n_panels();
-        let chunk = (CHUNK / self.depth.max(1) / TILE).max(1) * TILE;
-        let n_chunks = n.div_ceil(chunk);
-        let work = chunk.min(n) * self.depth * WIDTH;
-        (0..n_chunks * n_panels).into_par_iter().with_min_len(PIECE.div_ceil(work.max(1))).for_each_init(
-            Vec::new,
-            |numbers, task| {
-                let (first, panel) = (task / n_panels * chunk, task % n_panels);
-                let rows = first..n.min(first + chunk);
-                self.product_panel(&packed.numbers, rows, panel, numbers, |sums, rows| {
-                    target.write(sums, rows, panel * WIDTH, self.outputs);
-                });
-            },
-        );
-        // SAFETY: the tasks were all pairs of rows and panels, and each wrote its part.
+        let n = packed.n() * self.outputs;
+        let mut out = Vec::with_capacity(n);
+        let target = Target::of_room(&mut out.spare_capacity_mut()[..n]);
+        self.each_tile(packed, |sums, rows, panel| target.write(sums, rows, panel * WIDTH, self.outputs));
+        // SAFETY: the tiles were all pairs of rows and panels, and each wrote its part.
         #[expect(unsafe_code, reason = "zeros that are written over cost a twentieth of the product")]
         unsafe {
-            out.set_len(n * self.outputs);
+            out.set_len(n);
         }
         out
+    }
+
+    /// Adds x · Wᵀ to what is there. Shapes: `sums` (N, O). The bits of `product` and a sum.
+    pub(crate) fn add_product(&self, packed: &Packed, sums: &mut [f32]) {
+        assert_eq!(sums.len(), packed.n() * self.outputs, "expected {} x {} numbers", packed.n(), self.outputs);
+        let target = Target::of(sums);
+        self.each_tile(packed, |sums, rows, panel| target.add(sums, rows, panel * WIDTH, self.outputs));
+    }
+
+    /// What `f` makes of the tiles of two products, in the first of them: packed for the next product. `f` is told the first column.
+    ///
+    /// Shapes: both (O, K); (N, K) → (N, O). More rows than a tile's.
+    pub(crate) fn product_of_two(
+        [one, other]: [&Self; 2],
+        packed: &Packed,
+        f: impl Fn(usize, &mut [[f32; WIDTH]], &mut [[f32; WIDTH]]) + Sync,
+    ) -> Packed {
+        assert_eq!((packed.depth(), one.depth, one.outputs), (one.depth, other.depth, other.outputs), "of two shapes");
+        let (n_panels, depth, outputs) = (one.n_panels(), one.depth, one.outputs);
+        let tasks = Tasks::of(packed, n_panels);
+        Packed::written(packed.n(), outputs, |target| {
+            tasks.each(|rows, panel, [room, other_room]| {
+                let numbers = [one.panel(panel, room), other.panel(panel, other_room)];
+                let (mut sums, mut other_sums): (Sums, Sums) = ([[0.0; WIDTH]; TILE], [[0.0; WIDTH]; TILE]);
+                for first in rows.clone().step_by(TILE) {
+                    let n_rows = TILE.min(rows.end - first);
+                    for (panel, sums) in numbers.into_iter().zip([&mut sums, &mut other_sums]) {
+                        multiply_tile(packed.tile(first), n_rows, depth, panel, sums);
+                    }
+                    f(panel * WIDTH, &mut sums[..n_rows], &mut other_sums[..n_rows]);
+                    target.write_packed(&sums, first..first + n_rows, panel * WIDTH, outputs);
+                }
+            });
+        })
+    }
+
+    /// Each tile of the product: sums, rows and panel.
+    fn each_tile(&self, packed: &Packed, put: impl Fn(&Sums, Range<usize>, usize) + Sync) {
+        assert_eq!(packed.depth(), self.depth, "rows for another matrix");
+        Tasks::of(packed, self.n_panels()).each(|rows, panel, [room, _]| {
+            self.product_panel(packed, rows, panel, room, |sums, rows| put(sums, rows, panel));
+        });
     }
 
     /// The columns of the product that stand in `panels`, `at_once` rows at a time: `f` is given which rows, and their columns one
@@ -293,7 +344,7 @@ impl Panels {
         mut f: impl FnMut(Range<usize>, &mut [f32]),
     ) {
         let columns = self.outputs.min(panels.end * WIDTH) - panels.start * WIDTH;
-        let (n, size, at_once) = (packed.n, self.depth * WIDTH, at_once.next_multiple_of(TILE));
+        let (n, size, at_once) = (packed.n(), self.depth * WIDTH, at_once.next_multiple_of(TILE));
         // Of many rows, codes are made numbers once.
         let mut unpacked = Vec::new();
         if n > TILE && matches!(*self.store, Store::Codes(_)) {
@@ -317,8 +368,8 @@ impl Panels {
                     }
                 };
                 match unpacked.get(at * size..(at + 1) * size) {
-                    Some(numbers) => self.multiply_tiles(&packed.numbers, rows.clone(), numbers, put),
-                    None => self.product_panel(&packed.numbers, rows.clone(), panel, &mut Vec::new(), put),
+                    Some(numbers) => self.multiply_tiles(packed, rows.clone(), numbers, put),
+                    None => self.product_panel(packed, rows.clone(), panel, &mut Vec::new(), put),
                 }
             }
             f(rows, out);
@@ -339,47 +390,85 @@ impl Panels {
         }
     }
 
+    /// The numbers of a panel, made from codes where it is one of codes.
+    fn panel<'a>(&'a self, panel: usize, room: &'a mut Vec<f32>) -> &'a [f32] {
+        let size = self.depth * WIDTH;
+        match &*self.store {
+            Store::Numbers(all) => &all.numbers()[panel * size..][..size],
+            Store::Codes(_) => {
+                room.resize(size, 0.0);
+                self.unpack(panel, room);
+                room
+            }
+        }
+    }
+
     /// One panel's columns of the product, for some of the rows: `put` is given a tile's sums and which rows they are.
     fn product_panel(
         &self,
-        packed: &[f32],
+        packed: &Packed,
         rows: Range<usize>,
         panel: usize,
-        numbers: &mut Vec<f32>,
+        room: &mut Vec<f32>,
         mut put: impl FnMut(&Sums, Range<usize>),
     ) {
-        let size = self.depth * WIDTH;
         match &*self.store {
-            Store::Numbers(all) => self.multiply_tiles(packed, rows, &all[panel * size..][..size], put),
             // Few rows: block by block, while a block is at hand.
             Store::Codes(codes) if rows.len() <= TILE => {
                 let mut sums: Sums = [[0.0; WIDTH]; TILE];
-                codes.multiply(vectors(), panel, self.depth, &packed[rows.start * self.depth..], rows.len(), &mut sums);
+                codes.multiply(vectors(), panel, self.depth, packed.tile(rows.start), rows.len(), &mut sums);
                 put(&sums, rows);
             }
-            Store::Codes(_) => {
-                numbers.resize(size, 0.0);
-                self.unpack(panel, numbers);
-                self.multiply_tiles(packed, rows, numbers, put);
-            }
+            _ => self.multiply_tiles(packed, rows, self.panel(panel, room), put),
         }
     }
 
     fn multiply_tiles(
         &self,
-        packed: &[f32],
+        packed: &Packed,
         rows: Range<usize>,
         panel: &[f32],
         mut put: impl FnMut(&Sums, Range<usize>),
     ) {
-        let (found, depth) = (vectors(), self.depth);
         let mut sums: Sums = [[0.0; WIDTH]; TILE];
         for first in rows.clone().step_by(TILE) {
             let n_rows = TILE.min(rows.end - first);
-            let factors = Factors { n_rows, depth, rows: Rows::Tile(&packed[first * depth..]), panel, stride: WIDTH };
-            multiply_into(found, factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+            multiply_tile(packed.tile(first), n_rows, self.depth, panel, &mut sums);
             put(&sums, first..first + n_rows);
         }
+    }
+}
+
+fn multiply_tile(tile: &[f32], n_rows: usize, depth: usize, panel: &[f32], sums: &mut Sums) {
+    let factors = Factors { n_rows, depth, rows: Rows::Tile(tile), panel, stride: WIDTH };
+    multiply_into(vectors(), factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+}
+
+/// Pairs of some rows and a panel.
+struct Tasks {
+    n: usize,
+    /// Rows of a task: whole tiles.
+    chunk: usize,
+    n_panels: usize,
+    /// Tasks that stay on a thread.
+    n_min: usize,
+}
+
+impl Tasks {
+    fn of(packed: &Packed, n_panels: usize) -> Self {
+        let (n, depth) = (packed.n(), packed.depth());
+        let chunk = (CHUNK / depth.max(1) / TILE).max(1) * TILE;
+        let work = chunk.min(n) * depth * WIDTH;
+        Self { n, chunk, n_panels, n_min: PIECE.div_ceil(work.max(1)) }
+    }
+
+    /// `f` is given rows, a panel, and room that a thread keeps.
+    fn each(&self, f: impl Fn(Range<usize>, usize, &mut [Vec<f32>; 2]) + Sync) {
+        let all = (0..self.n.div_ceil(self.chunk) * self.n_panels).into_par_iter().with_min_len(self.n_min);
+        all.for_each_init(<[Vec<f32>; 2]>::default, |room, task| {
+            let first = task / self.n_panels * self.chunk;
+            f(first..self.n.min(first + self.chunk), task % self.n_panels, room);
+        });
     }
 }
 
@@ -407,62 +496,10 @@ impl Codes {
     }
 }
 
-/// Rows (N, K) as the kernel reads them: tiles one behind another, each (K, R).
-pub(crate) struct Packed {
-    numbers: Vec<f32>,
-    n: usize,
-    depth: usize,
-}
-
-impl Packed {
-    pub(crate) fn of(rows: &[f32], depth: usize) -> Self {
-        let n = rows.len() / depth.max(1);
-        let mut numbers = vec![0.0; n * depth];
-        // Tiles of a task.
-        let n_tiles = PIECE.div_ceil(TILE * depth.max(1));
-        let size = (n_tiles * TILE * depth).max(1);
-        numbers.par_chunks_mut(size).zip(rows.par_chunks(size)).for_each(|(out, rows)| {
-            let groups: Groups<TILE> = Groups { n_lanes: rows.len() / depth, depth, last: Last::Narrow };
-            groups.interleave(rows, depth, out);
-        });
-        Self { numbers, n, depth }
-    }
-
-    /// N
-    pub(crate) const fn n(&self) -> usize {
-        self.n
-    }
-}
-
-/// The product, whose columns several threads write.
-struct Target(*mut f32);
-
-#[expect(unsafe_code, reason = "columns of one matrix are written by several threads")]
-// SAFETY: `product` hands every pair of rows and panel to one task, and `write` writes within these alone.
-unsafe impl Sync for Target {}
-
-impl Target {
-    #[expect(unsafe_code, reason = "columns of one matrix are written by several threads")]
-    fn write(&self, sums: &Sums, rows: Range<usize>, column: usize, outputs: usize) {
-        let n = WIDTH.min(outputs - column);
-        for (row, sums) in rows.zip(sums) {
-            // SAFETY: row and columns lie within the (N, O) numbers that `product` has room for while its tasks run. A whole
-            // panel's width is known to the compiler, which then copies in place.
-            unsafe {
-                let out = self.0.add(row * outputs + column);
-                if n == WIDTH {
-                    out.cast::<[f32; WIDTH]>().write_unaligned(*sums);
-                } else {
-                    std::ptr::copy_nonoverlapping(sums.as_ptr(), out, n);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Format, Packed, Panels};
+    use crate::decoder::Norm;
     use crate::gguf::parse;
     use candle_core::quantized::GgmlDType;
 
@@ -515,6 +552,40 @@ mod tests {
                 });
                 assert_eq!(seen, n);
             }
+        }
+    }
+
+    /// Sums added in place, rows normed while they are packed, and two products joined into rows that are packed: each against its
+    /// parts one after another, bit for bit.
+    #[test]
+    fn what_is_joined_has_the_bits_of_its_parts() {
+        let (depth, outputs) = (40, 70);
+        let all = numbers(2, 2 * outputs * depth);
+        let [one, other] =
+            [0, 1].map(|at| Panels::of_numbers(outputs, depth, &all[at * outputs * depth..][..outputs * depth]));
+        for n in [1, 12, 13, 200] {
+            let rows = numbers(n, n * depth);
+            let norm = Norm::Rms { gain: numbers(4, depth), eps: 1e-5 };
+            let mut normed = rows.clone();
+            normed.chunks_exact_mut(depth).for_each(|row| norm.apply_to(row));
+            let packed = Packed::normed(&norm, &rows);
+            assert!(packed.tile(0) == Packed::of(&normed, depth).tile(0), "{n} rows");
+
+            let (x, y) = (one.product(&packed), other.product(&packed));
+            let mut stream = numbers(5, n * outputs);
+            let expected: Vec<f32> = stream.iter().zip(&x).map(|(a, b)| a + b).collect();
+            one.add_product(&packed, &mut stream);
+            assert!(stream == expected, "{n} rows");
+
+            let bias = numbers(6, outputs + 32);
+            let joined = Panels::product_of_two([&one, &other], &packed, |column, x, y| {
+                for (x, y) in x.iter_mut().zip(y) {
+                    (0..32).for_each(|at| x[at] = x[at] * y[at] + bias[column + at]);
+                }
+            });
+            let at = |at: usize| x[at] * y[at] + bias[at % outputs];
+            let expected: Vec<f32> = (0..n * outputs).map(at).collect();
+            assert!(joined.tile(0) == Packed::of(&expected, outputs).tile(0), "{n} rows");
         }
     }
 

@@ -1,8 +1,14 @@
 //! Matrices of rows: products, and work in place.
 
-use super::panels::{Packed, Panels};
+use super::{
+    Act,
+    kernel::{TILE, WIDTH},
+    packed::Packed,
+    panels::Panels,
+};
 use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Numbers below which a second thread costs more than it gives.
 const PIECE: usize = 1 << 14;
@@ -36,12 +42,47 @@ impl Linear {
     /// `apply` of several to the same rows, which are packed once.
     pub(crate) fn apply_each<const N: usize>(all: [&Self; N], rows: &Tensor) -> candle_core::Result<[Tensor; N]> {
         let depth = all.first().map_or(0, |one| one.weight.depth());
-        let packed = with_slice(rows, |rows| Packed::of(rows, depth))?;
-        let applied: Vec<Tensor> = all.iter().map(|one| one.apply_packed(&packed)).collect::<Result<_, _>>()?;
+        Self::apply_each_packed(all, &with_slice(rows, |rows| Packed::of(rows, depth))?)
+    }
+
+    pub(super) fn apply_each_packed<const N: usize>(
+        all: [&Self; N],
+        rows: &Packed,
+    ) -> candle_core::Result<[Tensor; N]> {
+        let applied: Vec<Tensor> = all.iter().map(|one| one.apply_packed(rows)).collect::<Result<_, _>>()?;
         applied.try_into().map_err(|_| candle_core::Error::Msg(format!("expected {N} products")))
     }
 
-    fn apply_packed(&self, rows: &Packed) -> candle_core::Result<Tensor> {
+    /// Adds `apply_packed` to a stream, in place. The same bits as the sum of the two.
+    pub(super) fn add_packed(&self, rows: &Packed, stream: &Tensor) -> candle_core::Result<()> {
+        if self.bias.is_some() {
+            return add(stream, &self.apply_packed(rows)?);
+        }
+        stream.inplace_op1(&InPlace(|stream: &mut [f32]| self.weight.add_product(rows, stream)))
+    }
+
+    /// act(gate(x)) · up(x), packed: the bits of the parts one after another.
+    pub(super) fn gated(gate: &Self, up: &Self, act: Act, rows: &Packed) -> candle_core::Result<Packed> {
+        if rows.n() <= TILE {
+            let [gate, up] = Self::apply_each_packed([gate, up], rows)?;
+            act.gate(&gate, &up)?;
+            let depth = gate.dim(1)?;
+            return with_slice(&gate, |inner| Packed::of(inner, depth));
+        }
+        Ok(Panels::product_of_two([&gate.weight, &up.weight], rows, |column, inner, other| {
+            gate.add_bias(column, inner);
+            up.add_bias(column, other);
+            act.gate_numbers(inner.as_flattened_mut(), other.as_flattened());
+        }))
+    }
+
+    fn add_bias(&self, column: usize, rows: &mut [[f32; WIDTH]]) {
+        if let Some(bias) = &self.bias {
+            rows.iter_mut().for_each(|row| row.iter_mut().zip(&bias[column..]).for_each(|(x, b)| *x += b));
+        }
+    }
+
+    pub(super) fn apply_packed(&self, rows: &Packed) -> candle_core::Result<Tensor> {
         let out = Tensor::from_vec(self.weight.product(rows), (rows.n(), self.outputs()), &Device::Cpu)?;
         if let Some(bias) = &self.bias {
             each_row(&out, bias.len(), |_, row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += b))?;
@@ -108,6 +149,28 @@ impl<F: Fn(&mut [f32], &[f32])> InplaceOp2 for InPlace<F> {
     }
 }
 
+/// Numbers that `f` writes, given the number of each piece: made zeros in the task that writes them, where they stay at hand.
+pub(super) fn filled(n: usize, piece: usize, f: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let mut numbers = Vec::with_capacity(n);
+    let pieces = numbers.spare_capacity_mut()[..n].par_chunks_mut(piece.max(1)).enumerate();
+    pieces.for_each(|(at, room)| f(at, zeros(room)));
+    // SAFETY: every piece was made zeros at least.
+    #[expect(unsafe_code, reason = "zeros of one thread hold up the others")]
+    unsafe {
+        numbers.set_len(n);
+    }
+    numbers
+}
+
+pub(super) fn zeros(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    room.fill(MaybeUninit::new(0.0));
+    // SAFETY: all was written.
+    #[expect(unsafe_code, reason = "as a slice of numbers")]
+    unsafe {
+        room.assume_init_mut()
+    }
+}
+
 /// Rows of a task.
 pub(super) const fn piece_rows(width: usize) -> usize {
     if width == 0 { 1 } else { PIECE.div_ceil(width) }
@@ -160,11 +223,6 @@ pub(super) fn each_pair(
 /// x += y
 pub(super) fn add(tensor: &Tensor, other: &Tensor) -> candle_core::Result<()> {
     pairwise(tensor, other, |x, y| x + y)
-}
-
-/// x *= y
-pub(super) fn multiply(tensor: &Tensor, other: &Tensor) -> candle_core::Result<()> {
-    pairwise(tensor, other, |x, y| x * y)
 }
 
 /// e^x for x from −87 to 88, held at the ends; relative error below 2.5e-7. Written so that a compiler makes vectors of it.

@@ -3,7 +3,7 @@
 use super::{
     Decoder, DecoderError, Row,
     kernel::{self, TILE, WIDTH},
-    panels::Packed,
+    packed::Packed,
     rows::{self, largest},
 };
 use candle_core::Tensor;
@@ -14,7 +14,7 @@ const ASKED_MAX: usize = 1 << 12;
 /// Panels of the head that are gone through together: they lie in a core's own cache beside the positions and their logits.
 const PANELS: usize = 8;
 /// Panels of a task, and of a sum.
-const STRETCH: usize = 8 * PANELS;
+const STRETCH: usize = 2 * PANELS;
 /// Positions whose logits are made at once.
 const LINES: usize = 8 * TILE;
 

@@ -47,7 +47,7 @@ impl Decoder {
         let positions: Vec<usize> = rows.iter().flat_map(|row| 0..row.tokens.len()).collect();
         let turns = rotary::Turns::of(&self.rotaries, rows, &spans, &positions)?;
         let stream = stream.copy()?;
-        self.layer_over(at, &stream, &turns, rows, &spans, observe)?;
+        self.layer_over(at, &stream, &turns, rows, &spans, Some(observe))?;
         Ok(stream)
     }
 

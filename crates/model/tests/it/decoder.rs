@@ -136,6 +136,21 @@ fn clones_of_a_prefix_go_their_own_ways() {
     assert!(bits(&decoder.logits(&mut again).unwrap()) == whole[ends[0].len() * decoder.vocab()..]);
 }
 
+/// With somebody who looks at what the matrices read, a layer's parts are made one after another; the bits are the same.
+#[test]
+fn who_observes_a_layer_changes_nothing() {
+    let decoder = decoder();
+    for n in [5, 12, 13, 40] {
+        let tokens = tokens(3, n, 1031);
+        let mut stream = decoder.embedded(&[Row::alone(&tokens)]).unwrap();
+        for at in 0..decoder.layers() {
+            stream = decoder.layer(at, &stream, &mut [Row::alone(&tokens)], &mut |_, _| Ok(())).unwrap();
+        }
+        let whole = decoder.logits(&mut [Row::alone(&tokens)]).unwrap();
+        assert!(bits(&decoder.head(&stream).unwrap()) == bits(&whole), "{n} tokens");
+    }
+}
+
 /// Against the logits, by a log-softmax in f64 that is written here.
 #[test]
 fn log_probabilities_are_those_of_the_logits() {
