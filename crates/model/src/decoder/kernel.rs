@@ -635,8 +635,8 @@ fn halves_of(codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f
 #[cfg(test)]
 mod tests {
     use super::{
-        BLOCK, BlockCodes, Factors, Out, Rows, SPAN, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of, multiply,
-        multiply_into, portable, unpack, vectors,
+        BLOCK, BlockCodes, Factors, Onto, Out, Place, Rows, SPAN, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of,
+        multiply, multiply_into, multiply_to, portable, unpack, unwritten, vectors,
     };
 
     fn numbers(seed: usize, n: usize) -> Vec<f32> {
@@ -690,6 +690,12 @@ mod tests {
                         let sums = if row < n_rows { sums } else { &[7.0; WIDTH] };
                         assert!(out[..WIDTH] == *sums, "{form:?}, row {row} of {n_rows}, depth {depth}");
                         assert!(out[WIDTH..] == [7.0; 8], "{form:?}, behind row {row} of {n_rows}");
+                    }
+                    let mut added: Sums = [[7.0; WIDTH]; TILE];
+                    let numbers = unwritten(added.as_flattened_mut());
+                    multiply_to(*form, factors, Place { numbers, stride: WIDTH, onto: Onto::Sum });
+                    for (added, sums) in added.iter().zip(&expected).take(n_rows) {
+                        assert!(*added == sums.map(|sum| 7.0 + sum), "{form:?}, added, {n_rows} rows, depth {depth}");
                     }
                 }
             }
