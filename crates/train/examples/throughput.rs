@@ -60,11 +60,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // The first step pays for pages, pools and kernel choice; it is left out.
-    let (mut begun, mut n_tokens_timed) = (Instant::now(), 0);
+    let (mut begun, mut n_tokens_timed, mut fastest) = (Instant::now(), 0, 0.0_f64);
     let mut observe = |event: &Event<'_>| {
         match event {
             Event::Done { step: 1, .. } => begun = Instant::now(),
-            Event::Done { n_tokens, .. } => n_tokens_timed += n_tokens,
+            Event::Done { n_tokens, seconds, .. } => {
+                n_tokens_timed += n_tokens;
+                fastest = fastest.max(*n_tokens as f64 / seconds);
+            }
             _ => {}
         }
         Control::Continue
@@ -80,6 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "parameters        {n_parameters}")?;
     writeln!(out, "last loss         {} nat/token", trained.curve.last().ok_or("no step was taken")?.loss)?;
     writeln!(out, "tokens per second {:.0}", n_tokens_timed as f64 / seconds)?;
+    writeln!(out, "fastest step      {fastest:.0} tokens per second")?;
     let (share, done, peak) = (100.0 * done / peak, done / 1e9, peak / 1e9);
     writeln!(out, "share of peak     {share:.0} % ({done:.1} of {peak:.1} GFLOP/s)")?;
     writeln!(out, "peak memory       {} byte", meter::memory_peak().unwrap_or(0))?;

@@ -5,7 +5,7 @@
 //!
 //! Legend: R rows of a tile, up to `TILE`; W = `WIDTH` columns of a panel; K depth.
 
-use std::sync::OnceLock;
+use std::{mem::MaybeUninit, sync::OnceLock};
 
 /// Rows of a full tile: with two vectors of 16 columns each, 24 of AVX-512's 32 registers hold sums.
 pub(crate) const TILE: usize = 12;
@@ -47,6 +47,47 @@ pub(crate) struct Out<'a> {
     pub(crate) stride: usize,
     /// To what stands there, or in its place.
     pub(crate) adds: bool,
+}
+
+/// `Out` where nothing may stand yet.
+pub(crate) struct Place<'a> {
+    pub(crate) numbers: &'a mut [MaybeUninit<f32>],
+    pub(crate) stride: usize,
+    onto: Onto,
+}
+
+/// What becomes of what stands where sums go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Onto {
+    /// It is written over, and may be nothing.
+    Nothing,
+    /// The chain of a sum begins with it.
+    Chain,
+    /// Each sum is added to it at last.
+    Sum,
+}
+
+impl<'a> Place<'a> {
+    /// Sums are written over what stands there.
+    pub(crate) const fn fresh(numbers: &'a mut [MaybeUninit<f32>], stride: usize) -> Self {
+        Self { numbers, stride, onto: Onto::Nothing }
+    }
+
+    /// Sums are added to what stands there, each as one number.
+    ///
+    /// # Safety
+    /// W numbers stand in each of the rows that are multiplied.
+    #[expect(unsafe_code, reason = "only the caller knows where numbers stand")]
+    pub(crate) const unsafe fn added(numbers: &'a mut [MaybeUninit<f32>], stride: usize) -> Self {
+        Self { numbers, stride, onto: Onto::Sum }
+    }
+}
+
+/// Numbers as places that may hold none: whoever has them writes numbers only.
+#[expect(unsafe_code, reason = "the same places by another name")]
+const fn unwritten(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the same layout; nothing in this file writes into a `Place` what is not a number.
+    unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<f32>]) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +137,13 @@ pub(crate) fn multiply(
 }
 
 /// The products of R rows, at most `TILE`, with the columns of a panel.
-pub(crate) fn multiply_into(vectors: Vectors, factors: Factors, mut out: Out) {
+pub(crate) fn multiply_into(vectors: Vectors, factors: Factors, out: Out) {
+    let onto = if out.adds { Onto::Chain } else { Onto::Nothing };
+    multiply_to(vectors, factors, Place { numbers: unwritten(out.numbers), stride: out.stride, onto });
+}
+
+/// `multiply_into` where nothing may stand yet.
+pub(crate) fn multiply_to(vectors: Vectors, factors: Factors, mut out: Place) {
     let Factors { n_rows, depth, rows, panel, stride } = factors;
     if depth == 0 || n_rows == 0 {
         return;
@@ -147,13 +194,17 @@ pub(super) fn multiply_codes(
 }
 
 /// The plain twin. Without fused instructions it is slow, and right.
-fn portable(factors: Factors, out: &mut Out) {
+fn portable(factors: Factors, out: &mut Place) {
     let Factors { n_rows, depth, rows, panel, stride } = factors;
     for row in 0..n_rows {
-        let sums = &mut out.numbers[row * out.stride..][..WIDTH];
-        if !out.adds {
-            sums.fill(0.0);
+        let places = &mut out.numbers[row * out.stride..][..WIDTH];
+        let mut stood = [0.0; WIDTH];
+        if out.onto != Onto::Nothing {
+            #[expect(unsafe_code, reason = "only whoever gave the place knows that numbers stand there")]
+            // SAFETY: whoever made the `Place` promised numbers where sums are added.
+            stood.iter_mut().zip(&*places).for_each(|(to, from)| *to = unsafe { from.assume_init() });
         }
+        let mut sums = if out.onto == Onto::Chain { stood } else { [0.0; WIDTH] };
         for k in 0..depth {
             let x = match rows {
                 Rows::Tile(rows) => rows[k * n_rows + row],
@@ -161,6 +212,10 @@ fn portable(factors: Factors, out: &mut Out) {
             };
             sums.iter_mut().zip(&panel[k * stride..][..WIDTH]).for_each(|(sum, w)| *sum = x.mul_add(*w, *sum));
         }
+        if out.onto == Onto::Sum {
+            sums.iter_mut().zip(stood).for_each(|(sum, stood)| *sum += stood);
+        }
+        places.write_copy_of_slice(&sums);
     }
 }
 
@@ -170,12 +225,12 @@ fn portable(factors: Factors, out: &mut Out) {
     reason = "vector loads have no safe form, and neither has calling what the machine was found to have"
 )]
 mod x86 {
-    use super::{BLOCK, BlockCodes, Factors, Out, Rows, SPAN, Sums, TILE, WIDTH};
+    use super::{BLOCK, BlockCodes, Factors, Onto, Place, Rows, SPAN, Sums, TILE, WIDTH};
     use std::arch::x86_64::{
-        __m256, __m512, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
-        _mm512_cvtepu8_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_setzero_ps, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
+        __m256, __m512, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+        _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32,
+        _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
     };
 
     macro_rules! by_rows {
@@ -201,7 +256,7 @@ mod x86 {
         };
     }
 
-    pub(super) fn wide(factors: Factors, out: &mut Out) {
+    pub(super) fn wide(factors: Factors, out: &mut Place) {
         match factors.rows {
             Rows::Tile(rows) => by_rows!(factors.n_rows, wide_rows[ONE](rows, factors, out)),
             Rows::Spans(rows) => by_rows!(factors.n_rows, wide_rows[SPAN](rows, factors, out)),
@@ -215,17 +270,29 @@ mod x86 {
 
     /// STEP: from a row's number to the next row's.
     #[target_feature(enable = "avx512f")]
-    unsafe fn wide_rows<const R: usize, const STEP: usize>(rows: &[f32], factors: Factors, out: &mut Out) {
+    unsafe fn wide_rows<const R: usize, const STEP: usize>(rows: &[f32], factors: Factors, out: &mut Place) {
         let mut held: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
         let (mut row, mut columns, stride) = (rows.as_ptr(), factors.panel.as_ptr(), factors.stride);
-        let sums = out.numbers.as_mut_ptr();
+        let sums: *mut f32 = out.numbers.as_mut_ptr().cast();
         let depth_step = if STEP == ONE { R } else { 1 };
-        // SAFETY: `multiply_into` asserted R numbers of `rows` and WIDTH of the panel at every depth, and R rows of WIDTH sums.
+        // SAFETY: `multiply_into` asserted R numbers of `rows` and WIDTH of the panel at every depth, and R rows of WIDTH sums,
+        // and whoever made the `Place` numbers where they are read.
         unsafe {
-            if out.adds {
-                for (at, held) in held.iter_mut().enumerate() {
-                    let sums = sums.add(at * out.stride);
-                    *held = [_mm512_loadu_ps(sums), _mm512_loadu_ps(sums.add(16))];
+            match out.onto {
+                Onto::Nothing => {}
+                Onto::Chain => {
+                    for (at, held) in held.iter_mut().enumerate() {
+                        let sums = sums.add(at * out.stride);
+                        *held = [_mm512_loadu_ps(sums), _mm512_loadu_ps(sums.add(16))];
+                    }
+                }
+                // They come while the sums are made.
+                Onto::Sum => {
+                    for at in 0..R {
+                        let sums = sums.add(at * out.stride);
+                        _mm_prefetch::<_MM_HINT_T0>(sums.cast());
+                        _mm_prefetch::<_MM_HINT_T0>(sums.add(16).cast());
+                    }
                 }
             }
             for _ in 0..factors.depth {
@@ -244,6 +311,13 @@ mod x86 {
                 }
                 row = row.wrapping_add(depth_step);
                 columns = columns.wrapping_add(stride);
+            }
+            if out.onto == Onto::Sum {
+                for (at, held) in held.iter_mut().enumerate() {
+                    let sums = sums.add(at * out.stride);
+                    held[0] = _mm512_add_ps(_mm512_loadu_ps(sums), held[0]);
+                    held[1] = _mm512_add_ps(_mm512_loadu_ps(sums.add(16)), held[1]);
+                }
             }
             for (at, held) in held.iter().enumerate() {
                 let sums = sums.add(at * out.stride);
@@ -380,7 +454,7 @@ mod x86 {
     }
 
     /// Six rows by 16 columns at a time, as many sums as 16 registers hold.
-    pub(super) fn half(factors: Factors, out: &mut Out) {
+    pub(super) fn half(factors: Factors, out: &mut Place) {
         let (rows, steps) = match factors.rows {
             Rows::Tile(rows) => (rows, (1, factors.n_rows)),
             Rows::Spans(rows) => (rows, (SPAN, 1)),
@@ -389,7 +463,7 @@ mod x86 {
             for column in [0, 16] {
                 let n = (factors.n_rows - first).min(6);
                 let sums = &mut out.numbers[first * out.stride + column..];
-                let mut part = Out { numbers: sums, stride: out.stride, adds: out.adds };
+                let mut part = Place { numbers: sums, stride: out.stride, onto: out.onto };
                 by_rows!(n, half_rows(&rows[first * steps.0..], steps, column, factors, &mut part));
             }
         }
@@ -402,14 +476,14 @@ mod x86 {
         steps: (usize, usize),
         column: usize,
         factors: Factors,
-        out: &mut Out,
+        out: &mut Place,
     ) {
         let mut held: [[__m256; 2]; R] = [[_mm256_setzero_ps(); 2]; R];
-        let (mut row, sums) = (rows.as_ptr(), out.numbers.as_mut_ptr());
+        let (mut row, sums) = (rows.as_ptr(), out.numbers.as_mut_ptr().cast::<f32>());
         // SAFETY: as above; `column`, where the sums begin as well, is 0 or 16, so 16 numbers stand behind it.
         unsafe {
             let mut columns = factors.panel.as_ptr().add(column);
-            if out.adds {
+            if out.onto == Onto::Chain {
                 for (at, held) in held.iter_mut().enumerate() {
                     let sums = sums.add(at * out.stride);
                     *held = [_mm256_loadu_ps(sums), _mm256_loadu_ps(sums.add(8))];
@@ -424,6 +498,13 @@ mod x86 {
                 }
                 row = row.wrapping_add(steps.1);
                 columns = columns.wrapping_add(factors.stride);
+            }
+            if out.onto == Onto::Sum {
+                for (at, held) in held.iter_mut().enumerate() {
+                    let sums = sums.add(at * out.stride);
+                    held[0] = _mm256_add_ps(_mm256_loadu_ps(sums), held[0]);
+                    held[1] = _mm256_add_ps(_mm256_loadu_ps(sums.add(8)), held[1]);
+                }
             }
             for (at, held) in held.iter().enumerate() {
                 let sums = sums.add(at * out.stride);
@@ -554,8 +635,8 @@ fn halves_of(codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f
 #[cfg(test)]
 mod tests {
     use super::{
-        BLOCK, BlockCodes, Factors, Out, Rows, SPAN, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of, multiply,
-        multiply_into, portable, unpack, vectors,
+        BLOCK, BlockCodes, Factors, Onto, Out, Place, Rows, SPAN, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of,
+        multiply, multiply_into, multiply_to, portable, unpack, unwritten, vectors,
     };
 
     fn numbers(seed: usize, n: usize) -> Vec<f32> {
@@ -574,7 +655,8 @@ mod tests {
                 let (rows, panel) = (numbers(1, depth * n_rows), numbers(2, depth * stride + WIDTH));
                 let mut expected: Sums = [[0.25; WIDTH]; TILE];
                 let factors = Factors { n_rows, depth, rows: Rows::Tile(&rows), panel: &panel, stride };
-                portable(factors, &mut Out { numbers: expected.as_flattened_mut(), stride: WIDTH, adds: true });
+                let numbers = unwritten(expected.as_flattened_mut());
+                portable(factors, &mut Place { numbers, stride: WIDTH, onto: Onto::Chain });
                 for form in &found {
                     let mut sums: Sums = [[0.25; WIDTH]; TILE];
                     let cut = depth / 2;
@@ -608,6 +690,12 @@ mod tests {
                         let sums = if row < n_rows { sums } else { &[7.0; WIDTH] };
                         assert!(out[..WIDTH] == *sums, "{form:?}, row {row} of {n_rows}, depth {depth}");
                         assert!(out[WIDTH..] == [7.0; 8], "{form:?}, behind row {row} of {n_rows}");
+                    }
+                    let mut added: Sums = [[7.0; WIDTH]; TILE];
+                    let numbers = unwritten(added.as_flattened_mut());
+                    multiply_to(*form, factors, Place { numbers, stride: WIDTH, onto: Onto::Sum });
+                    for (added, sums) in added.iter().zip(&expected).take(n_rows) {
+                        assert!(*added == sums.map(|sum| 7.0 + sum), "{form:?}, added, {n_rows} rows, depth {depth}");
                     }
                 }
             }

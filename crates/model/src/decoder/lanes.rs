@@ -4,6 +4,10 @@
 
 use super::kernel::{Vectors, vectors};
 
+/// Rows that are fetched before they are copied: each stands on a page of its own, where no machine looks ahead by itself.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 12;
+
 /// Groups of L lanes one behind another, each (D, L). The last has the lanes that are left, `Full` or not.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Groups<const L: usize> {
@@ -44,6 +48,8 @@ impl<const L: usize> Groups<L> {
         let width = self.width(rest);
         for depth in 0..self.depth {
             let row = &from[depth * stride..][..self.n_lanes];
+            #[cfg(target_arch = "x86_64")]
+            x86::fetch(from.as_ptr().wrapping_add((depth + AHEAD) * stride), self.n_lanes);
             let (lanes, left) = row.as_chunks::<L>();
             for (lanes, out) in lanes.iter().zip(whole.chunks_exact_mut(size)) {
                 out[depth * L..][..L].copy_from_slice(lanes);
@@ -119,9 +125,17 @@ fn squares(
 #[expect(unsafe_code, reason = "vector loads and stores have no safe form")]
 mod x86 {
     use std::arch::x86_64::{
-        _mm_storeu_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_loadu_ps, _mm256_shuffle_ps,
-        _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+        _MM_HINT_T0, _mm_prefetch, _mm_storeu_ps, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_loadu_ps,
+        _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
     };
+
+    /// Asks for `n` numbers that are read soon, if they are there.
+    pub(super) fn fetch(from: *const f32, n: usize) {
+        for line in (0..n).step_by(16) {
+            // SAFETY: a hint, which reads nothing: it may point behind the numbers.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast()) };
+        }
+    }
 
     /// Four lanes by eight depths at a time. The caller promises `n_lanes` runs of `depth` numbers, and room for `depth` rows.
     #[target_feature(enable = "avx")]

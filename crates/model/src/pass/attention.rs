@@ -16,6 +16,11 @@ const BLOCK: usize = 64;
 /// Rows below which a second thread costs more than it gives.
 const MIN_ROWS: usize = 64;
 
+/// Numbers of a vector.
+const LANES: usize = 16;
+/// The score of what a row does not see: its power is below 2e-38 beside others of 1 and less.
+const UNSEEN: f32 = -1e30;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) positions: usize,
@@ -102,6 +107,14 @@ fn blocks(positions: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..positions).step_by(BLOCK).map(move |begin| (begin, (begin + BLOCK).min(positions)))
 }
 
+/// What the row of `position` sees from `start` on, and behind it scores of no share up to whole vectors, where there is room: single
+/// numbers at the end would cost more than the rest.
+fn whole(row: &mut [f32], start: usize, position: usize) -> &mut [f32] {
+    let end = (start + (position + 1 - start).next_multiple_of(LANES)).min(row.len());
+    row[position + 1..end].fill(UNSEEN);
+    &mut row[start..end]
+}
+
 /// The mixed values (B·T, H·D); fills `log_sums` (B, H, T).
 pub(super) fn forward(shape: Shape, inputs: Inputs<'_>, log_sums: &mut [f32]) -> Vec<f32> {
     let (t, d, g) = (shape.positions, shape.head_width, shape.group());
@@ -140,9 +153,9 @@ fn forward_group(group: &Group<'_>) -> (Vec<f32>, Vec<f32>) {
             for (at, row) in scores.chunks_mut(end).enumerate() {
                 let position = begin + at;
                 let start = group.start(position);
+                let (largest, sum) = to_powers(whole(row, start, position), scale);
                 row[..start].fill(0.0);
                 row[position + 1..].fill(0.0);
-                let (largest, sum) = to_powers(&mut row[start..=position], scale);
                 sums[at] = sum;
                 log_sums[head * t + position] = scale * largest + sum.ln();
             }
@@ -234,18 +247,13 @@ fn backward_group(group: &Group<'_>, out: &[f32], log_sums: &[f32], dout: &[f32]
                 let from = position * stride + head * d;
                 let places = from..from + d;
                 let (start, log_sum) = (group.start(position), log_sums[head * t + position]);
-                for side in [&mut *row, &mut *slopes] {
+                let sums = (scale, log_sum);
+                let pair = (whole(row, start, position), whole(slopes, start, position));
+                row_back(pair.0, pair.1, sums, &out[places.clone()], &dout[places]);
+                for side in [row, slopes] {
                     side[..start].fill(0.0);
                     side[position + 1..].fill(0.0);
                 }
-                let seen = start..=position;
-                row_back(
-                    &mut row[seen.clone()],
-                    &mut slopes[seen],
-                    (scale, log_sum),
-                    &out[places.clone()],
-                    &dout[places],
-                );
             }
             let (shares, slopes) = (View::rows(shares, end), View::rows(slopes, end));
             let to = &mut dq[(head * t + begin) * d..(head * t + end) * d];

@@ -8,7 +8,7 @@
 //! Legend: M rows and N columns of `out`, K depth; W = `WIDTH` columns of a panel; R rows of a tile.
 
 use crate::decoder::{
-    kernel::{Factors, Out, Rows, Sums, TILE, WIDTH, for_vectors, multiply_into, vectors},
+    kernel::{Factors, Out, Place, Rows, Sums, TILE, WIDTH, for_vectors, multiply_into, multiply_to, vectors},
     lanes::{Groups, Last},
 };
 use rayon::prelude::*;
@@ -234,26 +234,17 @@ fn put_tile(
     adds: bool,
     sums: &mut Sums,
 ) {
-    if width == WIDTH && !adds {
-        return multiply_into(vectors(), factors, Out { numbers: seen(out), stride, adds: false });
-    }
-    for row in out.chunks(stride).take(factors.n_rows) {
-        fetch(&row[..width]);
-    }
-    multiply_into(vectors(), factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
-    place(&sums[..factors.n_rows], out, stride, width, adds);
-}
-
-/// Asks for what is added to soon.
-fn fetch(numbers: &[MaybeUninit<f32>]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in numbers.chunks(16) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        #[expect(unsafe_code, reason = "a hint has no safe form")]
-        // SAFETY: it reads nothing.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-        }
+    if width < WIDTH {
+        multiply_into(vectors(), factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+        place(&sums[..factors.n_rows], out, stride, width, adds);
+    } else if adds {
+        #[expect(unsafe_code, reason = "the kernel reads what it adds to")]
+        // SAFETY: `adds` says that numbers stand in these columns of these rows: `product` was given them, or the block of depths before this
+        // one wrote them.
+        let place = unsafe { Place::added(out, stride) };
+        multiply_to(vectors(), factors, place);
+    } else {
+        multiply_to(vectors(), factors, Place::fresh(out, stride));
     }
 }
 
@@ -275,18 +266,12 @@ fn place_body(sums: &[[f32; WIDTH]], out: &mut [MaybeUninit<f32>], stride: usize
 #[inline(always)]
 fn place_row(sums: &[f32], out: &mut [MaybeUninit<f32>], adds: bool) {
     if adds {
-        seen(out).iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+        #[expect(unsafe_code, reason = "what is added to is read")]
+        // SAFETY: as in `put_tile`.
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *unsafe { out.assume_init_mut() } += sum);
     } else {
         out.write_copy_of_slice(sums);
     }
-}
-
-/// Places for numbers as numbers.
-#[expect(unsafe_code, reason = "the kernel writes where nothing stands yet")]
-const fn seen(out: &mut [MaybeUninit<f32>]) -> &mut [f32] {
-    // SAFETY: the same places. Where no numbers stand they are written only: one is read where a product adds to it, and then `product`
-    // gave it or the block of depths before this one wrote it.
-    unsafe { &mut *(std::ptr::from_mut(out) as *mut [f32]) }
 }
 
 #[cfg(test)]
