@@ -2,12 +2,18 @@
 
 use crate::{
     Bounds, CONVENTION, DocumentScore,
-    statistics::{Bootstrap, LEVEL, StatisticsError, paired_change, pooled, ratio_bounds, resampled::resampled, spread},
+    statistics::{
+        Bootstrap, LEVEL, StatisticsError, paired_change, pooled, ratio_bounds, resampled::resampled, spread,
+    },
 };
 use evidence::{
     DIGITS_MEASURED, Decimal, DecimalError, Digest, Interval, Measurement, Provenance, Round, Subject, metric,
 };
 use jiff::Timestamp;
+
+/// How a model that is trained further is scored over folds.
+const COUNTED: &str = "the tokens that training counts, answers alone of conversations; each document whole in a window of the case's \
+                       context and cut at its end, no look from one document to another; each token weighs the same";
 
 /// What every measurement of one evaluation shares.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,11 +160,18 @@ pub fn folds(
         let changes: Vec<f64> = losses.iter().zip(before).map(|(after, before)| after - before).collect();
         let (spread, bounds) = mean(metric, &changes)?;
         let words = format!("folds from {} to {}; {}", spread.least, spread.largest, Level::Folds.words());
-        rows.insert(1, (metric, spread.mean, Some(bounds), format!("loss after minus before, mean over folds; {words}")));
+        rows.insert(
+            1,
+            (metric, spread.mean, Some(bounds), format!("loss after minus before, mean over folds; {words}")),
+        );
     }
     let counts = Counts { n: Some(losses.len() as u64), k: None };
-    let row =
-        |(metric, value, bounds, method)| figure(metric, value, bounds, &Level::Folds, counts, method, circumstances);
+    // What is trained further is scored as it is trained, not a document at a time.
+    let convention = if before.is_some() { COUNTED } else { CONVENTION };
+    let row = |(metric, value, bounds, method)| {
+        let measured = figure(metric, value, bounds, &Level::Folds, counts, method, circumstances)?;
+        Ok(Measurement { convention: Some(convention.to_owned()), ..measured })
+    };
     rows.into_iter().map(row).collect()
 }
 

@@ -1,8 +1,14 @@
 //! Cross-validation of a case: folds side by side where memory and threads allow, each finished fold kept.
 
 use super::{
-    Session, data::Data, data::Tokens, figures, fit,
-    fit::{Fit, Leave, Loss}, plan, shape, shape::Shape, train::clear,
+    Session,
+    data::Data,
+    data::Tokens,
+    figures, fit,
+    fit::{Fit, Leave, Loss},
+    plan, shape,
+    shape::Shape,
+    train::clear,
 };
 use anyhow::Context as _;
 use evaluate::figures as scored;

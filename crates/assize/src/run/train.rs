@@ -111,12 +111,7 @@ impl Session<'_> {
     }
 
     /// Answers trouble as the case says, and records both. What is spent of answers is counted for each fold apart.
-    pub(crate) fn intervene(
-        &mut self,
-        fold: Option<usize>,
-        step: u64,
-        trouble: &Trouble,
-    ) -> anyhow::Result<Control> {
+    pub(crate) fn intervene(&mut self, fold: Option<usize>, step: u64, trouble: &Trouble) -> anyhow::Result<Control> {
         let plan = self.case.train.as_ref().context("the case has no `[train]`")?;
         let on = plan.on_trouble;
         let mut answer = match trouble {

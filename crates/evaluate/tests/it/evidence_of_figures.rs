@@ -103,6 +103,9 @@ fn folds_give_mean_interval_and_spread() {
     );
     let found = folds(&losses, Some(&[5.5, 5.3, 5.6]), &circumstances()).unwrap();
     assert_eq!(found.len(), 5);
+    assert!(
+        found.iter().all(|found| found.convention.as_deref().unwrap().starts_with("the tokens that training counts"))
+    );
     assert_eq!(
         show(&found[1]),
         "kfold.loss_change -0.44 nat/token [-0.746768378, -0.133231622; 0.95; corrected-resampled-t] 3"

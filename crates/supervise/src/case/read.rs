@@ -374,7 +374,8 @@ impl Reader<'_> {
         let folds = self.n_folds(&suite)?;
         let sizes = [("layers", &suite.layers), ("width", &suite.width), ("heads", &suite.heads)];
         if let Some((name, said)) = sizes.into_iter().find_map(|(name, said)| Some((name, said.as_ref()?))) {
-            let message = format!("`{name}` is said of a model that stands already: each fold trains what `[train]` trains");
+            let message =
+                format!("`{name}` is said of a model that stands already: each fold trains what `[train]` trains");
             return Err(self.complain(said.span(), message, "leave it out"));
         }
         if has_lambda {
