@@ -26,11 +26,6 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     if is_existing {
         reader.only_evaluated(&wire)?;
     }
-    let is_base = wire.model.as_ref().is_some_and(|model| model.base.is_some());
-    let has_lambda = wire.train.as_ref().is_some_and(|train| train.lambda.is_some());
-    let suites = reader.evaluations(&folder, wire.evaluate, is_existing, |suite| {
-        if is_base { reader.further_plan(suite, has_lambda) } else { reader.fold_plan(suite) }
-    })?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
     let (model, base, existing) = match wire.model.map(|model| reader.model(&folder, model)).transpose()? {
         Some(Named::Shape(shape)) => (Some(shape), None, None),
@@ -38,6 +33,10 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         Some(Named::Existing(existing)) => (None, None, Some(existing)),
         None => (None, None, None),
     };
+    let has_lambda = wire.train.as_ref().is_some_and(|train| train.lambda.is_some());
+    let suites = reader.evaluations(&folder, wire.evaluate, is_existing, |suite| {
+        if base.is_some() { reader.further_plan(suite, has_lambda) } else { reader.fold_plan(suite) }
+    })?;
     let is_scratch = base.is_none();
     let rest = reader.rest(&wire.data, wire.train.as_ref());
     let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
