@@ -99,7 +99,8 @@ fn by_hand(folder: &Path, base: &Path, has_adapters: bool, k: usize, steps: u64)
     };
     let mut optimizer = train::Optimizer::from_name("adamw").unwrap();
     optimizer.set("weight_decay", 0.0);
-    let mut config = train::Config { optimizer, learning_rate: 5e-3, ..train::Config::new(7, steps, 4, 32) };
+    let new = train::Config::new(7, steps, 4, 32);
+    let mut config = train::Config { optimizer, learning_rate: 5e-3, clip_norm: None, ..new };
     config.schedule = train::Schedule {
         decay: train::Decay::Cosine,
         warmup_steps: (0.05 * steps as f64).round() as u64,
