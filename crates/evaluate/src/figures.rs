@@ -2,12 +2,18 @@
 
 use crate::{
     Bounds, CONVENTION, DocumentScore,
-    statistics::{Bootstrap, StatisticsError, paired_change, pooled, ratio_bounds, spread},
+    statistics::{
+        Bootstrap, LEVEL, StatisticsError, paired_change, pooled, ratio_bounds, resampled::resampled, spread,
+    },
 };
 use evidence::{
     DIGITS_MEASURED, Decimal, DecimalError, Digest, Interval, Measurement, Provenance, Round, Subject, metric,
 };
 use jiff::Timestamp;
+
+/// How a model that is trained further is scored over folds.
+const COUNTED: &str = "the tokens that training counts, answers alone of conversations; each document whole in a window of the case's \
+                       context and cut at its end, no look from one document to another; each token weighs the same";
 
 /// What every measurement of one evaluation shares.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,26 +118,59 @@ pub fn loss_change(
     figure(metric, change, Some(bounds), &resampled, counts, method, circumstances)
 }
 
-/// `kfold.loss`, `kfold.loss_spread` and `kfold.folds` from the pooled held-out loss of each fold, in nats per token.
+/// `kfold.loss`, `kfold.perplexity`, `kfold.loss_spread` and `kfold.folds` from the pooled held-out loss of each fold, in nats per token.
+///
+/// `before`: of a model that was trained further, its losses on the same folds as it was; then also `kfold.loss_change`, after minus
+/// before, fold by fold. Intervals are those of `resampled`, for K folds share most of what they train on.
 ///
 /// # Errors
-/// `FigureError` under two folds.
-pub fn folds(losses: &[f64], circumstances: &Circumstances) -> Result<Vec<Measurement>, FigureError> {
-    let spread = spread(losses).map_err(|source| FigureError::Statistics { metric: "kfold.loss", source })?;
-    let range = Bounds { lower: spread.least, upper: spread.largest };
-    let counts = Counts { n: Some(losses.len() as u64), k: None };
-    let rows = [
+/// `FigureError` under two folds, and where `before` is not as long as `losses`.
+pub fn folds(
+    losses: &[f64],
+    before: Option<&[f64]>,
+    circumstances: &Circumstances,
+) -> Result<Vec<Measurement>, FigureError> {
+    let share = 1.0 / (losses.len() as f64 - 1.0);
+    let mean = |metric, values: &[f64]| {
+        // Under two folds there is no share either.
+        let spread = spread(values).map_err(|source| FigureError::Statistics { metric, source })?;
+        let found = resampled(values, share, LEVEL).map_err(|source| FigureError::Statistics { metric, source })?;
+        Ok((spread, found.bounds))
+    };
+    let (spread, bounds) = mean("kfold.loss", losses)?;
+    let ends = format!("folds from {} to {}; {}", spread.least, spread.largest, Level::Folds.words());
+    let perplexity = Bounds { lower: bounds.lower.exp(), upper: bounds.upper.exp() };
+    let mut rows = vec![
+        ("kfold.loss", spread.mean, Some(bounds), format!("mean of the folds' held-out losses; {ends}")),
+        ("kfold.perplexity", spread.mean.exp(), Some(perplexity), "exp of the mean loss, ends alike".to_owned()),
         (
-            "kfold.loss",
-            spread.mean,
-            Some(range),
-            "mean of the folds' held-out losses; ends are the least and largest fold",
+            "kfold.loss_spread",
+            spread.deviation,
+            None,
+            "sample standard deviation of the folds' losses, divisor K - 1".to_owned(),
         ),
-        ("kfold.loss_spread", spread.deviation, None, "sample standard deviation of the folds' losses, divisor K - 1"),
-        ("kfold.folds", losses.len() as f64, None, "folds counted"),
+        ("kfold.folds", losses.len() as f64, None, "folds counted".to_owned()),
     ];
-    let row = |(metric, value, bounds, method): (_, _, _, &str)| {
-        figure(metric, value, bounds, &Level::RangeOfFolds, counts, method.to_owned(), circumstances)
+    if let Some(before) = before {
+        let metric = "kfold.loss_change";
+        if before.len() != losses.len() {
+            let source = StatisticsError::Lengths { numerators: losses.len(), denominators: before.len() };
+            return Err(FigureError::Statistics { metric, source });
+        }
+        let changes: Vec<f64> = losses.iter().zip(before).map(|(after, before)| after - before).collect();
+        let (spread, bounds) = mean(metric, &changes)?;
+        let words = format!("folds from {} to {}; {}", spread.least, spread.largest, Level::Folds.words());
+        rows.insert(
+            1,
+            (metric, spread.mean, Some(bounds), format!("loss after minus before, mean over folds; {words}")),
+        );
+    }
+    let counts = Counts { n: Some(losses.len() as u64), k: None };
+    // What is trained further is scored as it is trained, not a document at a time.
+    let convention = if before.is_some() { COUNTED } else { CONVENTION };
+    let row = |(metric, value, bounds, method)| {
+        let measured = figure(metric, value, bounds, &Level::Folds, counts, method, circumstances)?;
+        Ok(Measurement { convention: Some(convention.to_owned()), ..measured })
     };
     rows.into_iter().map(row).collect()
 }
@@ -161,7 +200,7 @@ struct Counts {
 /// Where an interval comes from.
 enum Level<'a> {
     Bootstrap(&'a Bootstrap),
-    RangeOfFolds,
+    Folds,
     ExactCount,
 }
 
@@ -169,7 +208,7 @@ impl Level<'_> {
     const fn name(&self) -> &'static str {
         match self {
             Self::Bootstrap(_) => "bootstrap-documents",
-            Self::RangeOfFolds => "range-of-folds",
+            Self::Folds => "corrected-resampled-t",
             Self::ExactCount => "exact-count",
         }
     }
@@ -181,14 +220,16 @@ impl Level<'_> {
                 "{} resamples of documents, seed {}, percentiles widened for few documents",
                 bootstrap.resamples, bootstrap.seed
             ),
-            Self::RangeOfFolds | Self::ExactCount => String::new(),
+            Self::Folds => "corrected resampled t, Nadeau and Bengio 2003".to_owned(),
+            Self::ExactCount => String::new(),
         }
     }
 
     const fn level(&self) -> Option<f64> {
         match self {
             Self::Bootstrap(bootstrap) => Some(bootstrap.level),
-            Self::RangeOfFolds | Self::ExactCount => None,
+            Self::Folds => Some(LEVEL),
+            Self::ExactCount => None,
         }
     }
 }

@@ -363,11 +363,26 @@ fn folds(html: &mut Html, run: &Run<'_>) {
         html.within("span", &[("class", "quiet")], |html| figures::entry(html, record));
     });
     tables::table(html, "Folds", |html| {
-        tables::header(html, &["#Fold", "#Documents", "#Tokens", "#Held-out loss", "Spread of the folds"]);
+        // Figures that only some records have stand where they are there.
+        let columns: [(&str, &[&str]); 9] = [
+            ("#Fold", &["fold"]),
+            ("#Documents", &["nDocuments", "n_documents"]),
+            ("#Tokens", &["nTokens", "n_tokens"]),
+            ("#Loss before", &["lossBefore"]),
+            ("#Held-out loss", &["loss"]),
+            ("#Perplexity before", &["perplexityBefore"]),
+            ("#Perplexity", &["perplexity"]),
+            ("#Texts", &["n"]),
+            ("#Right", &["right"]),
+        ];
+        let stands = |keys: &[&str]| keys.iter().any(|key| folds.iter().any(|fold| fold.get(key).is_some()));
+        let columns: Vec<_> = columns.into_iter().filter(|(_, keys)| stands(keys)).collect();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).chain(["Spread of the folds"]).collect();
+        tables::header(html, &names);
         html.within("tbody", &[], |html| {
             for fold in folds {
                 html.within("tr", &[], |html| {
-                    for keys in [&["fold"][..], &["nDocuments", "n_documents"], &["nTokens", "n_tokens"], &["loss"]] {
+                    for (_, keys) in &columns {
                         html.within("td", &[("class", "number")], |html| {
                             if let Some(json) = keys.iter().find_map(|key| fold.get(key)) {
                                 sided(html, Some(json));
@@ -379,8 +394,10 @@ fn folds(html: &mut Html, run: &Run<'_>) {
             }
         });
     });
-    let summary: Vec<_> =
-        ["kfold.loss", "kfold.loss_spread"].iter().filter_map(|id| run.measurement(id, None)).collect();
+    let summary: Vec<_> = ["kfold.loss", "kfold.loss_change", "kfold.perplexity", "kfold.loss_spread"]
+        .iter()
+        .filter_map(|id| run.measurement(id, None))
+        .collect();
     html.within("ul", &[("class", "changes")], |html| {
         for (_, json) in summary {
             html.within("li", &[], |html| {

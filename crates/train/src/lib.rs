@@ -63,5 +63,5 @@ pub use run::{Adjustment, Event, Look, Outcome, Point, Sources, TrainError, Trai
 pub use schedule::{Decay, Schedule};
 pub use slope::SlopeError;
 pub use snapshot::SnapshotError;
-pub use tell::{Told, mean_loss, tell};
+pub use tell::{Counted, Told, mean_loss, tell};
 pub use trouble::{Trouble, Watch};

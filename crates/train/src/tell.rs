@@ -2,10 +2,11 @@
 
 use crate::{
     config::ConfigError,
-    data::{Batch, Batches, Corpus},
+    data::{Batches, Corpus},
     run::TrainError,
     slope::{self, SlopeError},
 };
+use evidence::Control;
 use model::Llama;
 
 /// Classes told of labelled texts, in their order.
@@ -19,18 +20,39 @@ pub struct Told {
     pub logits: Vec<f32>,
 }
 
-/// Mean loss of a corpus in nats a position that counts; of labelled texts, a text.
+/// A loss over what counts of a corpus.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Counted {
+    /// Nats a position that counts; of labelled texts, a text.
+    pub loss_nats: f64,
+    /// Σ of the weights.
+    pub weight: f64,
+}
+
+/// Mean loss of a corpus, by the weights that training has. `ask` is told the positions of each batch ahead; the reason where it stops.
 ///
 /// # Errors
 /// `Data` and `Step` as training has them.
-pub fn mean_loss(model: &Llama, corpus: &Corpus, context: usize, batch: usize) -> Result<f64, TrainError> {
-    let batches = Batches::new(corpus, context, batch, 0)?.full().collect::<Result<Vec<_>, _>>()?;
-    let total: f64 = batches.iter().map(Batch::weight).sum();
-    let mut sum = 0.0;
-    for batch in &batches {
-        sum += slope::loss(model, batch, total).map_err(|source| TrainError::Step { step: 0, source })?;
+pub fn mean_loss(
+    model: &Llama,
+    corpus: &Corpus,
+    (context, batch): (usize, usize),
+    ask: &mut dyn FnMut(u64) -> Control,
+) -> Result<Result<Counted, String>, TrainError> {
+    let batches = Batches::new(corpus, context, batch, 0)?;
+    let mut weight = 0.0;
+    for batch in batches.full() {
+        weight += batch?.weight();
     }
-    Ok(sum)
+    let mut loss_nats = 0.0;
+    for batch in batches.full() {
+        let batch = batch?;
+        if let Control::Stop(reason) = ask(batch.n_tokens) {
+            return Ok(Err(reason));
+        }
+        loss_nats += slope::loss(model, &batch, weight).map_err(|source| TrainError::Step { step: 0, source })?;
+    }
+    Ok(Ok(Counted { loss_nats, weight }))
 }
 
 /// Has a head tell the class of every text of `Corpus::labelled`.

@@ -127,6 +127,11 @@ pub(crate) fn read(case: &Case) -> anyhow::Result<Data> {
         HeldOutBy::Corpus => dataset::split(&corpus, train.held_out, train.seed)?,
         HeldOutBy::Source => dataset::split_by(&corpus, &sets_of(&corpus), train.held_out, train.seed)?,
     };
+    // Folds that cannot be dealt are told of before anything is trained.
+    let of_classes = train.classifier.and_then(|classifier| classifier.folds);
+    for folds in case.folds.as_ref().map(|plan| plan.folds).into_iter().chain(of_classes) {
+        dataset::folds(&corpus, &split.train, folds, train.seed)?;
+    }
     let made = made::of(case, &corpus)?;
     Ok(Data { corpus, split, labels, made })
 }

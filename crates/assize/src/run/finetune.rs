@@ -29,8 +29,8 @@ pub(crate) fn first(shape: &Shape, tokens: &Tokens, seed: u64) -> anyhow::Result
 /// Opens the base and encodes every document with its tokenizer, as a conversation where the case says how.
 pub(crate) fn tokenize(case: &Case, base: &Base, data: &Data, path: &Path) -> anyhow::Result<Tokens> {
     anyhow::ensure!(
-        case.prune.is_none() && !case.quantize && case.folds.is_none(),
-        "a model that is trained further is neither compressed nor folded in the same case: leave `[compress]` and the suite `k-fold` out"
+        case.prune.is_none() && !case.quantize,
+        "a model that is trained further is not compressed in the same case: leave `[compress]` out"
     );
     let place = case.folder.join(&base.path);
     let held = model::trainable(&place)?;

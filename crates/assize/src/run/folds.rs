@@ -1,20 +1,32 @@
 //! Cross-validation of a case: folds side by side where memory and threads allow, each finished fold kept.
 
-use super::{Session, data::Data, data::Tokens, figures, plan, plan::SCORING_BATCH, shape, shape::Shape, train::clear};
+use super::{
+    Session,
+    data::Data,
+    data::Tokens,
+    figures, fit,
+    fit::{Fit, Leave, Loss},
+    plan, shape,
+    shape::Shape,
+    train::clear,
+};
 use anyhow::Context as _;
-use evaluate::{Pass, figures as scored, statistics::pooled};
+use evaluate::figures as scored;
 use evidence::{Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Predicate, Round, Subject};
 use indicatif::ProgressBar;
 use meter::Guard;
-use model::Llama;
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Sender},
+    },
     thread,
 };
 use supervise::{Record, case::FoldPlan};
-use train::Event;
+use train::Trouble;
 
 /// One fold, scored.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +34,37 @@ struct FoldScore {
     n_documents: usize,
     n_tokens: u64,
     loss: f64,
+    /// Of the model that was trained further, as it was before.
+    before: Option<f64>,
     /// Of its scoring.
     flop: u128,
+}
+
+/// The documents of a fold, and those of the others in the order in which they are trained on.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) rest: Vec<usize>,
+    pub(crate) held_out: Vec<usize>,
+}
+
+/// Deals the training documents, and looks again whether any text stands on both sides, and whether each side has something to count.
+pub(crate) fn parts(plan: &FoldPlan, shape: &Shape, data: &Data, tokens: &Tokens) -> anyhow::Result<Vec<Part>> {
+    let dealt = dataset::folds(&data.corpus, &tokens.distinct(), plan.folds, shape.train.seed)?;
+    let part = |(index, held_out): (usize, Vec<usize>)| {
+        let (fold, inside) = (index + 1, held_out.iter().copied().collect::<BTreeSet<usize>>());
+        let rest: Vec<usize> = tokens.train.iter().copied().filter(|document| !inside.contains(document)).collect();
+        let split = dataset::Split { train: rest, held_out };
+        let leak = dataset::leak(&data.corpus, &split);
+        anyhow::ensure!(leak.k == 0, "fold {fold} holds texts that are trained on: {}", leak.documents.join(", "));
+        let dataset::Split { train: rest, held_out } = split;
+        for (what, side) in [("holds out", &held_out), ("trains on", &rest)] {
+            tokens.corpus(side, shape.train.context).with_context(|| {
+                format!("fold {fold} of {} {what} {} documents; take fewer folds", plan.folds, side.len())
+            })?;
+        }
+        Ok(Part { rest, held_out })
+    };
+    dealt.into_iter().enumerate().map(part).collect()
 }
 
 /// What of memory folds may take together, and how far above the planner's formula one of them may go: its upper end.
@@ -36,12 +77,23 @@ fn at_once(n_folds: usize, n_threads: usize, bytes_of_one: f64, bytes_available:
     n_folds.min(n_threads).min(fitting as usize).max(1)
 }
 
+/// What a fold takes beside what stands already: weights that adapters are trained beside are there once, whatever the number of folds.
+fn bytes_of_one(shape: &Shape) -> f64 {
+    let (train, model) = (&shape.train, shape::architecture(&shape.model));
+    let bytes = meter::training_memory_bytes(
+        &model,
+        (train.batch as u64, train.context as u64),
+        (shape.n_trained() as u64, train.optimizer.n_states()),
+        train.precision == ::train::Precision::Bf16,
+    );
+    if shape.adapters.is_some() { bytes - 4.0 * model.parameters() as f64 } else { bytes }
+}
+
 /// What the folds share while they are trained.
 struct Folds<'a> {
     shape: &'a Shape,
     tokens: &'a Tokens,
-    /// Documents trained on and held out, by fold.
-    parts: Vec<(Vec<usize>, Vec<usize>)>,
+    parts: Vec<Part>,
     folder: PathBuf,
     guard: Mutex<&'a mut Guard>,
     bar: ProgressBar,
@@ -55,6 +107,17 @@ struct Next {
     stop: Option<String>,
     failure: Option<anyhow::Error>,
 }
+
+/// A fold in trouble, which waits for an answer of whoever keeps the record.
+struct Asked {
+    fold: usize,
+    step: u64,
+    trouble: Trouble,
+    answer: Sender<Control>,
+}
+
+/// Answers trouble of a fold at a step.
+type Answer<'a> = dyn FnMut(usize, u64, &Trouble) -> anyhow::Result<Control> + 'a;
 
 /// A poisoned lock is that of a fold that failed, which is told of elsewhere.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,17 +134,14 @@ impl Session<'_> {
         guard: &mut Guard,
     ) -> anyhow::Result<bool> {
         let shape = shape::of_folds(self.case, plan, tokens)?;
-        let documents = tokens.distinct();
-        let held_out = dataset::folds(&data.corpus, &documents, plan.folds, shape.train.seed)?;
-        let rest = |part: &Vec<usize>| documents.iter().copied().filter(|document| !part.contains(document)).collect();
-        let parts: Vec<(Vec<usize>, Vec<usize>)> = held_out.into_iter().map(|part| (rest(&part), part)).collect();
-        let trained = parts.iter().map(|(rest, _)| plan::training_flop(&shape, tokens, rest));
+        let parts = parts(plan, &shape, data, tokens)?;
+        let trained = parts.iter().map(|part| plan::training_flop(&shape, tokens, &part.rest));
         let mut flop: u128 = trained.sum::<anyhow::Result<u128>>()?;
         let bar = self.screen.bar("folds", shape.train.steps * parts.len() as u64);
         let folder = self.work().join(self.run.id());
         let (guard_of_all, next) = (Mutex::new(guard), Mutex::default());
         let folds = Folds { shape: &shape, tokens, parts, folder, guard: guard_of_all, bar, next };
-        let found = folds.all();
+        let found = folds.all(&mut |fold, step, trouble| self.intervene(Some(fold), step, trouble));
         folds.bar.finish_and_clear();
         let Folds { guard, next, .. } = folds;
         let guard = guard.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -112,10 +172,11 @@ impl Session<'_> {
         let config = plan::config_json(shape)?;
         let subject = Subject::new("k-fold configuration", Digest::of(config.canonical().as_bytes()));
         let losses: Vec<f64> = found.iter().map(|fold| fold.loss).collect();
+        let before: Option<Vec<f64>> = found.iter().map(|fold| fold.before).collect();
         let circumstances = self.circumstances(&subject, tokens);
         let mut record = Record::new(Predicate::Evaluation, "evaluate");
         record.subjects = vec![subject.clone()];
-        record.measurements = scored::folds(&losses, &circumstances)?;
+        record.measurements = scored::folds(&losses, before.as_deref(), &circumstances)?;
         record.measurements.push(figures::flop("kfold.compute", &subject, flop, circumstances.inputs)?);
         let rows = found.iter().enumerate().map(|(index, fold)| fold_json(index, fold)).collect::<Result<_, _>>()?;
         record.members = vec![
@@ -126,6 +187,9 @@ impl Session<'_> {
             ("spent", figures::spent_json(guard.account().spent())),
         ];
         record.derived_from = vec![DerivedFrom { parent: data.corpus.digest(), action: "folded".to_owned() }];
+        if let Some((_, digest)) = &tokens.base {
+            record.derived_from.push(DerivedFrom { parent: *digest, action: "fine-tuned".to_owned() });
+        }
         self.record(record)?;
         Ok(())
     }
@@ -133,37 +197,41 @@ impl Session<'_> {
 
 impl Folds<'_> {
     /// Every fold, in order; `None` for one that is not finished. The figures do not depend on how many go on at once.
-    fn all(&self) -> Vec<Option<FoldScore>> {
+    fn all(&self, answer: &mut Answer<'_>) -> Vec<Option<FoldScore>> {
         let n_threads = rayon::current_num_threads();
-        let (train, model) = (&self.shape.train, shape::architecture(&self.shape.model));
-        let bytes = meter::training_memory_bytes(
-            &model,
-            (train.batch as u64, train.context as u64),
-            (self.shape.n_trained() as u64, train.optimizer.n_states()),
-            train.precision == ::train::Precision::Bf16,
-        );
-        let n_lanes = at_once(self.parts.len(), n_threads, bytes, meter::memory_available());
+        let n_lanes = at_once(self.parts.len(), n_threads, bytes_of_one(self.shape), meter::memory_available());
         let found = Mutex::new(vec![None; self.parts.len()]);
         thread::scope(|scope| {
+            let (trouble, asked) = mpsc::channel::<Asked>();
             for lane in 0..n_lanes {
                 let threads = n_threads / n_lanes + usize::from(lane < n_threads % n_lanes);
-                let found = &found;
+                let (found, trouble) = (&found, trouble.clone());
                 scope.spawn(move || {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                     match pool {
-                        Ok(pool) => pool.install(|| self.lane(lane, found)),
+                        Ok(pool) => pool.install(|| self.lane(lane, &trouble, found)),
                         Err(error) => self.fail(error.into()),
                     }
                 });
+            }
+            drop(trouble);
+            // One thread keeps the record, whichever fold is in trouble.
+            for Asked { fold, step, trouble, answer: to } in asked {
+                let control = answer(fold, step, &trouble).unwrap_or_else(|error| {
+                    self.fail(error);
+                    Control::Stop("the trouble cannot be recorded".to_owned())
+                });
+                // A lane that does not wait any more has failed.
+                let _ = to.send(control);
             }
         });
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one fold after another until none is left or one has stopped.
-    fn lane(&self, lane: usize, found: &Mutex<Vec<Option<FoldScore>>>) {
+    fn lane(&self, lane: usize, trouble: &Sender<Asked>, found: &Mutex<Vec<Option<FoldScore>>>) {
         loop {
-            let index = {
+            let fold = {
                 let mut next = held(&self.next);
                 if next.fold == self.parts.len() || next.stop.is_some() || next.failure.is_some() {
                     return;
@@ -171,9 +239,9 @@ impl Folds<'_> {
                 next.fold += 1;
                 next.fold - 1
             };
-            match self.fold(lane, index) {
-                Ok(Ok(score)) => held(found)[index] = Some(score),
-                Ok(Err(reason)) => {
+            match self.fold(&mut Lane { folds: self, lane, fold, at: 0, trouble }) {
+                Ok(Fit::Done(score)) => held(found)[fold] = Some(score),
+                Ok(Fit::Stopped(reason)) => {
                     held(&self.next).stop.get_or_insert(reason);
                 }
                 Err(error) => self.fail(error),
@@ -185,92 +253,110 @@ impl Folds<'_> {
         held(&self.next).failure.get_or_insert(error);
     }
 
-    /// Asks for a unit of work, unless another fold has stopped.
-    fn ask(&self, lane: usize, flop: u128) -> Control {
-        let stop = {
-            let next = held(&self.next);
-            next.stop.clone().or_else(|| next.failure.as_ref().map(|_| "another fold has failed".to_owned()))
-        };
-        stop.map_or_else(|| held(&self.guard).ask_as(lane, flop), Control::Stop)
-    }
-
-    /// One fold, or the reason of a stop. One that was finished before is taken from its file.
-    fn fold(&self, lane: usize, index: usize) -> anyhow::Result<Result<FoldScore, String>> {
-        let (shape, (rest, part)) = (self.shape, &self.parts[index]);
-        let corpus = self.tokens.corpus(rest, shape.train.context)?;
-        let identity = identity(shape, &corpus, &self.tokens.of(part))?;
+    /// One fold. One that was finished before is taken from its file.
+    fn fold(&self, lane: &mut Lane<'_, '_>) -> anyhow::Result<Fit<FoldScore>> {
+        let (shape, tokens, index) = (self.shape, self.tokens, lane.fold);
+        let Part { rest, held_out } = &self.parts[index];
+        let corpus = tokens.corpus(rest, shape.train.context)?;
+        let identity = identity(shape, tokens, &corpus, &tokens.corpus(held_out, shape.train.context)?)?;
         let file = self.folder.join(format!("fold-{index}.json"));
         if let Some(score) = kept(&file, identity) {
             self.bar.inc(shape.train.steps);
-            return Ok(Ok(score));
+            return Ok(Fit::Done(score));
         }
         let folder = self.folder.join(format!("fold-{index}"));
-        let trained = match self.trained(lane, &corpus, &folder)? {
-            Ok(trained) => trained,
-            Err(reason) => return Ok(Err(reason)),
+        let trained = match fit::trained(shape, tokens, &corpus, &folder, lane)? {
+            Fit::Done(trained) => trained,
+            Fit::Stopped(reason) => return Ok(Fit::Stopped(reason)),
         };
-        let architecture = shape::architecture(&shape.model);
-        let documents = self.tokens.of(part);
-        let outcome = evaluate::score(&trained, &documents, &shape.scoring(SCORING_BATCH), &mut |progress| {
-            self.ask(lane, architecture.forward(progress.next.batch as u64, progress.next.positions as u64))
-        })?;
-        held(&self.guard).done_as(lane);
-        let (scores, passes) = match outcome {
-            evaluate::Outcome::Stopped { reason, .. } => return Ok(Err(reason)),
-            evaluate::Outcome::Finished { scores, passes } => (scores, passes),
+        let Loss { nats: loss, n: n_tokens, mut flop } = match fit::loss(&trained, shape, tokens, held_out, lane)? {
+            Fit::Done(loss) => loss,
+            Fit::Stopped(reason) => return Ok(Fit::Stopped(reason)),
         };
-        let forward = |pass: &Pass| architecture.forward(pass.batch as u64, pass.positions as u64);
-        let (flop, whole) = (passes.iter().map(forward).sum(), pooled(&scores)?);
-        let score = FoldScore { n_documents: part.len(), n_tokens: whole.n_tokens, loss: whole.loss_nats, flop };
+        let mut before = None;
+        if let Some((base, _)) = &tokens.base {
+            match fit::loss(&base.model, shape, tokens, held_out, lane)? {
+                Fit::Done(loss) => {
+                    before = Some(loss.nats);
+                    flop += loss.flop;
+                }
+                Fit::Stopped(reason) => return Ok(Fit::Stopped(reason)),
+            }
+        }
+        let score = FoldScore { n_documents: held_out.len(), n_tokens, loss, before, flop };
         ledger::durable::write_atomic(&file, sealed(&score, identity).canonical().as_bytes())?;
         clear(&folder);
-        Ok(Ok(score))
-    }
-
-    fn trained(&self, lane: usize, corpus: &train::Corpus, folder: &Path) -> anyhow::Result<Result<Llama, String>> {
-        let shape = self.shape;
-        let step = shape.step_flop(shape.train.tokens_per_step(corpus)?);
-        // Folds are scored on what they hold out; none of it may end their training.
-        let config = train::Config { early_stop: None, ..shape.train.clone() };
-        let model = Llama::init(&shape.model, shape.train.seed)?;
-        let outcome = train::run(&config, model, corpus, Some(folder), &mut |event| {
-            match event {
-                Event::Ahead { .. } => return self.ask(lane, step),
-                Event::Done { .. } => {
-                    held(&self.guard).done_as(lane);
-                    self.bar.inc(1);
-                }
-                Event::Resumed { step } => self.bar.inc(*step),
-                _ => {}
-            }
-            Control::Continue
-        });
-        Ok(match outcome? {
-            train::Outcome::Finished(trained) => Ok(trained.model),
-            train::Outcome::Stopped { reason, .. } => Err(reason),
-        })
+        Ok(Fit::Done(score))
     }
 }
 
-/// What a fold's figures come from: program, configuration, what is trained on, what is held out.
-fn identity(shape: &Shape, corpus: &train::Corpus, held_out: &[Vec<u32>]) -> anyhow::Result<Digest> {
-    let held_out = train::Corpus::new(held_out, model::END_OF_TEXT_ID);
+/// One of the folds that go on side by side.
+struct Lane<'a, 'b> {
+    folds: &'a Folds<'b>,
+    lane: usize,
+    fold: usize,
+    /// Steps that were shown.
+    at: u64,
+    trouble: &'a Sender<Asked>,
+}
+
+impl Leave for Lane<'_, '_> {
+    /// Asks for a unit of work, unless another fold has stopped.
+    fn ask(&mut self, flop: u128) -> Control {
+        let stop = {
+            let next = held(&self.folds.next);
+            next.stop.clone().or_else(|| next.failure.as_ref().map(|_| "another fold has failed".to_owned()))
+        };
+        stop.map_or_else(|| held(&self.folds.guard).ask_as(self.lane, flop), Control::Stop)
+    }
+
+    fn done(&mut self) {
+        held(&self.folds.guard).done_as(self.lane);
+    }
+
+    fn trouble(&mut self, step: u64, trouble: &Trouble) -> Control {
+        let (answer, answered) = mpsc::channel();
+        let asked = Asked { fold: self.fold, step, trouble: trouble.clone(), answer };
+        let sent = self.trouble.send(asked).ok().and_then(|()| answered.recv().ok());
+        match sent {
+            Some(Control::Stop(reason)) => Control::Stop(format!("fold {}: {reason}", self.fold + 1)),
+            Some(control) => control,
+            None => Control::Stop(format!("fold {}: nobody answers its trouble", self.fold + 1)),
+        }
+    }
+
+    fn at(&mut self, step: u64) {
+        self.folds.bar.inc(step.saturating_sub(self.at));
+        self.at = step;
+    }
+}
+
+/// What a fold's figures come from: program, configuration, what is trained further, what on, what is held out.
+fn identity(
+    shape: &Shape,
+    tokens: &Tokens,
+    trained: &train::Corpus,
+    held_out: &train::Corpus,
+) -> anyhow::Result<Digest> {
     let identity = Json::map([
         ("program", Some(super::INSTRUMENT.into())),
         ("config", Some(plan::config_json(shape)?)),
-        ("trained", Some(corpus.digest().into())),
+        ("base", tokens.base.as_ref().map(|(_, digest)| (*digest).into())),
+        ("trained", Some(trained.digest().into())),
         ("heldOut", Some(held_out.digest().into())),
     ]);
     Ok(Digest::of(identity.canonical().as_bytes()))
 }
 
-/// A finished fold as it is kept, with its own digest; the loss bit for bit.
+/// A finished fold as it is kept, with its own digest; losses bit for bit.
 fn sealed(score: &FoldScore, identity: Digest) -> Json {
+    let bits = |loss: f64| Json::from(format!("{:016x}", loss.to_bits()));
     let fold = Json::map([
         ("identity", Some(identity.into())),
         ("nDocuments", Some(score.n_documents.into())),
         ("nTokens", Some(score.n_tokens.into())),
-        ("lossBits", Some(format!("{:016x}", score.loss.to_bits()).into())),
+        ("lossBits", Some(bits(score.loss))),
+        ("beforeBits", score.before.map(bits)),
         ("flop", Some(score.flop.to_string().into())),
     ]);
     Json::map([("digest", Some(Digest::of(fold.canonical().as_bytes()).into())), ("fold", Some(fold))])
@@ -283,21 +369,26 @@ fn kept(file: &Path, identity: Digest) -> Option<FoldScore> {
     let is_whole = sealed.get("digest") == Some(&Digest::of(fold.canonical().as_bytes()).into());
     let is_this = fold.get("identity") == Some(&identity.into());
     let text = |key: &str| fold.get(key).and_then(Json::as_text);
+    let bits = |text: &str| u64::from_str_radix(text, 16).ok().map(f64::from_bits);
     (is_whole && is_this).then_some(FoldScore {
         n_documents: usize::try_from(fold.get("nDocuments")?.as_int()?).ok()?,
         n_tokens: u64::try_from(fold.get("nTokens")?.as_int()?).ok()?,
-        loss: f64::from_bits(u64::from_str_radix(text("lossBits")?, 16).ok()?),
+        loss: bits(text("lossBits")?)?,
+        before: text("beforeBits").and_then(bits),
         flop: text("flop")?.parse().ok()?,
     })
 }
 
 fn fold_json(index: usize, fold: &FoldScore) -> anyhow::Result<Json> {
-    let loss = Decimal::from_f64(fold.loss, DIGITS_MEASURED, Round::Nearest)?;
+    let decimal = |value: f64| Decimal::from_f64(value, DIGITS_MEASURED, Round::Nearest).map(Json::from);
     Ok(Json::map([
         ("fold", Some((index + 1).into())),
         ("nDocuments", Some(fold.n_documents.into())),
         ("nTokens", Some(fold.n_tokens.into())),
-        ("loss", Some(loss.into())),
+        ("loss", Some(decimal(fold.loss)?)),
+        ("perplexity", Some(decimal(fold.loss.exp())?)),
+        ("lossBefore", fold.before.map(decimal).transpose()?),
+        ("perplexityBefore", fold.before.map(|loss| decimal(loss.exp())).transpose()?),
     ]))
 }
 
@@ -324,7 +415,8 @@ mod tests {
     fn a_finished_fold_is_read_back_bit_for_bit_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let (file, identity) = (folder.path().join("fold-0.json"), Digest::of(b"one"));
-        let score = FoldScore { n_documents: 3, n_tokens: 71, loss: 5.1 + f64::EPSILON, flop: 1 << 70 };
+        let before = Some(5.3 + f64::EPSILON);
+        let score = FoldScore { n_documents: 3, n_tokens: 71, loss: 5.1 + f64::EPSILON, before, flop: 1 << 70 };
         assert_eq!(kept(&file, identity), None);
         let text = sealed(&score, identity).canonical();
         fs::write(&file, &text).unwrap();

@@ -3,7 +3,7 @@
 use super::{
     Session, data,
     data::{Data, Tokens},
-    figures,
+    figures, folds,
     made::{self, Made},
     shape,
     shape::Shape,
@@ -25,7 +25,7 @@ impl Session<'_> {
         if self.run.last(Predicate::Plan).is_some() {
             return Ok(());
         }
-        let work = work_of(self.case, tokens)?;
+        let work = work_of(self.case, data, tokens)?;
         let pace = probe(&work.shape, tokens, self.case)?;
         let quantities = predict(&work, pace, guard.sensor(), guard.intensity())?;
         let subject = Subject::new("case", Digest::of(self.case.text.as_bytes()));
@@ -74,7 +74,7 @@ pub(crate) fn plan_only(path: &Path, is_json: bool) -> anyhow::Result<Ended> {
     let tokens = data::tokenize(&case, &corpus, &scratch.join("tokenizer.json"));
     let _ = std::fs::remove_dir_all(&scratch);
     let tokens = tokens?;
-    let work = work_of(&case, &tokens)?;
+    let work = work_of(&case, &corpus, &tokens)?;
     let pace = probe(&work.shape, &tokens, &case)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let intensity = case.country.as_deref().and_then(meter::intensity);
@@ -123,7 +123,7 @@ pub(crate) struct Work {
     whole: u128,
 }
 
-pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
+fn work_of(case: &Case, data: &Data, tokens: &Tokens) -> anyhow::Result<Work> {
     let shape = shape::of_case(case, tokens)?;
     let training = training_flop(&shape, tokens, &tokens.train)?;
     let lengths: Vec<usize> = tokens.held_out.iter().map(|&index| tokens.documents[index].len()).collect();
@@ -135,12 +135,22 @@ pub(crate) fn work_of(case: &Case, tokens: &Tokens) -> anyhow::Result<Work> {
         if tokens.labels.is_some() { classes_flop(case, &shape, tokens)? } else { scoring_flop(&shape, &lengths) };
     let mut whole = training + scoring * u128::from(scorings) + choice_flop(case, tokens)?;
     if let Some(folds) = &case.folds {
-        let small = shape::of_folds(case, folds, tokens)?;
-        let documents = tokens.distinct();
-        let all: Vec<usize> = documents.iter().map(|&index| tokens.documents[index].len()).collect();
-        whole += training_flop(&small, tokens, &documents)? * folds.folds as u128 + scoring_flop(&small, &all);
+        let shape = shape::of_folds(case, folds, tokens)?;
+        for part in folds::parts(folds, &shape, data, tokens)? {
+            whole += training_flop(&shape, tokens, &part.rest)? + fold_flop(&shape, tokens, &part.held_out)?;
+        }
     }
     Ok(Work { shape, training, whole })
+}
+
+/// Scoring a fold, and where a base is trained further that one too.
+fn fold_flop(shape: &Shape, tokens: &Tokens, documents: &[usize]) -> anyhow::Result<u128> {
+    if tokens.weights.is_none() {
+        let lengths: Vec<usize> = documents.iter().map(|&index| tokens.documents[index].len()).collect();
+        return Ok(scoring_flop(shape, &lengths));
+    }
+    let reading = shape.corpus_flop(&tokens.corpus(documents, shape.train.context)?);
+    Ok(reading * if tokens.base.is_some() { 2 } else { 1 })
 }
 
 /// Telling classes of held-out texts, and training and telling over the folds.

@@ -4,7 +4,7 @@ use super::{
     Session,
     data::Tokens,
     figures,
-    fit::Fit,
+    fit::{self, Fit},
     plan,
     shape::{self, Shape},
 };
@@ -129,11 +129,11 @@ impl Session<'_> {
             Fit::Done(model) => model,
             Fit::Stopped(reason) => return Err(Halt::Stopped(reason)),
         };
-        match self.loss_of(&model, shape, tokens, held_out, guard).map_err(Halt::Failed)? {
+        match fit::loss(&model, shape, tokens, held_out, guard).map_err(Halt::Failed)? {
             Fit::Stopped(reason) => Err(Halt::Stopped(reason)),
-            Fit::Done((loss, scoring)) => {
+            Fit::Done(loss) => {
                 super::train::clear(&self.work().join(self.run.id()).join("lambda"));
-                Ok((loss, training + scoring))
+                Ok((loss.nats, training + loss.flop))
             }
         }
     }

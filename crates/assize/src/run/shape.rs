@@ -52,18 +52,21 @@ fn of_plan(case: &Case, plan: &TrainPlan, tokens: &Tokens) -> anyhow::Result<Sha
     Ok(Shape { head, ..shape(model, plan, tokens)? })
 }
 
-/// The small configuration of the folds.
+/// What is trained a fold: the small configuration, or of a model that is trained further what the case trains.
 pub(crate) fn of_folds(case: &Case, folds: &FoldPlan, tokens: &Tokens) -> anyhow::Result<Shape> {
-    let (model, plan) = parts(case)?;
+    let plan = case.train.as_ref().context("the case has no `[train]`")?;
+    let plan = TrainPlan { tokens: folds.tokens.unwrap_or(plan.tokens), ..plan.clone() };
+    let Some(small) = folds.small else { return of_plan(case, &plan, tokens) };
+    let (model, _) = parts(case)?;
     let small = ModelShape {
-        layers: folds.layers,
-        width: folds.width,
-        heads: folds.heads,
-        kv_heads: folds.heads,
-        hidden: (folds.width * 8 / 3).next_multiple_of(32),
+        layers: small.layers,
+        width: small.width,
+        heads: small.heads,
+        kv_heads: small.heads,
+        hidden: (small.width * 8 / 3).next_multiple_of(32),
         ..model.clone()
     };
-    shape(&small, &TrainPlan { tokens: folds.tokens, ..plan.clone() }, tokens)
+    shape(&small, &plan, tokens)
 }
 
 fn parts(case: &Case) -> anyhow::Result<(&ModelShape, &TrainPlan)> {

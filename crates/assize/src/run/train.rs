@@ -75,7 +75,7 @@ impl Session<'_> {
                 Event::Resumed { step } => bar.set_position(*step),
                 Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
                 Event::Trouble { step, trouble } => {
-                    return self.intervene(*step, trouble).unwrap_or_else(|error| {
+                    return self.intervene(None, *step, trouble).unwrap_or_else(|error| {
                         failure = Some(error);
                         Control::Stop("the trouble cannot be recorded".to_owned())
                     });
@@ -110,8 +110,8 @@ impl Session<'_> {
         }
     }
 
-    /// Answers trouble as the case says, and records both.
-    fn intervene(&mut self, step: u64, trouble: &Trouble) -> anyhow::Result<Control> {
+    /// Answers trouble as the case says, and records both. What is spent of answers is counted for each fold apart.
+    pub(crate) fn intervene(&mut self, fold: Option<usize>, step: u64, trouble: &Trouble) -> anyhow::Result<Control> {
         let plan = self.case.train.as_ref().context("the case has no `[train]`")?;
         let on = plan.on_trouble;
         let mut answer = match trouble {
@@ -122,7 +122,11 @@ impl Session<'_> {
         };
         let changes = |answer: Answer| matches!(answer, Answer::LowerRate | Answer::RollBack);
         let made = self.run.entries().iter().filter(|entry| entry.statement.predicate_type == Predicate::Intervention);
-        let is_change = |entry: &&Entry| entry.statement.predicate.get("percent").is_some();
+        let fold = fold.map(|fold| Json::from(fold + 1));
+        let is_change = |entry: &&Entry| {
+            let predicate = &entry.statement.predicate;
+            predicate.get("percent").is_some() && predicate.get("fold") == fold.as_ref()
+        };
         let n_made = made.filter(is_change).count() as u64;
         let is_spent = changes(answer) && n_made >= on.at_most;
         if is_spent {
@@ -137,6 +141,7 @@ impl Session<'_> {
             ("found", said.as_str().into()),
             ("answer", answer.name().into()),
         ];
+        record.members.extend(fold.map(|fold| ("fold", fold)));
         if changes(answer) {
             record.members.push(("percent", i64::from(on.percent).into()));
         }

@@ -12,6 +12,7 @@ mod crash;
 mod evaluate;
 mod exchange;
 mod folds;
+mod folds_of_base;
 mod generate;
 mod hub;
 mod lambda;

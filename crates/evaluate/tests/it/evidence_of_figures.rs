@@ -87,19 +87,33 @@ fn a_change_is_paired_and_signed() {
     assert_eq!(refused("prune.change", &after), ("no metric `prune.change` in the catalogue".into(), None));
 }
 
-/// Expected deviation: python3 `statistics.stdev([5.02, 4.95, 5.11])` = 0.08020806277010653.
+/// Expected: python3 `statistics.stdev([5.02, 4.95, 5.11])` = 0.08020806277010653, and m ± t · √(1/3 + 1/2) · s by scipy's `t.ppf(0.975, 2)`.
 #[test]
-fn folds_give_mean_range_and_spread() {
-    let shown: Vec<String> = folds(&[5.02, 4.95, 5.11], &circumstances()).unwrap().iter().map(show).collect();
+fn folds_give_mean_interval_and_spread() {
+    let losses = [5.02, 4.95, 5.11];
+    let shown: Vec<String> = folds(&losses, None, &circumstances()).unwrap().iter().map(show).collect();
     assert_eq!(
         shown,
         [
-            "kfold.loss 5.02666667 nat/token [4.95, 5.11; certain; range-of-folds] 3",
+            "kfold.loss 5.02666667 nat/token [4.71162811, 5.34170522; 0.95; corrected-resampled-t] 3",
+            "kfold.perplexity 152.424085 1 [111.233113, 208.868573; 0.95; corrected-resampled-t] 3",
             "kfold.loss_spread 0.0802080628 nat/token 3",
             "kfold.folds 3 1 3",
         ]
     );
-    assert_eq!(folds(&[5.0], &circumstances()).unwrap_err().to_string(), "`kfold.loss` cannot be computed");
+    let found = folds(&losses, Some(&[5.5, 5.3, 5.6]), &circumstances()).unwrap();
+    assert_eq!(found.len(), 5);
+    assert!(
+        found.iter().all(|found| found.convention.as_deref().unwrap().starts_with("the tokens that training counts"))
+    );
+    assert_eq!(
+        show(&found[1]),
+        "kfold.loss_change -0.44 nat/token [-0.746768378, -0.133231622; 0.95; corrected-resampled-t] 3"
+    );
+    for (losses, before) in [(&[5.0][..], None), (&[5.0, 5.1], Some(&[5.0][..]))] {
+        let refused = folds(losses, before, &circumstances()).unwrap_err().to_string();
+        assert!(refused.ends_with("cannot be computed"), "{refused}");
+    }
 }
 
 #[test]

@@ -537,7 +537,7 @@ fn folds(log: &mut Log, known: &mut Envelopes) {
             "5.01666667",
             "measured",
             "corpus",
-            &format!(r#"{}, "n": 62"#, interval("4.9386", "5.0911", "range-of-folds")),
+            &format!(r#"{}, "level": "0.95", "n": 3"#, interval("4.71691956", "5.31641377", "corrected-resampled-t")),
         ),
         measurement("kfold.loss_spread", "nat/token", "0.0764", "measured", "corpus", ""),
         measurement("kfold.compute", "FLOP", "811204511232", "measured", "corpus", ""),

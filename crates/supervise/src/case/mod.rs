@@ -110,14 +110,22 @@ pub struct Budget {
     pub carbon_gco2e: Option<Decimal>,
 }
 
-/// Cross-validation on a small configuration.
+/// Cross-validation over the training documents.
 #[derive(Debug, Clone)]
 pub struct FoldPlan {
     pub folds: usize,
+    /// What is trained a fold instead of what the case trains; of a model that is trained further nothing.
+    pub small: Option<Small>,
+    /// Of each fold; where nothing is said, as many as the training.
+    pub tokens: Option<u64>,
+}
+
+/// A decoder that is smaller than that of the case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Small {
     pub layers: usize,
     pub width: usize,
     pub heads: usize,
-    pub tokens: u64,
 }
 
 /// Tasks asked of the trained model.

@@ -26,7 +26,6 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
     if is_existing {
         reader.only_evaluated(&wire)?;
     }
-    let suites = reader.evaluations(&folder, wire.evaluate, is_existing)?;
     let (prune, quantize) = wire.compress.map_or(Ok((None, false)), |compress| reader.compress(compress))?;
     let (model, base, existing) = match wire.model.map(|model| reader.model(&folder, model)).transpose()? {
         Some(Named::Shape(shape)) => (Some(shape), None, None),
@@ -34,6 +33,10 @@ pub(super) fn case(file: &Path, folder: PathBuf, text: String) -> Result<Case, C
         Some(Named::Existing(existing)) => (None, None, Some(existing)),
         None => (None, None, None),
     };
+    let has_lambda = wire.train.as_ref().is_some_and(|train| train.lambda.is_some());
+    let suites = reader.evaluations(&folder, wire.evaluate, is_existing, |suite| {
+        if base.is_some() { reader.further_plan(suite, has_lambda) } else { reader.fold_plan(suite) }
+    })?;
     let is_scratch = base.is_none();
     let rest = reader.rest(&wire.data, wire.train.as_ref());
     let scenario = wire.scenario.map_or(Ok(Answers::new()), |_| reader.scenario())?;
@@ -278,7 +281,13 @@ impl Reader<'_> {
         Ok((compress.prune.map(prune).transpose()?, compress.quantize.is_some()))
     }
 
-    fn evaluations(&self, folder: &Path, suites: Vec<wire::Evaluate>, is_existing: bool) -> Result<Suites, CaseError> {
+    fn evaluations(
+        &self,
+        folder: &Path,
+        suites: Vec<wire::Evaluate>,
+        is_existing: bool,
+        fold_plan: impl Fn(wire::Evaluate) -> Result<FoldPlan, CaseError>,
+    ) -> Result<Suites, CaseError> {
         let mut found = Suites::default();
         for suite in suites {
             let name = self.known("suite", &suite.suite, &["perplexity", "k-fold", "tasks", "bank"])?;
@@ -295,7 +304,7 @@ impl Reader<'_> {
                     let hint = "name the model that is asked with `path` under `[model]`";
                     return Err(self.complain(suite.suite.span(), "the suite `bank` asks a model that stands", hint));
                 }
-                _ => found.folds = Some(self.fold_plan(suite)?),
+                _ => found.folds = Some(fold_plan(suite)?),
             }
         }
         Ok(found)
@@ -351,22 +360,44 @@ impl Reader<'_> {
         })
     }
 
+    /// Folds of a small decoder that is trained from scratch.
     fn fold_plan(&self, suite: wire::Evaluate) -> Result<FoldPlan, CaseError> {
-        let place = suite.suite.span();
-        let Some(folds) = suite.folds else {
+        let folds = self.n_folds(&suite)?;
+        let size = |said: Option<Spanned<usize>>, absent| said.map_or(absent, Spanned::into_inner);
+        let small = Small { layers: size(suite.layers, 2), width: size(suite.width, 64), heads: size(suite.heads, 4) };
+        Ok(FoldPlan { folds, small: Some(small), tokens: Some(suite.tokens.map_or(50_000, Spanned::into_inner)) })
+    }
+
+    /// Folds of what `[train]` trains: the base is trained further once a fold.
+    fn further_plan(&self, suite: wire::Evaluate, has_lambda: bool) -> Result<FoldPlan, CaseError> {
+        let folds = self.n_folds(&suite)?;
+        let sizes = [("layers", &suite.layers), ("width", &suite.width), ("heads", &suite.heads)];
+        if let Some((name, said)) = sizes.into_iter().find_map(|(name, said)| Some((name, said.as_ref()?))) {
+            let message =
+                format!("`{name}` is said of a model that stands already: each fold trains what `[train]` trains");
+            return Err(self.complain(said.span(), message, "leave it out"));
+        }
+        if has_lambda {
+            let hint = "leave the suite out: `lambda.loss` is of its outer folds, each with a weight that was chosen without it";
+            let message = "a weight that `lambda` chose on all training documents has seen every fold";
+            return Err(self.complain(suite.suite.span(), message, hint));
+        }
+        if let Some(tokens) = suite.tokens.as_ref().filter(|tokens| *tokens.get_ref() == 0) {
+            return Err(self.complain(tokens.span(), "expected at least 1 token a fold, found `0`", ""));
+        }
+        Ok(FoldPlan { folds, small: None, tokens: suite.tokens.map(Spanned::into_inner) })
+    }
+
+    fn n_folds(&self, suite: &wire::Evaluate) -> Result<usize, CaseError> {
+        let Some(folds) = &suite.folds else {
+            let place = suite.suite.span();
             return Err(self.complain(place, "the suite `k-fold` needs `folds`", "for example `folds = 3`"));
         };
         if *folds.get_ref() < 2 {
             let message = format!("expected at least 2 folds, found `{}`", folds.get_ref());
             return Err(self.complain(folds.span(), message, ""));
         }
-        Ok(FoldPlan {
-            folds: folds.into_inner(),
-            layers: suite.layers.unwrap_or(2),
-            width: suite.width.unwrap_or(64),
-            heads: suite.heads.unwrap_or(4),
-            tokens: suite.tokens.unwrap_or(50_000),
-        })
+        Ok(*folds.get_ref())
     }
 
     fn declare(&self, folder: &Path, declare: wire::Declare) -> Result<Declare, CaseError> {

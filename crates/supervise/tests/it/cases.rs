@@ -108,3 +108,38 @@ fn a_bad_answer_is_shown_in_its_line() {
     let error = read("[system]\nname = \"a\"\n[policy]\npacks = []\n[use]\nübel = 1\n").unwrap_err();
     assert_eq!((error.line, error.column), (6, 1));
 }
+
+/// Folds of a model that is trained further train what the case trains, whatever is not said.
+#[test]
+fn folds_of_a_base_are_of_the_training_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.gguf"), "").unwrap();
+    let read = |suite: &str, train: &str| {
+        let text = format!(
+            "{GOOD}[model]\nbase = \"model.gguf\"\ncontext = 8\n[train]\ntokens = 10\n{train}\
+             optimizer = {{ name = \"sgd\", learning_rate = 0.1 }}\n[[evaluate]]\nsuite = \"k-fold\"\n{suite}\n"
+        );
+        std::fs::write(folder.path().join("assize.toml"), text).unwrap();
+        Case::read(folder.path())
+    };
+    let plan = read("folds = 3", "").unwrap().folds.unwrap();
+    assert_eq!((plan.folds, plan.small, plan.tokens), (3, None, None));
+    assert_eq!(read("folds = 3\ntokens = 7", "").unwrap().folds.unwrap().tokens, Some(7));
+    let lambda = "lambda = { penalty = \"l2\", candidates = [0, 1] }\n";
+    for (suite, train, expected) in [
+        ("folds = 1", "", "expected at least 2 folds, found `1`"),
+        ("", "", "the suite `k-fold` needs `folds`"),
+        (
+            "folds = 3\nwidth = 64",
+            "",
+            "`width` is said of a model that stands already: each fold trains what `[train]` trains",
+        ),
+        ("folds = 3\ntokens = 0", "", "expected at least 1 token a fold, found `0`"),
+        ("folds = 3", lambda, "a weight that `lambda` chose on all training documents has seen every fold"),
+    ] {
+        assert_eq!(read(suite, train).unwrap_err().message, expected);
+    }
+    let text = format!("{GOOD}[[evaluate]]\nsuite = \"k-fold\"\nfolds = 2\nwidth = 32\n");
+    let plan = self::read(&text).unwrap().folds.unwrap();
+    assert_eq!((plan.small.unwrap().width, plan.small.unwrap().layers, plan.tokens), (32, 2, Some(50_000)));
+}

@@ -5,7 +5,7 @@ use evidence::{Control, Digest};
 use model::{Adapters, Below, Llama};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
-use train::{Batch, Batches, Config, Corpus, Event, Outcome, Precision};
+use train::{Batch, Batches, Config, Corpus, Counted, Event, Outcome, Precision};
 
 const CLASSES: usize = 3;
 
@@ -182,7 +182,15 @@ fn a_head_is_taken_up_again_and_packing_changes_nothing() {
         let apart = alone.logits.iter().zip(packed).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(apart < 1e-5, "{at}: {apart}");
     }
-    let loss = train::mean_loss(&straight, &corpus(), 32, 4).unwrap();
+    let mut asked = Vec::new();
+    let ask = &mut |n_tokens| {
+        asked.push(n_tokens);
+        Control::Continue
+    };
+    let Counted { loss_nats: loss, weight } = train::mean_loss(&straight, &corpus(), (32, 4), ask).unwrap().unwrap();
+    assert_eq!((weight, asked.iter().sum::<u64>()), (60.0, 32 * corpus().n_windows(32) as u64));
+    let stopped = train::mean_loss(&straight, &corpus(), (32, 4), &mut |_| Control::Stop("enough".to_owned()));
+    assert_eq!(stopped.unwrap(), Err("enough".to_owned()));
     let of_row = |(row, target): (&[f32], &usize)| {
         let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
         sum.ln() - f64::from(row[*target])
