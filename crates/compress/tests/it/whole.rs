@@ -217,6 +217,14 @@ fn every_format_reads_back_as_what_was_evaluated() {
         }
         // K-quants fall back at these widths, and say so.
         assert_eq!(findings.fallbacks.len(), if matches!(format, Format::Q4K | Format::Q6K) { 21 } else { 0 });
+        // The plan knows it from the shapes.
+        let (bits, n_otherwise) = formats::planned_bits(format, &parts.tensors);
+        assert_eq!(n_otherwise, findings.fallbacks.len());
+        let stored: usize = blocks.iter().filter(|(name, _)| name.contains("layers.")).map(|(_, one)| one.bytes.len()).sum();
+        let inside: usize =
+            parts.tensors.iter().filter(|(name, _)| name.contains("layers.")).map(|(_, one)| one.elem_count()).sum();
+        let found = 8.0 * stored as f64 / inside as f64;
+        assert!(bits <= found && found < bits * 1.2, "{format:?}: {bits} planned, {found} with the norms");
         last = last.min(error);
     }
     assert!(last < 1e-4);
