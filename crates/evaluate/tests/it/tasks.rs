@@ -396,7 +396,7 @@ fn a_member_of_a_group_may_include_a_file() {
     let said: Vec<(&str, &str)> =
         selection.tasks.iter().map(|task| (task.name.as_str(), task.description.as_str())).collect();
     assert_eq!(said, [("quiz", "From below. "), ("both::inner::fresh", "From below. ")]);
-    let text = |at: usize| format!("{:?}", selection.tasks[at].doc_to_text);
+    let text = |at: usize| format!("{:?}", selection.tasks[at].text);
     assert!(text(0).contains("Mine {{q}}") && !text(1).contains("Mine"), "{} {}", text(0), text(1));
     let error = refused(&[("quiz.yaml", QUIZ), ("g.yaml", group)], "both").to_string();
     assert!(error.contains("parts/base.yaml, which ") && error.contains("g.yaml includes, cannot be read"), "{error}");
