@@ -6,7 +6,7 @@ use evaluate::{
     Bounds,
     tasks::{Report, metrics, task::Task},
 };
-use evidence::Json;
+use evidence::{DIGITS_MEASURED, Decimal, Json, Round};
 
 /// A value that one task's figure must reach: at least it, or at most it where less is better.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,8 +127,10 @@ impl Held {
             ("value", Some(number(self.value)?)),
         ];
         if let Some(bounds) = self.bounds {
-            members.push(("lower", Some(number(bounds.lower)?)));
-            members.push(("upper", Some(number(bounds.upper)?)));
+            // Outward, as beside the score.
+            let end = |value, round| Decimal::from_f64(value, DIGITS_MEASURED, round).map(Json::from);
+            members.push(("lower", Some(end(bounds.lower, Round::Down)?)));
+            members.push(("upper", Some(end(bounds.upper, Round::Up)?)));
             members.push(("interval", Some(self.interval.into())));
         }
         members.push(("verdict", Some(self.verdict.into())));
