@@ -3,15 +3,15 @@
 use crate::{
     evaluate_evidence::{self, Circumstances, Said},
     evaluate_tasks::{figure_json, map_of, number},
+    evaluate_thresholds::{Held, Threshold},
     screen,
 };
-use anyhow::bail;
 use evaluate::{
     Bounds,
     statistics::{
         Bootstrap, LEVEL,
         calibration::{BINS, calibration, diagram, ece_bounds},
-        clopper_pearson, ratio_bounds,
+        ratio_bounds,
         slices::holm,
     },
     tasks::{
@@ -36,47 +36,12 @@ pub(crate) struct ScoreArgs {
     /// Ask each item again mistyped, in other case and spacing, with options in other orders, and in other words
     #[arg(long)]
     pub(crate) robust: bool,
-    /// A threshold named beforehand: TASK=SHARE, or TASK:METRIC=SHARE (repeatable)
-    #[arg(long = "threshold", value_name = "TASK=SHARE")]
+    /// A threshold named beforehand: TASK=VALUE, or TASK:METRIC=VALUE; at most it where less is better (repeatable)
+    #[arg(long = "threshold", value_name = "TASK=VALUE")]
     pub(crate) thresholds: Vec<Threshold>,
     /// Seed of whatever is drawn
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-}
-
-/// A least value of one task's figure.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Threshold {
-    pub(crate) task: String,
-    /// The task's first metric where none is named.
-    pub(crate) metric: Option<String>,
-    pub(crate) least: f64,
-}
-
-impl std::str::FromStr for Threshold {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("expected TASK=SHARE or TASK:METRIC=SHARE, found `{text}`");
-        let (name, least) = text.rsplit_once('=').ok_or_else(wrong)?;
-        let least: f64 = least.trim().parse().map_err(|_| wrong())?;
-        if name.trim().is_empty() || !least.is_finite() {
-            return Err(wrong());
-        }
-        let (task, metric) =
-            name.split_once(':').map_or((name, None), |(task, metric)| (task, Some(metric.to_owned())));
-        Ok(Self { task: task.trim().to_owned(), metric, least })
-    }
-}
-
-/// A threshold beside what was found.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Held {
-    pub(crate) threshold: Threshold,
-    pub(crate) metric: String,
-    pub(crate) value: f64,
-    pub(crate) bounds: Option<Bounds>,
-    pub(crate) verdict: &'static str,
 }
 
 /// What was found beside the scores.
@@ -86,45 +51,6 @@ pub(crate) struct Beside {
     pub(crate) robustness: Vec<Robustness>,
     pub(crate) bias: Vec<(String, Figure)>,
     pub(crate) held: Vec<Held>,
-}
-
-/// Thresholds name tasks that are asked; anything else would be met by silence.
-pub(crate) fn check_thresholds(thresholds: &[Threshold], tasks: &[&str]) -> anyhow::Result<()> {
-    for threshold in thresholds {
-        if !tasks.contains(&threshold.task.as_str()) {
-            bail!(
-                "a threshold names the task `{}`, which is not asked; asked are {}",
-                threshold.task,
-                tasks.join(", ")
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Holds each threshold against its figure: met from the lower bound on, missed below the upper one, else open.
-pub(crate) fn held(thresholds: &[Threshold], reports: &[Report]) -> anyhow::Result<Vec<Held>> {
-    let mut found = Vec::new();
-    for threshold in thresholds {
-        let Some(report) = reports.iter().find(|report| report.task.name == threshold.task) else { continue };
-        let named = threshold.metric.clone().or_else(|| report.task.metrics.first().map(|metric| metric.name.clone()));
-        let metric = named.unwrap_or_default();
-        let Some((_, figure)) = report.figures.iter().find(|(name, _)| *name == metric) else {
-            let names: Vec<&str> = report.figures.iter().map(|(name, _)| name.as_str()).collect();
-            bail!("task `{}` has no metric `{metric}`; it has {}", threshold.task, names.join(", "));
-        };
-        let bounds = match shares(report, &metric) {
-            Some((k, n)) => Some(clopper_pearson(k, n, LEVEL)?),
-            None => figure.bounds,
-        };
-        let verdict = match bounds {
-            Some(bounds) if bounds.lower >= threshold.least => "met",
-            Some(bounds) if bounds.upper < threshold.least => "missed",
-            _ => "open",
-        };
-        found.push(Held { threshold: threshold.clone(), metric, value: figure.value, bounds, verdict });
-    }
-    Ok(found)
 }
 
 /// Right and all, for a metric whose cells are all 0 or 1.
@@ -161,7 +87,7 @@ impl Beside {
             members.push(("bias", Json::Map(rows.collect::<anyhow::Result<_>>()?)));
         }
         if !self.held.is_empty() {
-            let rows = self.held.iter().map(held_json).collect::<anyhow::Result<_>>()?;
+            let rows = self.held.iter().map(Held::json).collect::<anyhow::Result<_>>()?;
             members.push(("thresholds", Json::List(rows)));
         }
         Ok(members)
@@ -219,23 +145,8 @@ impl Beside {
                 figure.bounds.map_or_else(String::new, |bounds| format!("[{:.4}, {:.4}]", bounds.lower, bounds.upper));
             screen::line(&format!("{name:45} {:>10.4} {bounds:20} n {}", figure.value, figure.n));
         }
-        for held in &self.held {
-            screen::line(&format!(
-                "{:28} {:16} at least {}: {:.4}, {}",
-                held.threshold.task, held.metric, held.threshold.least, held.value, held.verdict
-            ));
-        }
+        self.held.iter().for_each(|held| screen::line(&held.line()));
     }
-}
-
-fn held_json(held: &Held) -> anyhow::Result<Json> {
-    Ok(Json::map([
-        ("task", Some(held.threshold.task.as_str().into())),
-        ("metric", Some(held.metric.as_str().into())),
-        ("least", Some(number(held.threshold.least)?)),
-        ("value", Some(number(held.value)?)),
-        ("verdict", Some(held.verdict.into())),
-    ]))
 }
 
 fn bounds_json(bounds: Bounds) -> anyhow::Result<[(&'static str, Option<Json>); 2]> {
@@ -252,7 +163,7 @@ fn comparison_json(one: &Comparison, adjusted: Option<f64>) -> anyhow::Result<Js
         ("difference", Some(number(one.difference.mean)?)),
         ("stderr", Some(number(one.difference.stderr)?)),
         ("interval", Some("bootstrap-items, whole pairs".into())),
-        ("detectable", Some(number(one.difference.detectable)?)),
+        ("detectable", one.difference.detectable.map(number).transpose()?),
     ];
     members.extend(bounds_json(one.difference.bounds)?);
     if let Some(test) = one.mcnemar {
@@ -353,13 +264,7 @@ pub(crate) fn said(reports: &[Report], beside: &Beside) -> anyhow::Result<Vec<Sa
     said.extend(robust(beside)?);
     if !beside.held.is_empty() {
         let count = |verdict: &str| beside.held.iter().filter(|held| held.verdict == verdict).count() as u64;
-        let names: Vec<String> = beside
-            .held
-            .iter()
-            .map(|held| {
-                format!("{}:{} >= {} ({})", held.threshold.task, held.metric, held.threshold.least, held.verdict)
-            })
-            .collect();
+        let names: Vec<String> = beside.held.iter().map(Held::brief).collect();
         let method = format!("thresholds named before the tasks were asked: {}", names.join(", "));
         said.push(Said::count("benchmark.thresholds", beside.held.len() as u64, &method));
         said.push(Said::count("benchmark.thresholds_met", count("met"), &method));
@@ -562,19 +467,4 @@ pub(crate) fn write(
     details: Json,
 ) -> anyhow::Result<()> {
     evaluate_evidence::write(path, key, "tasks", &circumstances.measurements(said)?, details)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thresholds_are_read_as_they_are_written() {
-        let read = |text: &str| text.parse::<Threshold>();
-        assert_eq!(read("arc_easy=0.5"), Ok(Threshold { task: "arc_easy".to_owned(), metric: None, least: 0.5 }));
-        let found = read("arc_easy:acc_norm=0.25").unwrap();
-        assert_eq!((found.metric.as_deref(), found.least), (Some("acc_norm"), 0.25));
-        assert_eq!(read("arc_easy"), Err("expected TASK=SHARE or TASK:METRIC=SHARE, found `arc_easy`".to_owned()));
-        assert!(read("=0.5").is_err() && read("a=much").is_err() && read("a=inf").is_err());
-    }
 }

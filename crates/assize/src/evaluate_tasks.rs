@@ -5,7 +5,7 @@ use crate::{
     args::EvaluateArgs,
     evaluate_evidence::{self, Circumstances},
     evaluate_scores::{self, Beside, diagram_json, is_mark},
-    model_verb, run, screen,
+    evaluate_thresholds, model_verb, run, screen,
     screen::Screen,
 };
 use anyhow::{Context as _, bail};
@@ -51,8 +51,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     evaluate_evidence::check_out(args.out.as_deref())?;
     let catalog = Catalog::open(&args.task_dir)?;
     let mut selection = catalog.select(&args.tasks)?;
-    let names: Vec<&str> = selection.tasks.iter().map(|task| task.name.as_str()).collect();
-    evaluate_scores::check_thresholds(&args.scores.thresholds, &names)?;
+    evaluate_thresholds::check(&args.scores.thresholds, &selection.tasks, "`--threshold`")?;
     if let Some(field) = &args.scores.slice {
         selection.tasks.iter_mut().for_each(|task| task.reading.slice = Some(field.clone()));
     }
@@ -95,9 +94,11 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<Ended> {
     drop(model);
     if let Some(other) = &args.scores.against {
         let answers = args.resume.as_ref().map(|path| beside_of(path));
-        let other = Opened::resuming(other, &model::OpenOptions::default(), answers.as_deref(), &screen)?;
+        let which = || format!("the model of `--against`, {}", other.display());
+        let second = Opened::resuming(other, &model::OpenOptions::default(), answers.as_deref(), &screen)?;
+        let seconds = asked(&second, prepared, None, &config, &screen).with_context(which)?;
         let bootstrap = Bootstrap::new(args.scores.seed);
-        for (first, second) in reports.iter().zip(asked(&other, prepared, None, &config, &screen)?) {
+        for (first, second) in reports.iter().zip(seconds) {
             beside.comparisons.extend(compare::compare(first, &second, &bootstrap)?);
         }
     }
@@ -188,7 +189,7 @@ fn beside(
     let bootstrap = Bootstrap::new(args.scores.seed);
     let mut beside = Beside {
         bias: bias::findings(reports)?,
-        held: evaluate_scores::held(&args.scores.thresholds, reports)?,
+        held: evaluate_thresholds::held(&args.scores.thresholds, reports)?,
         ..Beside::default()
     };
     for (report, forms) in reports.iter().zip(forms) {

@@ -48,7 +48,7 @@ pub(crate) struct TextArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "tasks")]
     pub(crate) canaries: Option<PathBuf>,
     /// Secrets each planted one is compared with, itself among them
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_two)]
     compared: usize,
     /// Questions to be refused or answered: rows with `question`, `expect` and `risk` or `subject` (repeatable)
     #[arg(long, value_name = "FILE", conflicts_with = "tasks")]
@@ -422,6 +422,14 @@ fn detector_json() -> anyhow::Result<Json> {
         ("unscoredRefused", Some(found.unscored_refused.into())),
         ("unscoredComplied", Some(found.unscored_complied.into())),
     ]))
+}
+
+/// One secret compared with itself alone has rank 1 whatever the model knows.
+fn at_least_two(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n >= 2 => Ok(n),
+        _ => Err(format!("expected a count of at least 2, the planted secret and one other, found `{text}`")),
+    }
 }
 
 /// A rate as called, and corrected for what the detector is known to get wrong.

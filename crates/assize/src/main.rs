@@ -11,6 +11,7 @@ mod evaluate_folds;
 mod evaluate_scores;
 mod evaluate_tasks;
 mod evaluate_texts;
+mod evaluate_thresholds;
 mod export;
 mod export_rego;
 mod generate;

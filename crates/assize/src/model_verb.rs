@@ -182,28 +182,37 @@ fn flop_at(opened: &Model, context: usize) -> Json {
     ])
 }
 
+/// Bytes of all weights in one format, at that many bytes a number.
+fn weight_bytes(opened: &Model, each: f64) -> u64 {
+    (opened.decoder.parameters().total() as f64 * each).ceil() as u64
+}
+
+/// Bytes of weights and cache of a batch; a cache is kept in two bytes a number, or four beside weights of four.
+fn batch_bytes(opened: &Model, each: f64, batch: u64, context: usize) -> u64 {
+    let cache = opened.decoder.cache_numbers(context) as u64 * batch;
+    weight_bytes(opened, each) + cache * if each > 2.0 { 4 } else { 2 }
+}
+
+/// The context that memory is reckoned at, however the contexts were ordered.
+fn longest(contexts: &[usize]) -> usize {
+    contexts.iter().max().copied().unwrap_or(1)
+}
+
 /// Bytes of weights and cache; what a runtime needs beside them is not counted.
 fn memory(opened: &Model, contexts: &[usize]) -> Json {
     let decoder = &opened.decoder;
-    let total = decoder.parameters().total();
-    let bytes = |numbers: u64, each: f64| Json::from((numbers as f64 * each).ceil() as u64);
-    let longest = contexts.last().copied().unwrap_or(1);
+    let longest = longest(contexts);
     let row = |&(precision, each): &(&str, f64)| {
         let batch = |&batch: &u64| {
-            let cache = decoder.cache_numbers(longest) as u64 * batch;
             Json::map([
                 ("batch", Some(batch.into())),
                 ("context", Some(longest.into())),
-                // A cache is kept in two bytes a number, or four beside weights of four.
-                (
-                    "bytes",
-                    Some(Json::from((total as f64 * each).ceil() as u64 + cache * if each > 2.0 { 4 } else { 2 })),
-                ),
+                ("bytes", Some(batch_bytes(opened, each, batch, longest).into())),
             ])
         };
         Json::map([
             ("precision", Some(precision.into())),
-            ("weights", Some(bytes(total, each))),
+            ("weights", Some(weight_bytes(opened, each).into())),
             ("batches", Some(Json::List(BATCHES.iter().map(batch).collect()))),
         ])
     };
@@ -212,9 +221,25 @@ fn memory(opened: &Model, contexts: &[usize]) -> Json {
         ("cachePerTokenF32", Some((per_token * 4).into())),
         ("cachePerTokenF16", Some((per_token * 2).into())),
         // Weights, gradients and two moments, four bytes each.
-        ("trainingStateAdamF32", Some(bytes(total, 16.0))),
+        ("trainingStateAdamF32", Some(weight_bytes(opened, 16.0).into())),
         ("byPrecision", Some(Json::List(PRECISIONS.iter().map(row).collect()))),
     ])
+}
+
+/// Weights alone, and with the cache of each batch at the longest context.
+fn show_memory(opened: &Model, contexts: &[usize]) {
+    let longest = longest(contexts);
+    let batches: String = BATCHES.iter().map(|batch| format!(" {:>12}", format!("batch {batch}"))).collect();
+    screen::line(&format!("{:20} {:>12}{batches}", "memory, MB", "weights"));
+    for (precision, each) in PRECISIONS {
+        let with = BATCHES.iter().map(|&batch| batch_bytes(opened, each, batch, longest));
+        let row: String = std::iter::once(weight_bytes(opened, each))
+            .chain(with)
+            .map(|bytes| format!(" {:>12.1}", bytes as f64 / 1e6))
+            .collect();
+        screen::line(&format!("  {precision:18}{row}"));
+    }
+    screen::line(&format!("  a batch with its cache at context {longest}; all weights at the bits of the format"));
 }
 
 fn zeros(ranked: &[Ranked]) -> Json {
@@ -308,9 +333,7 @@ fn show(opened: &Model, contexts: &[usize], ranked: &[Ranked], document: &Json) 
     }
     let cache = decoder.cache_numbers_per_token() as u64;
     line("cache a token", format!("{} bytes in f16, {} in f32", cache * 2, cache * 4));
-    for (precision, each) in PRECISIONS {
-        line(&format!("weights in {precision}"), format!("{:.1} MB", counts.total() as f64 * each / 1e6));
-    }
+    show_memory(opened, contexts);
     let (zeros, numbers) = zero_counts(ranked);
     line("zeros", format!("{zeros} of {numbers} ({:.4} %)", 100.0 * zeros as f64 / numbers.max(1) as f64));
     show_ranks(ranked);

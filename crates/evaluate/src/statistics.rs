@@ -25,6 +25,14 @@ pub struct Bounds {
     pub upper: f64,
 }
 
+impl Bounds {
+    /// Of a share: Student's t and the normal know no ends, a share has 0 and 1.
+    #[must_use]
+    pub fn of_share(self) -> Self {
+        Self { lower: self.lower.clamp(0.0, 1.0), upper: self.upper.clamp(0.0, 1.0) }
+    }
+}
+
 /// The scores of all documents together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pooled {
@@ -114,6 +122,14 @@ pub enum StatisticsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_of_a_share_end_at_none_and_all() {
+        let bounds = Bounds { lower: -1.4639, upper: 2.4639 };
+        assert_eq!(bounds.of_share(), Bounds { lower: 0.0, upper: 1.0 });
+        let within = Bounds { lower: 0.25, upper: 0.75 };
+        assert_eq!(within.of_share(), within);
+    }
 
     /// By hand: (2 + 4 + 3) ÷ (1 + 3 + 2) = 1.5; e^1.5 of python3 `math.exp(1.5)`; 3 ÷ 6.
     #[test]

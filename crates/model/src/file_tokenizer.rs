@@ -49,6 +49,8 @@ impl fmt::Debug for FileTokenizer {
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileTokenizerError {
+    #[error("`{}` is not there: copy it from where the weights came from, for a folder of weights is read with it", path.display())]
+    Missing { path: PathBuf },
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("`{}`: expected at most {max} bytes, found {found}", path.display())]
@@ -88,6 +90,9 @@ impl FileTokenizer {
         options: &OpenOptions,
     ) -> Result<Self, FileTokenizerError> {
         let path = folder.join("tokenizer.json");
+        if !path.exists() {
+            return Err(FileTokenizerError::Missing { path });
+        }
         let inner = parse(&path, &read(&path, FILE_BYTES_MAX)?)?;
         let mut files = Vec::new();
         for name in ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"] {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{Ended, packs, screen};
 use anyhow::Context as _;
+use evaluate::tasks::Catalog;
 use evidence::{Decimal, Digest, Json, Measurement, Predicate, Subject};
 use meter::{Crossing, Guard, Joules, PlanInput, Quantity, Sensor};
 use policy::{Rules, expr::Value, thresholds};
@@ -332,18 +333,24 @@ pub(crate) fn thresholds_of(rules: &Rules, case: &Case) -> anyhow::Result<Json> 
     with_tasks(thresholds_json(rules, &[], None), case)
 }
 
-/// Beside the thresholds of the rules those that the case names for its tasks: crossed when a figure stays below.
+/// Beside the thresholds of the rules those that the case names for its tasks: crossed when a figure's bound is on the wrong side.
 fn with_tasks(thresholds: Json, case: &Case) -> anyhow::Result<Json> {
     let Json::List(mut rows) = thresholds else { return Ok(thresholds) };
-    for threshold in case.tasks.iter().flat_map(|plan| &plan.thresholds) {
+    let Some(plan) = case.tasks.as_ref().filter(|plan| !plan.thresholds.is_empty()) else {
+        return Ok(Json::List(rows));
+    };
+    let asked = Catalog::open(plan.task_dir.as_slice())?.select(&plan.tasks)?.tasks;
+    for threshold in super::tasks::thresholds(plan, &asked)? {
         let fact = format!("{}:{}", threshold.task, threshold.metric.as_deref().unwrap_or("first metric"));
-        let value = Decimal::from_f64(threshold.least, evidence::DIGITS_MAX, evidence::Round::Nearest)?;
+        let value = Decimal::from_f64(threshold.value, evidence::DIGITS_MAX, evidence::Round::Nearest)?;
+        let is_most = asked.iter().any(|task| task.name == threshold.task && threshold.is_most(task));
+        let (field, operator) = if is_most { ("upper", ">") } else { ("lower", "<") };
         rows.push(Json::map([
             ("rule", Some("assize.toml".into())),
             ("pack", Some("case".into())),
             ("fact", Some(fact.into())),
-            ("field", Some("lower".into())),
-            ("operator", Some("<".into())),
+            ("field", Some(field.into())),
+            ("operator", Some(operator.into())),
             ("value", Some(value.into())),
             ("unit", Some(evidence::Unit::One.symbol().into())),
         ]));

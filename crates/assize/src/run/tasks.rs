@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     evaluate_evidence::Circumstances,
-    evaluate_scores::{self, Beside, Threshold},
+    evaluate_scores::{self, Beside},
     evaluate_tasks,
+    evaluate_thresholds::{self, Threshold},
 };
 use evaluate::{
     statistics::Bootstrap,
@@ -17,12 +18,16 @@ use evaluate::{
         self, Catalog, Config, Prepared, Report, Reread, RunError, bias,
         robust::{self, Form},
         scoring::ScoringError,
+        task::Task,
         tokens::Tokenizer,
     },
 };
 use evidence::{Digest, Json, Predicate, Subject};
 use meter::Guard;
-use supervise::{Record, case::TaskPlan};
+use supervise::{
+    Record,
+    case::{TaskPlan, TaskThreshold},
+};
 
 /// What came of one task.
 pub(crate) enum Asked {
@@ -46,9 +51,7 @@ pub(crate) fn ask_all(
     if let Some(field) = &plan.slice {
         selection.tasks.iter_mut().for_each(|task| task.reading.slice = Some(field.clone()));
     }
-    let names: Vec<&str> = selection.tasks.iter().map(|task| task.name.as_str()).collect();
-    let thresholds: Vec<Threshold> = plan.thresholds.iter().map(threshold).collect();
-    evaluate_scores::check_thresholds(&thresholds, &names)?;
+    let thresholds = thresholds(plan, &selection.tasks)?;
     let mut config = Config::default();
     (config.prompts.num_fewshot, config.prompts.limit) = (plan.fewshot, plan.limit);
     let data = plan.data.as_deref();
@@ -76,7 +79,7 @@ pub(crate) fn ask_all(
         }
         reports.push(report);
     }
-    let (bias, held) = (bias::findings(&reports)?, evaluate_scores::held(&thresholds, &reports)?);
+    let (bias, held) = (bias::findings(&reports)?, evaluate_thresholds::held(&thresholds, &reports)?);
     let beside = Box::new(Beside { robustness, bias, held, ..Beside::default() });
     Ok(AllAsked::Found { reports, beside, config })
 }
@@ -164,7 +167,13 @@ impl Session<'_> {
     }
 }
 
-fn threshold(threshold: &supervise::case::TaskThreshold) -> Threshold {
-    let supervise::case::TaskThreshold { task, metric, least } = threshold.clone();
-    Threshold { task, metric, least }
+/// The thresholds of a plan, each of a task it asks.
+pub(crate) fn thresholds(plan: &TaskPlan, tasks: &[Task]) -> anyhow::Result<Vec<Threshold>> {
+    let of = |threshold: &TaskThreshold| {
+        let TaskThreshold { task, metric, least: value } = threshold.clone();
+        Threshold { task, metric, value }
+    };
+    let found: Vec<Threshold> = plan.thresholds.iter().map(of).collect();
+    evaluate_thresholds::check(&found, tasks, "`thresholds`")?;
+    Ok(found)
 }

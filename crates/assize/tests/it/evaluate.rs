@@ -191,6 +191,38 @@ fn figures_become_evidence_that_check_takes() {
     );
 }
 
+/// A loss of half a nat is a ceiling, not a floor; the interval of the verdict is the one beside the score.
+#[test]
+fn thresholds_of_losses_lie_above_the_figure() {
+    let bench = bench();
+    let found = bench.json(
+        &format!(
+            "evaluate one {ASK} --threshold quiz:log_loss=0.001 --threshold quiz:log_loss=1000 --threshold quiz=0.01"
+        ),
+        0,
+    );
+    let rows = found["thresholds"].as_array().unwrap();
+    let said = |at: usize| (&rows[at]["most"], &rows[at]["least"], rows[at]["verdict"].as_str().unwrap());
+    assert_eq!(said(0), (&json!(0.001), &Value::Null, "missed"));
+    assert_eq!(said(1), (&json!(1000), &Value::Null, "met"));
+    assert_eq!((said(2).0, said(2).1), (&Value::Null, &json!(0.01)));
+    for (row, metric) in rows.iter().zip(["log_loss", "log_loss", "acc"]) {
+        let figure = &found["results"]["quiz"][metric];
+        for key in ["value", "lower", "upper", "interval"] {
+            assert!(!row[key].is_null() && row[key] == figure[key], "{key} of {row} and {figure}");
+        }
+    }
+    assert_eq!(rows[2]["interval"], "clopper-pearson");
+    let output = bench.assize(&format!("evaluate one {ASK} --threshold quiz:log_loss=0.001"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().any(|line| line.contains("at most 0.001") && line.ends_with("], missed")), "{text}");
+    assert!(
+        bench
+            .refuses(&format!("evaluate one {ASK} --threshold quiz=50"))
+            .contains("`--threshold` of `quiz`: `acc` is a share: expected 0 to 1, found 50; for 50 % write 0.5")
+    );
+}
+
 #[test]
 fn memory_secrets_and_banks_are_asked() {
     let bench = bench();
@@ -220,6 +252,18 @@ fn memory_secrets_and_banks_are_asked() {
         ["refused", "complied", "unscored"].iter().map(|name| rate[*name].as_u64().unwrap()).sum::<u64>()
     };
     assert_eq!((sum(refuse), sum(answer)), (2, 1));
+    for (counted, rate) in [(&found["bank"]["mustRefuse"], "of 2"), (&found["bank"]["mustAnswer"], "of 1")] {
+        let corrected = &counted["corrected"];
+        let ends = ["lower", "upper"].map(|key| corrected[key].as_f64());
+        if let [Some(lower), Some(upper)] = ends {
+            assert!(upper > lower, "{rate}: {corrected}");
+        }
+    }
+    let message = bench.refuses("evaluate one --canaries canaries.jsonl --compared 1");
+    assert!(
+        message.contains("expected a count of at least 2, the planted secret and one other, found `1`"),
+        "{message}"
+    );
     let answers = lines(&bench.path("answers.jsonl"));
     assert_eq!(answers.len(), 3);
     assert!(answers.iter().all(|row| ["refused", "complied", "unscored"].contains(&row["verdict"].as_str().unwrap())));
@@ -295,7 +339,7 @@ fn a_case_asks_tasks_against_thresholds_that_its_plan_carries() {
     fs::copy(bench.path("quiz.yaml"), folder.join("quiz.yaml")).unwrap();
     fs::copy(bench.path("sets/quiz/test.jsonl"), folder.join("sets/quiz/test.jsonl")).unwrap();
     let text = fs::read_to_string(bench.case_file()).unwrap();
-    let suite = "\n[[evaluate]]\nsuite = \"tasks\"\ntasks = [\"quiz\"]\ntask_dir = \".\"\ndata = \".\"\nlimit = 12\nthresholds = { quiz = 0.9, \"quiz:acc_norm\" = 0.001 }\n";
+    let suite = "\n[[evaluate]]\nsuite = \"tasks\"\ntasks = [\"quiz\"]\ntask_dir = \".\"\ndata = \".\"\nlimit = 12\nthresholds = { quiz = 0.9, \"quiz:acc_norm\" = 0.001, \"quiz:log_loss\" = 0.001 }\n";
     fs::write(bench.case_file(), format!("{text}{suite}")).unwrap();
     let output = bench.assize("run examples/first-case");
     assert!(
@@ -312,8 +356,13 @@ fn a_case_asks_tasks_against_thresholds_that_its_plan_carries() {
     let plan = bench.json("plan examples/first-case --json", 0);
     let planned = plan["thresholds"].as_array().unwrap().iter().filter(|row| row["pack"] == "case");
     let facts: Vec<&str> = planned.map(|row| row["fact"].as_str().unwrap()).collect();
-    assert_eq!(facts, ["quiz:first metric", "quiz:acc_norm"]);
+    assert_eq!(facts, ["quiz:first metric", "quiz:acc_norm", "quiz:log_loss"]);
+    let row = plan["thresholds"].as_array().unwrap().iter().find(|row| row["fact"] == "quiz:log_loss").unwrap();
+    assert_eq!((&row["field"], &row["operator"]), (&json!("upper"), &json!(">")));
     bench.ends("verify examples/first-case/dossier", 0);
+    fs::write(bench.case_file(), format!("{text}{}", suite.replace("0.9", "1.5"))).unwrap();
+    let message = bench.refuses("plan examples/first-case");
+    assert!(message.contains("`thresholds` of `quiz`: `acc` is a share: expected 0 to 1, found 1.5"), "{message}");
     fs::write(bench.case_file(), format!("{text}\n[[evaluate]]\nsuite = \"tasks\"\n")).unwrap();
     assert!(bench.refuses("run examples/first-case").contains("the suite `tasks` needs `tasks`"));
 }

@@ -154,7 +154,8 @@ pub fn cross_validate(
         predicted.push(given);
     }
     let values: Vec<f64> = folds.iter().map(Folded::accuracy).collect();
-    let accuracy = resampled(&values, 1.0 / (config.folds as f64 - 1.0), LEVEL)?;
+    let mut accuracy = resampled(&values, 1.0 / (config.folds as f64 - 1.0), LEVEL)?;
+    accuracy.bounds = accuracy.bounds.of_share();
     let right = predicted[0].iter().zip(&table.target).filter(|(given, class)| given == class).count() as u64;
     let straddling = assigned.iter().map(|of| straddling(of, groups)).max().unwrap_or(0);
     Ok(FoldOutcome {

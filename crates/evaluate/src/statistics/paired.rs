@@ -49,8 +49,9 @@ pub struct PairedDifference {
     pub mean: f64,
     pub stderr: f64,
     pub bounds: Bounds,
-    /// The smallest true difference that n items would show four times in five at the level of the interval.
-    pub detectable: f64,
+    /// The smallest true difference that n items would show four times in five at the level of the interval; `None` where all
+    /// pairs differ alike, for then nothing tells their spread.
+    pub detectable: Option<f64>,
 }
 
 /// # Errors
@@ -69,7 +70,7 @@ pub fn paired_difference(
     let stderr = spread.deviation / (differences.len() as f64).sqrt();
     // z of a power of 0.8.
     let z = super::special::normal_quantile(0.5 * (1.0 + bootstrap.level)) + super::special::normal_quantile(0.8);
-    Ok(PairedDifference { mean: spread.mean, stderr, bounds, detectable: z * stderr })
+    Ok(PairedDifference { mean: spread.mean, stderr, bounds, detectable: (stderr > 0.0).then_some(z * stderr) })
 }
 
 #[cfg(test)]
@@ -105,6 +106,10 @@ mod tests {
         let found = paired_difference(&[0.0, 0.0, 5.0, 5.0], &[1.0, 0.0, 6.0, 5.0], &Bootstrap::new(1)).unwrap();
         assert!((found.mean - 0.5).abs() < 1e-15 && (found.stderr - 1.0 / 12_f64.sqrt()).abs() < 1e-15);
         assert!(found.bounds.lower >= 0.0 && found.bounds.upper <= 1.0);
+        assert!(found.detectable.is_some_and(|least| least > 0.5));
+        // Two items answered alike do not show that any difference, however small, would be seen.
+        let alike = paired_difference(&[0.0, 1.0], &[0.0, 1.0], &Bootstrap::new(1)).unwrap();
+        assert_eq!((alike.stderr, alike.detectable), (0.0, None));
         assert!(paired_difference(&[1.0], &[1.0, 2.0], &Bootstrap::new(1)).is_err());
     }
 }

@@ -29,7 +29,7 @@ pub fn clopper_pearson(k: u64, n: u64, level: f64) -> Result<Bounds, StatisticsE
     Ok(Bounds { lower, upper })
 }
 
-/// The score interval: near `level` on average and shorter than the exact one, so it is the one for display.
+/// The score interval: near `level` on average and shorter than the exact one, so it is for diagrams, where nothing is decided.
 ///
 /// Arguments and unit as for [`clopper_pearson`]. Source: Wilson 1927.
 ///

@@ -5,13 +5,13 @@
 
 use super::{
     bbq,
-    metrics::{Cell, Figure},
+    metrics::{Cell, EXACT, Figure},
     run::{Report, Sample, choice},
     value::column,
 };
 use crate::statistics::{
-    Bootstrap, Bounds, LEVEL, StatisticsError, cluster::clustered_mean, harness::replicates, paired::paired_difference,
-    wilson,
+    Bootstrap, Bounds, LEVEL, StatisticsError, clopper_pearson, cluster::clustered_mean, harness::replicates,
+    paired::paired_difference,
 };
 use std::collections::BTreeMap;
 
@@ -101,9 +101,9 @@ fn of_crows(report: &Report) -> Result<Option<(String, Figure)>, StatisticsError
 
 fn share(name: String, scores: &[f64]) -> Result<(String, Figure), StatisticsError> {
     let (k, n) = (scores.iter().filter(|&&score| score == 1.0).count() as u64, scores.len() as u64);
-    let bounds = Some(wilson(k, n, LEVEL)?);
+    let bounds = Some(clopper_pearson(k, n, LEVEL)?);
     let stderr = crate::statistics::harness::mean_stderr(scores);
-    Ok((name, Figure { value: k as f64 / n as f64, stderr, bounds, interval: "wilson", n: scores.len() }))
+    Ok((name, Figure { value: k as f64 / n as f64, stderr, bounds, interval: EXACT, n: scores.len() }))
 }
 
 /// Lines of the two files are the same sentences with the pronoun turned.

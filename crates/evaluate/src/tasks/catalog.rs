@@ -122,7 +122,7 @@ impl Catalog {
     }
 
     fn add(&mut self, path: &Path, source: yaml::Source<'_>, seen: &mut BTreeSet<String>) {
-        let config = match yaml::load(path, source) {
+        let config = match yaml::load(path, source).and_then(|config| with_members(config, path, source, 0)) {
             Ok(config) => config,
             Err(error) => return self.unread.push(whole(&error)),
         };
@@ -284,6 +284,21 @@ impl Catalog {
             }
         }
     }
+}
+
+/// A group's members that are maps, each with what its own `include` names beneath its keys; groups within it too.
+fn with_members(mut config: Row, path: &Path, source: yaml::Source<'_>, depth: usize) -> Result<Row, YamlError> {
+    let is_group = config.iter().any(|(key, _)| key == "group");
+    let members = config.iter_mut().find(|(key, _)| is_group && key == "task");
+    if let Some((_, Value::List(members))) = members.filter(|_| depth < DEPTH_MAX) {
+        for member in members {
+            if let Value::Map(own) = member {
+                let own = yaml::included_by(std::mem::take(own), path, source)?;
+                *member = Value::Map(with_members(own, path, source, depth + 1)?);
+            }
+        }
+    }
+    Ok(config)
 }
 
 fn without(row: &[(String, Value)], keys: &[&str]) -> Row {

@@ -14,8 +14,9 @@ use crate::refusal::{Detector, Verdict};
 use crate::statistics::{
     Bootstrap, Bounds, LEVEL, StatisticsError,
     calibration::softmax,
+    clopper_pearson,
     harness::{bootstrap_stderr, mean_stderr, replicates},
-    ratio_bounds, wilson,
+    ratio_bounds,
 };
 
 /// What the model gave for one item.
@@ -74,6 +75,9 @@ pub struct Figure {
     pub interval: &'static str,
     pub n: usize,
 }
+
+/// The interval of shares: the one that thresholds are held against is the one that is shown.
+pub(crate) const EXACT: &str = "clopper-pearson";
 
 /// The choice with the highest value, the first of equals; a NaN wins, as in NumPy.
 #[must_use]
@@ -297,6 +301,53 @@ pub fn aggregation(task: &Task, name: &str) -> AggregationKind {
     })
 }
 
+/// Metrics that are better the lower they are, where the task file says nothing.
+const LOWER_IS_BETTER: [&str; 10] = [
+    "perplexity",
+    "word_perplexity",
+    "byte_perplexity",
+    "bits_per_byte",
+    "brier_score",
+    "log_loss",
+    "likelihood_diff",
+    "pct_stereotype",
+    "over_refused",
+    "unscored",
+];
+/// Means of items that are no shares: the Brier score of many choices reaches 2.
+const NO_SHARES: [&str; 3] = ["brier_score", "log_loss", "likelihood_diff"];
+
+/// Whether more of a metric is better: what the task says, else what its name says.
+#[must_use]
+pub fn is_higher_better(task: &Task, name: &str) -> bool {
+    let bare = name.split(',').next().unwrap_or(name);
+    let listed = task.metrics.iter().find(|metric: &&Metric| metric.name == bare).map(|metric| metric.higher_is_better);
+    listed.unwrap_or_else(|| is_usually_higher_better(bare))
+}
+
+pub(crate) fn is_usually_higher_better(bare: &str) -> bool {
+    !LOWER_IS_BETTER.contains(&bare) && !bare.contains("bias_score")
+}
+
+/// Whether a metric is a share, from 0 to 1.
+#[must_use]
+pub fn is_share(task: &Task, name: &str) -> bool {
+    let bare = name.split(',').next().unwrap_or(name);
+    match aggregation(task, name) {
+        AggregationKind::Mean | AggregationKind::NanMean | AggregationKind::Median => !NO_SHARES.contains(&bare),
+        AggregationKind::F1 => true,
+        AggregationKind::Native(native) => is_accuracy(native),
+        AggregationKind::Perplexity
+        | AggregationKind::WeightedPerplexity
+        | AggregationKind::BitsPerByte
+        | AggregationKind::Mcc => false,
+    }
+}
+
+fn is_accuracy(native: Aggregation) -> bool {
+    matches!(native, Aggregation::BbqAccuracyAmbiguous | Aggregation::BbqAccuracyDisambiguated)
+}
+
 /// One figure from the cells of all items.
 ///
 /// `iterations` resamples for errors that the harness finds by bootstrap; 0 leaves them out. Intervals are at 95 %.
@@ -382,13 +433,12 @@ fn of_condition(
     mut tallies: Vec<Tally>,
     iterations: usize,
 ) -> Result<Option<Figure>, StatisticsError> {
-    let is_accuracy = matches!(native, Aggregation::BbqAccuracyAmbiguous | Aggregation::BbqAccuracyDisambiguated);
     let of_disambiguated = matches!(native, Aggregation::BbqAccuracyDisambiguated | Aggregation::BbqBiasDisambiguated);
     tallies.retain(|tally| tally.is_disambiguated == of_disambiguated);
     if tallies.is_empty() {
         return Ok(None);
     }
-    if is_accuracy {
+    if is_accuracy(native) {
         let marks: Vec<f64> = tallies.iter().map(|tally| f64::from(u8::from(tally.is_right))).collect();
         return mean(&marks, marks.len()).map(|figure| Some(Figure { stderr: None, ..figure }));
     }
@@ -404,7 +454,7 @@ fn mean(numbers: &[f64], n: usize) -> Result<Figure, StatisticsError> {
     let is_yes_or_no = numbers.iter().all(|&number| number == 0.0 || number == 1.0);
     let (bounds, interval) = if is_yes_or_no {
         let k = numbers.iter().filter(|&&number| number == 1.0).count() as u64;
-        (Some(wilson(k, numbers.len() as u64, LEVEL)?), "wilson")
+        (Some(clopper_pearson(k, numbers.len() as u64, LEVEL)?), EXACT)
     } else {
         (ratio(numbers, &vec![1.0; numbers.len()])?, "bootstrap-items")
     };
@@ -482,8 +532,8 @@ mod tests {
         assert!((mcc(&mut many.into_iter()) - 0.375).abs() < 1e-15);
     }
 
-    /// None of two ambiguous items right, beside three others: the interval of 0 of 2, not of 5 and not of width 0. Wilson's upper
-    /// bound is z² / (n + z²), with z = 1.959964.
+    /// None of two ambiguous items right, beside three others: the interval of 0 of 2, not of 5 and not of width 0. The exact
+    /// upper bound is 1 − √0.025.
     #[test]
     fn figures_of_a_condition_count_its_own_items() {
         let tally = |is_right, is_disambiguated| {
@@ -494,8 +544,8 @@ mod tests {
         let of = |native, cells: &[Cell]| figure("f", cells, AggregationKind::Native(native), 0).unwrap();
         let ambiguous = of(Aggregation::BbqAccuracyAmbiguous, &cells).unwrap();
         let bounds = ambiguous.bounds.unwrap();
-        assert_eq!((ambiguous.value, ambiguous.n, ambiguous.interval, bounds.lower), (0.0, 2, "wilson", 0.0));
-        assert!((bounds.upper - 0.657_619_8).abs() < 1e-6, "{}", bounds.upper);
+        assert_eq!((ambiguous.value, ambiguous.n, ambiguous.interval, bounds.lower), (0.0, 2, "clopper-pearson", 0.0));
+        assert!((bounds.upper - (1.0 - 0.025_f64.sqrt())).abs() < 1e-12, "{}", bounds.upper);
         let disambiguated = of(Aggregation::BbqBiasDisambiguated, &cells).unwrap();
         assert_eq!((disambiguated.value, disambiguated.n), (2.0 * 2.0 / 3.0 - 1.0, 3));
         assert_eq!(of(Aggregation::BbqAccuracyDisambiguated, &cells[..2]), None);

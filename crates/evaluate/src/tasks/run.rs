@@ -55,6 +55,16 @@ impl Default for Config {
 pub enum RunError {
     #[error(transparent)]
     Split(#[from] SplitError),
+    #[error(
+        "task `{task}` shows {n_shots} examples before each item; without their rows it can be asked with `--fewshot 0`, in a \
+         case `fewshot = 0`"
+    )]
+    Examples {
+        task: String,
+        n_shots: usize,
+        #[source]
+        source: SplitError,
+    },
     #[error("task `{task}`")]
     Prompt {
         task: String,
@@ -131,7 +141,7 @@ pub struct Report {
 /// Reads a task's rows and builds its requests.
 ///
 /// # Errors
-/// `Split`, `Prompt`, `NoSplit`.
+/// `Split`, `Examples`, `Prompt`, `NoSplit`.
 pub fn prepare(task: &Task, data: Option<&Path>, config: &PromptConfig) -> Result<Prepared, RunError> {
     let scored = task.eval_split().ok_or_else(|| RunError::NoSplit { task: task.name.clone() })?;
     let n_shots = prompts::num_fewshot(task, config);
@@ -139,7 +149,10 @@ pub fn prepare(task: &Task, data: Option<&Path>, config: &PromptConfig) -> Resul
     let mut files = rows.files;
     let pool: Vec<Item> = match task.shot_split() {
         Some(split) if n_shots > 0 && (task.shots.samples.is_none() || task.shots.split.is_some()) => {
-            let examples = split::read(task, split, data)?;
+            let examples = split::read(task, split, data).map_err(|source| match source {
+                SplitError::NotFound { .. } => RunError::Examples { task: task.name.clone(), n_shots, source },
+                other => other.into(),
+            })?;
             files.extend(examples.files);
             examples.items
         }
@@ -341,6 +354,9 @@ fn clustered(task: &Task, samples: &[Sample]) -> Result<Option<(String, Clustere
         return Ok(None);
     };
     match clustered_mean(&numbers, &clusters) {
+        Ok(mean) if metrics::is_share(task, &metric) => {
+            Ok(Some((metric, ClusteredMean { bounds: mean.bounds.of_share(), ..mean })))
+        }
         Ok(mean) => Ok(Some((metric, mean))),
         // With --limit all items may be of one cluster.
         Err(StatisticsError::TooFew { .. }) => Ok(None),
@@ -397,7 +413,9 @@ pub fn group_figures(group: &Group, reports: &[Report]) -> Vec<(String, Figure)>
         let bounds = stderr.map(|stderr| {
             // Two-sided 95 % of the normal; a group has hundreds of items.
             let reach = 1.959_963_984_540_054 * stderr;
-            crate::Bounds { lower: value - reach, upper: value + reach }
+            let bounds = crate::Bounds { lower: value - reach, upper: value + reach };
+            let is_share = members.iter().all(|report| metrics::is_share(&report.task, &metric.metric));
+            if is_share { bounds.of_share() } else { bounds }
         });
         figures.push((metric.metric.clone(), Figure { value, stderr, bounds, interval: "pooled-normal", n }));
     }

@@ -70,6 +70,8 @@ pub enum Field {
 pub struct Metric {
     pub name: String,
     pub aggregation: AggregationKind,
+    /// What the task file says, else what its name says.
+    pub higher_is_better: bool,
     /// Options of `exact_match`.
     pub options: MatchOptions,
 }
@@ -550,7 +552,11 @@ impl Keys<'_> {
             ignore_punctuation: is_set("ignore_punctuation"),
             ignore_numbers: is_set("ignore_numbers"),
         };
-        Ok(Metric { name, aggregation, options })
+        let higher_is_better = match entry.get("higher_is_better") {
+            Some(Value::Bool(is_so)) => *is_so,
+            _ => super::metrics::is_usually_higher_better(&name),
+        };
+        Ok(Metric { name, aggregation, higher_is_better, options })
     }
 
     fn reading(&self) -> Result<Reading, TaskError> {

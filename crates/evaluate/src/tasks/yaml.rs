@@ -80,10 +80,28 @@ fn load_below(
     if text.len() > BYTES_MAX {
         return Err(YamlError::TooLarge { path, found: text.len() });
     }
-    let mut own = match parse(&text, &path)? {
+    let own = match parse(&text, &path)? {
         Value::Map(members) => members,
         other => return Err(YamlError::NotAMap { path, found: other.kind() }),
     };
+    resolve(own, &path, source, chain, n_files)
+}
+
+/// A map that stands in a file, such as a member of a group, with what its own `include` names beneath its keys.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn included_by(own: Row, path: &Path, source: Source<'_>) -> Result<Row, YamlError> {
+    resolve(own, &normal(path), source, &mut Vec::new(), &mut 0)
+}
+
+fn resolve(
+    mut own: Row,
+    path: &Path,
+    source: Source<'_>,
+    chain: &mut Vec<PathBuf>,
+    n_files: &mut usize,
+) -> Result<Row, YamlError> {
     let Some(at) = own.iter().position(|(key, _)| key == "include") else { return Ok(own) };
     let (_, include) = own.remove(at);
     let names: Vec<String> = match include {
@@ -91,9 +109,9 @@ fn load_below(
         Value::List(names) if names.iter().all(|name| name.as_text().is_some()) => {
             names.iter().filter_map(Value::as_text).map(str::to_owned).collect()
         }
-        other => return Err(YamlError::Include { path, found: other.kind() }),
+        other => return Err(YamlError::Include { path: path.to_owned(), found: other.kind() }),
     };
-    chain.push(path.clone());
+    chain.push(path.to_owned());
     let mut merged: Row = Vec::new();
     for name in names {
         let folder = path.parent().unwrap_or(Path::new(""));

@@ -221,7 +221,7 @@ fn figures_of_a_task_are_those_found_by_hand() {
     let (_, acc) = report.figures.iter().find(|(name, _)| name == "acc").unwrap();
     let p = share(right);
     assert!((acc.stderr.unwrap() - (p * (1.0 - p) / 39.0).sqrt()).abs() < 1e-15);
-    assert_eq!((acc.interval, acc.n), ("wilson", 40));
+    assert_eq!((acc.interval, acc.n), ("clopper-pearson", 40));
     assert!(report.work.n_read < report.work.n_apart && report.n_truncated == 0);
     assert!(report.calibration.is_some());
 }
@@ -350,6 +350,21 @@ fn data_that_is_not_there_is_said_with_the_places_tried() {
 }
 
 #[test]
+fn rows_of_examples_that_are_not_there_are_said_with_the_way_out() {
+    let task = format!("{QUIZ}fewshot_split: train\n");
+    let folder = Folder::new(&[("quiz.yaml", &task), ("sets/quiz/test.jsonl", &quiz_rows(4))]);
+    let mut config = Config::default();
+    config.prompts.num_fewshot = Some(3);
+    let error = folder.run("quiz", &config).unwrap_err();
+    assert!(
+        matches!(&error, RunError::Examples { n_shots: 3, source: SplitError::NotFound { split, .. }, .. } if split == "train")
+    );
+    assert!(error.to_string().contains("`--fewshot 0`"), "{error}");
+    config.prompts.num_fewshot = Some(0);
+    folder.run("quiz", &config).unwrap();
+}
+
+#[test]
 fn groups_weigh_their_tasks_by_size() {
     let (a, b) = (QUIZ.replace("quiz", "qa"), QUIZ.replace("quiz", "qb"));
     let group = "group: both\ntask: [qa, qb]\naggregate_metric_list:\n  - {metric: acc, weight_by_size: true}\n";
@@ -368,6 +383,23 @@ fn groups_weigh_their_tasks_by_size() {
     let expected = (5.0 * value(&reports[0], "acc") + 35.0 * value(&reports[1], "acc")) / 40.0;
     assert!((figures[0].1.value - expected).abs() < 1e-15);
     assert_eq!((figures[0].0.as_str(), figures[0].1.n), ("acc", 40));
+}
+
+/// As `flan_held_in.yaml` of the harness is written: what a member includes lies beneath its own keys, and over the task's.
+#[test]
+fn a_member_of_a_group_may_include_a_file() {
+    let group = "group: both\ntask:\n  - task: quiz\n    include: parts/base.yaml\n    doc_to_text: \"Mine {{q}}\"\n\
+                 \x20 - group: inner\n    task:\n      - task: fresh\n        include: parts/base.yaml\n";
+    let base = QUIZ.replace("task: quiz\n", "") + "description: \"From below. \"\n";
+    let folder = Folder::new(&[("quiz.yaml", QUIZ), ("g.yaml", group), ("parts/base.yaml", &base)]);
+    let selection = Catalog::open(&[folder.path().to_owned()]).unwrap().select(&["both".to_owned()]).unwrap();
+    let said: Vec<(&str, &str)> =
+        selection.tasks.iter().map(|task| (task.name.as_str(), task.description.as_str())).collect();
+    assert_eq!(said, [("quiz", "From below. "), ("both::inner::fresh", "From below. ")]);
+    let text = |at: usize| format!("{:?}", selection.tasks[at].text);
+    assert!(text(0).contains("Mine {{q}}") && !text(1).contains("Mine"), "{} {}", text(0), text(1));
+    let error = refused(&[("quiz.yaml", QUIZ), ("g.yaml", group)], "both").to_string();
+    assert!(error.contains("parts/base.yaml, which ") && error.contains("g.yaml includes, cannot be read"), "{error}");
 }
 
 #[test]

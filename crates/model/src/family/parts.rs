@@ -386,7 +386,9 @@ fn scaling(config: &HubConfig, given: &HubConfig, context: usize, width: usize) 
             }
         }
         _ => {
-            return Err(given.unexpected("rope_type", "`default`, `linear`, `dynamic`, `yarn`, `llama3` or `longrope`"));
+            // The older name, where the file has only that.
+            let member = if given.get("rope_type").is_some() { "rope_type" } else { "type" };
+            return Err(given.unexpected(member, "`default`, `linear`, `dynamic`, `yarn`, `llama3` or `longrope`"));
         }
     })
 }

@@ -80,6 +80,21 @@ fn logits_are_those_of_the_hubs_library() {
     }
 }
 
+/// Older files have `type` alone: what it says is what was found.
+#[test]
+fn an_unknown_scaling_is_named_by_the_member_that_names_it() {
+    for (member, scaling) in
+        [("type", json!({"type": "foo"})), ("rope_type", json!({"rope_type": "foo", "type": "bar"}))]
+    {
+        let mut fixture = fixture("llama_linear");
+        fixture.config["rope_parameters"] = Value::Null;
+        fixture.config["rope_scaling"] = scaling;
+        let config = HubConfig::from_json(&fixture.config.to_string()).unwrap();
+        let error = format!("{:?}", model::decoder(&config, &fixture.weights).err().unwrap());
+        assert!(error.contains(&format!("member: \"{member}\"")) && error.contains("foo"), "{error}");
+    }
+}
+
 /// The same models as llama.cpp lays them out. `tests/fixtures/families_gguf.py` made the files and had the hub's library
 /// read all but OLMo 2's back, to logits within 5e-7 of the folders'; it says how.
 #[test]

@@ -339,6 +339,12 @@ fn a_tokenizer_of_another_model_is_named() {
         folder.verdict(),
         "`tokenizer_config.json`: `eos_token` is `</s>`, which `tokenizer.json` does not have; the tokenizer is of another model"
     );
+    folder.put("tokenizer_config.json", &json!({}));
+    fs::remove_file(folder.path("tokenizer.json")).unwrap();
+    assert_eq!(
+        folder.verdict(),
+        "`tokenizer.json` is not there: copy it from where the weights came from, for a folder of weights is read with it"
+    );
     fs::write(folder.path("tokenizer.json"), "{").unwrap();
     assert!(
         folder

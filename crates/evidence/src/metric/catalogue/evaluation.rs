@@ -25,14 +25,14 @@ pub(super) const EVALUATION: &[Metric] = &[
         "2.",
     ]),
     row("benchmark.thresholds_met", Count, Unit::One, Model, [
-        "Those thresholds that the task's figure clears with its lower bound.",
-        "Lower end of the 95 % interval of the named metric at or above the threshold; Clopper–Pearson for shares.",
+        "Those thresholds that the task's figure clears with its whole interval.",
+        "Lower end of the 95 % interval of the named metric at or above the threshold, or, where less is better, the upper end at or below it; Clopper–Pearson for shares.",
         "Between the bounds a threshold counts neither as met nor as missed.",
         "1.",
     ]),
     row("benchmark.thresholds_missed", Count, Unit::One, Model, [
-        "Those thresholds that the task's figure misses with its upper bound.",
-        "Upper end of the 95 % interval of the named metric below the threshold.",
+        "Those thresholds that the task's figure misses with its whole interval.",
+        "Upper end of the 95 % interval of the named metric below the threshold, or, where less is better, the lower end above it.",
         "Between the bounds a threshold counts neither as met nor as missed.",
         "0.",
     ]),
