@@ -224,7 +224,7 @@ fn a_changed_file_of_the_same_length_is_fetched_anew() {
 
 #[test]
 fn a_part_of_another_version_is_not_spliced() {
-    for (mood, config) in [(Mood::Honest, [20, 0].as_slice()), (Mood::StatesNoBlobs, &[0])] {
+    for (mood, config) in [(Mood::Honest, [20, 0].as_slice()), (Mood::StatesNoBlobs, [0].as_slice())] {
         let (bench, hub) = (Bench::new(), Hub::new(mood));
         fs::create_dir(bench.path("got")).unwrap();
         fs::write(bench.path("got/config.json.part"), [b'x'; 20]).unwrap();
