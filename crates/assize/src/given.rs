@@ -137,11 +137,17 @@ pub(crate) fn check(matches: &ArgMatches) -> anyhow::Result<()> {
             given.stand_beside(EVALUATE)?;
             given.stand_apart("--as-of", EVALUATE_MODEL)?;
             // Figures of a model are signed only where they are written.
-            if EVALUATE_MODEL.iter().any(|one| given.has(one)) { given.stand_beside(&[("--key", &["--out"])]) } else { Ok(()) }
+            if EVALUATE_MODEL.iter().any(|one| given.has(one)) {
+                given.stand_beside(&[("--key", &["--out"])])
+            } else {
+                Ok(())
+            }
         }
         "compress" => given.stand_beside(COMPRESS).and_then(|()| given.stand_beside(SUITES)),
         "merge" | "distill" | "compare" => given.stand_beside(SUITES),
-        "model" => ["--json", "--ranks", "--context"].into_iter().try_for_each(|one| given.stand_apart(one, &["--write"])),
+        "model" => {
+            ["--json", "--ranks", "--context"].into_iter().try_for_each(|one| given.stand_apart(one, &["--write"]))
+        }
         _ => Ok(()),
     }
 }

@@ -1,11 +1,13 @@
 //! `--hub ORG/NAME`: the files of a model, fetched into a folder with progress, taken up again where they stopped.
 //!
-//! Each file stands as `NAME.part` until it is whole and, where the hub states one, its sha256 is right.
+//! Each file stands as `NAME.part` until it is whole and the hub's: by the sha256 of a file in LFS, by the digest that git has of any other.
 
 use crate::screen::Screen;
 use anyhow::{Context as _, bail, ensure};
 use evidence::Digest;
+use indicatif::ProgressBar;
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::Path,
@@ -31,7 +33,24 @@ const ATTEMPTS: usize = 5;
 struct Listed {
     name: String,
     bytes: u64,
-    sha256: Option<String>,
+    stated: Option<Stated>,
+}
+
+/// What the hub says of the bytes of a file.
+#[derive(Debug, PartialEq)]
+enum Stated {
+    Sha256(String),
+    /// SHA-1 of `blob LENGTH`, a zero byte, and the bytes, as git names them. It tells one version from another, not from a forgery.
+    Blob(String),
+}
+
+impl fmt::Display for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(digest) => write!(f, "sha256:{digest}"),
+            Self::Blob(digest) => write!(f, "the git blob {digest}"),
+        }
+    }
 }
 
 /// Fetches what a model needs into `folder`: weights in safetensors, configuration, tokenizer, read-me, licence.
@@ -60,7 +79,7 @@ pub(crate) fn fetch(model: &str, folder: &Path, screen: &Screen) -> anyhow::Resu
     for file in &files {
         bar.set_message(file.name.clone());
         let address = format!("{endpoint}/{model}/resolve/{commit}/{}", file.name);
-        file_into(&agent, &address, file, folder, &|n| bar.inc(n))?;
+        file_into(&agent, &address, file, folder, (screen, &bar))?;
     }
     bar.finish_and_clear();
     screen.note(&format!("{} files of {model} at {commit} in `{}`", files.len(), folder.display()));
@@ -92,10 +111,13 @@ fn list(agent: &ureq::Agent, endpoint: &str, model: &str) -> anyhow::Result<(Str
 
 fn listed(sibling: &serde_json::Value) -> Option<Listed> {
     let lfs = &sibling["lfs"];
+    let digest = |said: &serde_json::Value| said.as_str().map(str::to_ascii_lowercase);
+    // Of a file in LFS git holds a pointer alone.
+    let blob = || digest(&sibling["blobId"]).filter(|_| lfs.is_null()).map(Stated::Blob);
     Some(Listed {
         name: sibling["rfilename"].as_str()?.to_owned(),
         bytes: lfs["size"].as_u64().or_else(|| sibling["size"].as_u64())?,
-        sha256: lfs["sha256"].as_str().map(str::to_ascii_lowercase),
+        stated: digest(&lfs["sha256"]).map(Stated::Sha256).or_else(blob),
     })
 }
 
@@ -112,34 +134,53 @@ fn file_into(
     address: &str,
     file: &Listed,
     folder: &Path,
-    told: &dyn Fn(u64),
+    (screen, bar): (&Screen, &ProgressBar),
 ) -> anyhow::Result<()> {
     let (path, part) = (folder.join(&file.name), folder.join(format!("{}.part", file.name)));
-    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == file.bytes) && is_right(&path, file)? {
-        told(file.bytes);
+    let size = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.len());
+    let standing = size(&path);
+    if standing == Some(file.bytes) && is_stated(&path, file)? == Some(true) {
+        bar.inc(file.bytes);
         return Ok(());
     }
-    let size = || fs::metadata(&part).map_or(0, |metadata| metadata.len());
+    if standing.is_some() && file.stated.is_some() {
+        bar.suspend(|| screen.note(&format!("`{}` is not the hub's, and is fetched anew", path.display())));
+    }
+    let discard = || match fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", part.display()))
+        }
+        _ => Ok(()),
+    };
+    if file.stated.is_none() {
+        // Nothing would show that it is the beginning of another version.
+        discard()?;
+    }
+    let have = || size(&part).unwrap_or(0);
+    let mut is_old = have() > 0;
     let (mut n_told, mut n_in_vain) = (0, 0);
     loop {
-        let before = size();
-        match rest_into(agent, address, file, &part, &mut n_told, told) {
-            Ok(()) if is_right(&part, file)? => {
+        let before = have();
+        match rest_into(agent, address, file, &part, &mut n_told, &|n| bar.inc(n)) {
+            Ok(()) if is_stated(&part, file)? != Some(false) => {
                 let renamed = fs::rename(&part, &path);
                 return renamed.with_context(|| format!("cannot rename `{}`", part.display()));
             }
-            Ok(()) => {
-                fs::remove_file(&part).with_context(|| format!("cannot remove `{}`", part.display()))?;
-                let stated = file.sha256.as_deref().unwrap_or_default();
-                bail!(
-                    "`{address}`: expected sha256:{stated}, found another; the file is removed: run the command again"
-                );
+            // It may have been begun when the hub had another version.
+            Ok(()) if is_old => {
+                discard()?;
+                is_old = false;
             }
-            Err(_) if size() > before => n_in_vain = 0,
+            Ok(()) => {
+                discard()?;
+                let stated = file.stated.as_ref().map(Stated::to_string).unwrap_or_default();
+                bail!("`{address}`: expected {stated}, found another; the file is removed: run the command again");
+            }
+            Err(_) if have() > before => n_in_vain = 0,
             Err(error) => {
                 n_in_vain += 1;
                 if n_in_vain == ATTEMPTS {
-                    let (have, all) = (size(), file.bytes);
+                    let (have, all) = (have(), file.bytes);
                     let why = format!("{ATTEMPTS} attempts in a row brought nothing ({error:#})");
                     bail!("`{address}`: {have} of {all} bytes, and {why}; what came is kept: run the command again");
                 }
@@ -148,10 +189,30 @@ fn file_into(
     }
 }
 
-fn is_right(path: &Path, file: &Listed) -> anyhow::Result<bool> {
-    let Some(expected) = &file.sha256 else { return Ok(true) };
+/// Whether a file is what the hub states; `None` where it states nothing.
+fn is_stated(path: &Path, file: &Listed) -> anyhow::Result<Option<bool>> {
     let read = || format!("cannot read `{}`", path.display());
-    Ok(File::open(path).and_then(Digest::of_reader).with_context(read)?.to_string() == *expected)
+    Ok(match &file.stated {
+        None => None,
+        Some(Stated::Sha256(expected)) => {
+            Some(File::open(path).and_then(Digest::of_reader).with_context(read)?.to_string() == *expected)
+        }
+        Some(Stated::Blob(expected)) => Some(blob_of(path).with_context(read)? == *expected),
+    })
+}
+
+/// The digest by which git names the content of a file.
+fn blob_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut sha1 = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    sha1.update(format!("blob {}\0", file.metadata()?.len()).as_bytes());
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(sha1.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()),
+            n => sha1.update(&piece[..n]),
+        }
+    }
 }
 
 /// Everything behind what the part already holds.
@@ -210,6 +271,20 @@ mod tests {
         for name in ["", "gpt2", "../x", "a/b/c", "a/..", "a b/c", "a/b?x=1"] {
             let error = fetch(name, &folder, &Screen::new(true)).unwrap_err().to_string();
             assert_eq!(error, format!("expected a model of the hub as ORG/NAME, found `{name}`"));
+        }
+    }
+
+    /// As `git hash-object` says it.
+    #[test]
+    fn a_blob_has_the_name_that_git_gives_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        for (text, expected) in [
+            ("", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"),
+            ("test content\n", "d670460b4b4aece5915caf5c68d12f560a9fe3e4"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(super::blob_of(&path).unwrap(), expected);
         }
     }
 

@@ -26,6 +26,7 @@ pub struct Guard {
     /// When time and energy were last booked.
     booked: Option<Instant>,
     interrupted: Arc<AtomicBool>,
+    has_refused: bool,
     failure: Option<AccountError>,
 }
 
@@ -45,8 +46,18 @@ impl Guard {
         pace: f64,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        let under_way = BTreeMap::new();
-        Self { account, sensor, intensity, pace, is_timed: false, under_way, booked: None, interrupted, failure: None }
+        Self {
+            account,
+            sensor,
+            intensity,
+            pace,
+            is_timed: false,
+            under_way: BTreeMap::new(),
+            booked: None,
+            interrupted,
+            has_refused: false,
+            failure: None,
+        }
     }
 
     /// Reserves the upper cost of a unit of `flop`. What is still under way is settled first.
@@ -68,7 +79,10 @@ impl Guard {
                 self.under_way.insert(lane, (Instant::now(), flop, reserved));
                 Control::Continue
             }
-            Ok(Err(refusal)) => Control::Stop(refusal.to_string()),
+            Ok(Err(refusal)) => {
+                self.has_refused = true;
+                Control::Stop(refusal.to_string())
+            }
             Err(error) => {
                 let reason = error.to_string();
                 self.failure = Some(error);
@@ -104,6 +118,12 @@ impl Guard {
     fn cost(&self, flop: u128, seconds: f64, joules: f64) -> Cost {
         let grams_per_kwh = self.intensity.as_ref().map_or(0.0, |intensity| intensity.grams_per_kwh.to_f64());
         Cost::new(flop, seconds, joules, joules / 3.6e6 * grams_per_kwh)
+    }
+
+    /// Whether the budget did not allow a unit. An interruption by a person is none of its refusals.
+    #[must_use]
+    pub const fn has_refused(&self) -> bool {
+        self.has_refused
     }
 
     /// What the journal could not take; a stop that came of it is an error, not a decision.
@@ -175,6 +195,7 @@ mod tests {
         assert_eq!([guard.ask_as(0, 100), guard.ask_as(1, 100)], [Control::Continue, Control::Continue]);
         assert!(matches!(guard.ask_as(2, 100), Control::Stop(_)));
         guard.close().unwrap();
+        assert!(guard.has_refused());
         assert_eq!(guard.account().spent().0[0], 200);
     }
 

@@ -116,6 +116,7 @@ fn interruption(html: &mut Html, record: &Record) {
             html.text(match reason {
                 "after-stop" => "after a stop",
                 "after-crash" => "after a crash; what happened in between was not observed",
+                "after-pause" => "after a pause, by a person who had looked at it",
                 "budget-raised" => "with a raised budget",
                 other => other,
             });
@@ -128,7 +129,7 @@ fn interruption(html: &mut Html, record: &Record) {
                 figures::entry(html, record);
             });
         });
-        for (key, label) in [("snapshot", "Snapshot"), ("gap", "Gap in observation")] {
+        for (key, label) in [("pause", "Pause"), ("snapshot", "Snapshot"), ("gap", "Gap in observation")] {
             if let Some(json) = predicate.get(key) {
                 html.within("p", &[("class", "quiet")], |html| {
                     html.raw(label);

@@ -137,7 +137,8 @@ fn stages(
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
     let parts = model::take_apart(&weights, &student.options)?;
     let subject = Subject::new("weights/model.safetensors", digest);
-    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: student.options.clone() };
+    let after =
+        Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: student.options.clone() };
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&student.decoder, &after.decoder, &suites.passages)? {
         (sides.before.speed, sides.after.speed) = (Some(first), Some(second));

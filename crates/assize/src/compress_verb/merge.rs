@@ -118,8 +118,7 @@ fn between(args: &MergeArgs, first: &Input) -> anyhow::Result<Made> {
     }
     let (by, share) = (args.method.unwrap_or(By::Linear), args.share.unwrap_or(0.5));
     let method = if by == By::Linear { Method::Linear } else { Method::Slerp };
-    let tensors =
-        merge::merge(&merge::Config { method, share }, &first.parts.tensors, &second.parts.tensors)?;
+    let tensors = merge::merge(&merge::Config { method, share }, &first.parts.tensors, &second.parts.tensors)?;
     let method = format!("{by:?}").to_lowercase();
     Ok(Made { method, share: Some(share), tensors, other: second.subject, lineage: second.lineage })
 }
@@ -141,7 +140,8 @@ fn stages(step: &mut Step, first: &Input, made: &Made, suites: &Suites) -> anyho
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
     let parts = model::take_apart(&weights, &first.options)?;
     let subject = Subject::new("weights/model.safetensors", digest);
-    let after = Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: first.options.clone() };
+    let after =
+        Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: first.options.clone() };
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&first.decoder, &after.decoder, &suites.passages)? {
         (sides.before.speed, sides.after.speed) = (Some(first), Some(second));

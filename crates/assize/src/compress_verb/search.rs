@@ -160,7 +160,8 @@ impl Room {
     fn written_bytes(&self, compressed: &Compressed, parts: &ModelParts) -> anyhow::Result<u64> {
         let folder = self.0.join("weights");
         compressed.write(&folder, parts)?;
-        let files: Vec<PathBuf> = fs::read_dir(&folder)?.map(|file| Ok(file?.path())).collect::<std::io::Result<_>>()?;
+        let files: Vec<PathBuf> =
+            fs::read_dir(&folder)?.map(|file| Ok(file?.path())).collect::<std::io::Result<_>>()?;
         let bytes = suites::file_bytes(&files)?;
         fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
         Ok(bytes)

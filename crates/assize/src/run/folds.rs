@@ -141,7 +141,12 @@ impl Session<'_> {
         let folder = self.work().join(self.run.id());
         let (guard_of_all, next) = (Mutex::new(guard), Mutex::default());
         let folds = Folds { shape: &shape, tokens, parts, folder, guard: guard_of_all, bar, next };
-        let found = folds.all(&mut |fold, step, trouble| self.intervene(Some(fold), step, trouble));
+        let mut halt = None;
+        let found = folds.all(&mut |fold, step, trouble| {
+            let (control, halted) = self.intervene(Some(fold), step, trouble)?;
+            halt = halt.or(halted);
+            Ok(control)
+        });
         folds.bar.finish_and_clear();
         let Folds { guard, next, .. } = folds;
         let guard = guard.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +155,10 @@ impl Session<'_> {
             return Err(failure);
         }
         if let Some(reason) = stop {
-            self.stop(&reason, guard, None)?;
+            match halt {
+                Some(halt) => self.halt(&reason, guard, None, &halt)?,
+                None => self.stop(&reason, guard, None)?,
+            }
             return Ok(false);
         }
         let found = found.into_iter().collect::<Option<Vec<FoldScore>>>().context("a fold was not scored")?;

@@ -19,6 +19,7 @@ mod select;
 mod shape;
 mod tasks;
 mod train;
+mod trouble;
 
 use crate::{Ended, args::RunArgs, declare, key, memory, packs, ranks, screen, screen::Screen, waive};
 use ::train::Ranks;
@@ -114,7 +115,8 @@ pub(crate) fn read(args: &RunArgs, upto: Upto) -> anyhow::Result<(Case, Basis)> 
     Ok((case, basis))
 }
 
-/// The same as the first of several ranks, where there are others. With `resume` it must stand in the dossier already.
+/// The same as the first of several ranks, where there are others. With `resume` it must stand in the dossier already, and a pause is
+/// acknowledged.
 pub(crate) fn run_ranked(
     args: &RunArgs,
     upto: Upto,
@@ -151,7 +153,7 @@ pub(crate) fn run_ranked(
     let (run, found) = Run::open(ledger, id, terms, now)?;
     run.ledger().entries()[before..].iter().for_each(|entry| screen.recorded(entry));
     let mut session = Session { case: &case, out, run, screen, signer, ranks, interrupted };
-    session.resume(found)?;
+    session.resume(found, resume)?;
     session.declare()?;
     match &basis {
         Basis::Existing(standing) => session.standing(standing)?,
@@ -205,14 +207,17 @@ impl Session<'_> {
         Ok(entry)
     }
 
-    /// Says in the record that work is taken up again: after a stop, after a crash, or under another budget.
-    fn resume(&mut self, found: Found) -> anyhow::Result<()> {
+    /// Says in the record that work is taken up again: after a stop, after a crash, or under another budget. A person may say beside
+    /// that a pause was looked at.
+    fn resume(&mut self, found: Found, is_asked: bool) -> anyhow::Result<()> {
         let budget = self.budget_json();
         let before = self.budget_recorded();
+        let pause = self.paused().filter(|_| is_asked).cloned();
         let reason = match found {
             Found::New | Found::Sealed if before.is_none() || before.as_ref() == Some(&budget) => return Ok(()),
             _ if before.as_ref().is_some_and(|before| *before != budget) => "budget-raised",
             Found::Broken => "after-crash",
+            _ if pause.is_some() => "after-pause",
             _ => "after-stop",
         };
         let mut record = Record::new(Predicate::Resume, "resume");
@@ -222,6 +227,7 @@ impl Session<'_> {
             ("budgetBefore", before.unwrap_or_else(|| Json::map([]))),
             ("budgetAfter", budget),
         ];
+        record.members.extend(pause.map(|pause| ("pause", pause)));
         if found == Found::Broken && reason != "after-crash" {
             record.members.push(("crashed", true.into()));
         }
@@ -347,6 +353,37 @@ impl Session<'_> {
 
     /// Records a stop, with where work can be taken up again.
     pub(crate) fn stop(&mut self, reason: &str, guard: &mut Guard, snapshot: Option<Json>) -> anyhow::Result<()> {
+        let place = if snapshot.is_some() { "from the last snapshot" } else { "where it stopped" };
+        let with = if guard.has_refused() { " with a raised budget" } else { "" };
+        let members = snapshot.map(|snapshot| ("snapshot", snapshot)).into_iter().collect();
+        self.stopped(reason, guard, members, &format!("run again{with} to go on {place}"))
+    }
+
+    /// Records that trouble was answered with a pause or a stop.
+    pub(crate) fn halt(
+        &mut self,
+        reason: &str,
+        guard: &mut Guard,
+        snapshot: Option<Json>,
+        halt: &trouble::Halt,
+    ) -> anyhow::Result<()> {
+        let pause = halt.pause().map(|pause| ("pause", pause));
+        let members = snapshot.map(|snapshot| ("snapshot", snapshot)).into_iter().chain(pause).collect();
+        let mut case = self.case.folder.display().to_string();
+        if self.out != self.case.folder.join("dossier") {
+            case.push_str(&format!(" --out {}", self.out.display()));
+        }
+        let hint = halt.hint(&case);
+        self.stopped(reason, guard, members, &hint)
+    }
+
+    fn stopped(
+        &mut self,
+        reason: &str,
+        guard: &mut Guard,
+        members: Vec<(&'static str, Json)>,
+        hint: &str,
+    ) -> anyhow::Result<()> {
         guard.close()?;
         if let Some(failure) = guard.take_failure() {
             return Err(failure.into());
@@ -354,10 +391,10 @@ impl Session<'_> {
         let mut record = Record::new(Predicate::Stop, "stop");
         record.subjects = vec![Subject::new("case", Digest::of(self.case.text.as_bytes()))];
         record.members = vec![("reason", reason.into()), ("budget", figures::budget(guard.account()))];
-        record.members.extend(snapshot.map(|snapshot| ("snapshot", snapshot)));
+        record.members.extend(members);
         self.record(record)?;
         self.screen.note(&format!("stopped: {reason}"));
-        self.screen.note("run again with a raised budget to go on from the last snapshot");
+        self.screen.note(hint);
         Ok(())
     }
 
@@ -439,7 +476,8 @@ impl Outcome {
         }
         self.waivers.iter().for_each(|sentence| screen::line(&format!("  {sentence}")));
         let counts: Vec<String> = self.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
-        screen::line(&format!("{} as of {}: {}", self.word, self.as_of, counts.join(", ")));
+        let of = if counts.is_empty() { String::new() } else { format!(": {}", counts.join(", ")) };
+        screen::line(&format!("{} as of {}{of}", self.word, self.as_of));
     }
 
     fn to_json(&self, out: &Path) -> Json {

@@ -14,15 +14,11 @@ use anyhow::Context as _;
 use evidence::{
     Control, DIGITS_MEASURED, Decimal, DerivedFrom, Digest, Json, Measurement, Predicate, Provenance, Round, Subject,
 };
-use ledger::Entry;
 use meter::{Cost, Guard, Joules, Sensor};
 use model::{Llama, weights};
 use std::{collections::BTreeMap, fs};
-use supervise::{
-    Record,
-    case::{Answer, Parent},
-};
-use train::{Adjustment, Event, Look, Outcome, Point, Trouble};
+use supervise::{Record, case::Parent};
+use train::{Adjustment, Event, Look, Outcome, Point};
 
 /// The trained model with its file.
 #[derive(Debug)]
@@ -51,12 +47,13 @@ impl Session<'_> {
             return Ok(None);
         };
         if let Some(trained) = self.trained_before(&shape, tokens)? {
+            self.note_other_answers();
             return Ok(Some(trained));
         }
         let work = Work::new(shape.clone(), tokens, self.work().join(self.run.id()).join("train"))?;
         let flop = shape.step_flop(shape.train.tokens_per_step(&work.corpus)?);
         let bar = self.screen.bar("train", shape.train.steps);
-        let mut failure = None;
+        let (mut failure, mut halt) = (None, None);
         if let Err(error) = ranks::begin(self.ranks) {
             self.stop(&format!("training could not begin: {error:#}"), guard, None)?;
             return Ok(None);
@@ -75,10 +72,13 @@ impl Session<'_> {
                 Event::Resumed { step } => bar.set_position(*step),
                 Event::Damaged { path, reason } => bar.println(format!("passed over {}: {reason}", path.display())),
                 Event::Trouble { step, trouble } => {
-                    return self.intervene(None, *step, trouble).unwrap_or_else(|error| {
+                    let answered = self.intervene(None, *step, trouble);
+                    let (control, halted) = answered.unwrap_or_else(|error| {
                         failure = Some(error);
-                        Control::Stop("the trouble cannot be recorded".to_owned())
+                        (Control::Stop("the trouble cannot be recorded".to_owned()), None)
                     });
+                    halt = halted;
+                    return control;
                 }
                 Event::Saved { .. } | Event::Adjusted { .. } => {}
             }
@@ -93,7 +93,10 @@ impl Session<'_> {
             Outcome::Stopped { step, reason, snapshot, .. } => {
                 let snapshot = snapshot
                     .map(|(_, digest)| Json::map([("step", Some(step.into())), ("digest", Some(digest.into()))]));
-                self.stop(&reason, guard, snapshot)?;
+                match halt {
+                    Some(halt) => self.halt(&reason, guard, snapshot, &halt)?,
+                    None => self.stop(&reason, guard, snapshot)?,
+                }
                 Ok(None)
             }
             Outcome::Finished(trained) => {
@@ -108,58 +111,6 @@ impl Session<'_> {
                 Ok(Some(Trained { model, weights, shape }))
             }
         }
-    }
-
-    /// Answers trouble as the case says, and records both. What is spent of answers is counted for each fold apart.
-    pub(crate) fn intervene(&mut self, fold: Option<usize>, step: u64, trouble: &Trouble) -> anyhow::Result<Control> {
-        let plan = self.case.train.as_ref().context("the case has no `[train]`")?;
-        let on = plan.on_trouble;
-        let mut answer = match trouble {
-            Trouble::NotFinite { .. } => on.not_finite,
-            Trouble::Spike { .. } => on.spike,
-            Trouble::Divergence { .. } => on.divergence,
-            Trouble::Loader { .. } => on.loader,
-        };
-        let changes = |answer: Answer| matches!(answer, Answer::LowerRate | Answer::RollBack);
-        let made = self.run.entries().iter().filter(|entry| entry.statement.predicate_type == Predicate::Intervention);
-        let fold = fold.map(|fold| Json::from(fold + 1));
-        let is_change = |entry: &&Entry| {
-            let predicate = &entry.statement.predicate;
-            predicate.get("percent").is_some() && predicate.get("fold") == fold.as_ref()
-        };
-        let n_made = made.filter(is_change).count() as u64;
-        let is_spent = changes(answer) && n_made >= on.at_most;
-        if is_spent {
-            answer = Answer::Stop;
-        }
-        let said = sentence(trouble);
-        let mut record = Record::new(Predicate::Intervention, "train");
-        record.subjects = vec![Subject::new("case", Digest::of(self.case.text.as_bytes()))];
-        record.members = vec![
-            ("trouble", trouble.name().into()),
-            ("step", step.into()),
-            ("found", said.as_str().into()),
-            ("answer", answer.name().into()),
-        ];
-        record.members.extend(fold.map(|fold| ("fold", fold)));
-        if changes(answer) {
-            record.members.push(("percent", i64::from(on.percent).into()));
-        }
-        if answer == Answer::RollBack {
-            record.members.push(("skip", on.skip.into()));
-        }
-        if is_spent {
-            record.members.push(("spent", on.at_most.into()));
-        }
-        self.record(record)?;
-        let percent = on.percent;
-        Ok(match answer {
-            Answer::Continue => Control::Continue,
-            Answer::Pause => Control::Stop(format!("paused at step {step}: {said}")),
-            Answer::Stop => Control::Stop(format!("stopped at step {step}: {said}")),
-            Answer::LowerRate => Control::LowerRate { percent },
-            Answer::RollBack => Control::RollBack { percent, skip: on.skip },
-        })
     }
 
     /// The weights of a training that the record knows, when their file is whole.
@@ -385,20 +336,6 @@ impl Session<'_> {
             ]));
         }
         Ok(Json::List(rows))
-    }
-}
-
-/// What went wrong, for a reader.
-fn sentence(trouble: &Trouble) -> String {
-    match trouble {
-        Trouble::NotFinite { quantity } => format!("the {quantity} is not a finite number"),
-        Trouble::Spike { loss_nats, mean_nats } => {
-            format!("the loss of {loss_nats:.4} nats lies far above the mean of {mean_nats:.4} before it")
-        }
-        Trouble::Divergence { mean_nats, best_nats } => {
-            format!("the mean loss has risen to {mean_nats:.4} nats from {best_nats:.4}")
-        }
-        Trouble::Loader { reason } => format!("no batch came: {reason}"),
     }
 }
 

@@ -22,6 +22,8 @@ enum Mood {
     /// Other bytes than those whose digest it states.
     Lies,
     Silent,
+    /// States lengths alone of what is not in LFS.
+    StatesNoBlobs,
 }
 
 struct Hub {
@@ -59,6 +61,13 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("onnx/model.onnx", b"not wanted".to_vec()),
         ("pytorch_model.bin", b"not wanted".to_vec()),
     ]
+}
+
+/// As git names a content.
+fn blob(bytes: &[u8]) -> String {
+    let whole = [format!("blob {}\0", bytes.len()).as_bytes(), bytes].concat();
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &whole);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Hub {
@@ -112,6 +121,10 @@ fn answer(
             let mut entry = json!({"rfilename": name, "size": bytes.len()});
             if name.ends_with(".safetensors") {
                 entry["lfs"] = json!({"size": bytes.len(), "sha256": Digest::of(bytes).to_string()});
+                // Git holds a pointer alone, whose digest this is not.
+                entry["blobId"] = json!("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+            } else if mood != Mood::StatesNoBlobs {
+                entry["blobId"] = json!(blob(bytes));
             }
             entry
         };
@@ -188,6 +201,41 @@ fn a_part_of_an_earlier_run_is_taken_up() {
         assert_eq!(hub.asked("model.safetensors"), [expected]);
         assert_eq!(fs::read(bench.path("got/model.safetensors")).unwrap(), *bytes);
         assert!(!bench.path("got/model.safetensors.part").exists());
+    }
+}
+
+#[test]
+fn a_changed_file_of_the_same_length_is_fetched_anew() {
+    for (mood, said) in
+        [(Mood::Honest, "`got/config.json` is not the hub's, and is fetched anew\n"), (Mood::StatesNoBlobs, "")]
+    {
+        let (bench, hub) = (Bench::new(), Hub::new(mood));
+        assert_eq!(fetched(&bench, &hub, "org/name").0, Some(0));
+        let (path, files) = (bench.path("got/config.json"), files());
+        fs::write(&path, String::from_utf8(files[1].1.clone()).unwrap().replace("16", "17")).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), files[1].1.len() as u64);
+        assert_ne!(fs::read(&path).unwrap(), files[1].1);
+        let (code, messages) = fetched(&bench, &hub, "org/name");
+        assert_eq!((code, messages), (Some(0), format!("{said}4 files of org/name at {COMMIT} in `got`\n")));
+        assert_eq!(fs::read(&path).unwrap(), files[1].1, "{mood:?}");
+        assert_eq!(hub.asked("model.safetensors").len(), 1, "what is right is kept");
+    }
+}
+
+#[test]
+fn a_part_of_another_version_is_not_spliced() {
+    for (mood, config) in [(Mood::Honest, [20, 0].as_slice()), (Mood::StatesNoBlobs, [0].as_slice())] {
+        let (bench, hub) = (Bench::new(), Hub::new(mood));
+        fs::create_dir(bench.path("got")).unwrap();
+        fs::write(bench.path("got/config.json.part"), [b'x'; 20]).unwrap();
+        fs::write(bench.path("got/model.safetensors.part"), [b'x'; 10_000]).unwrap();
+        let (code, messages) = fetched(&bench, &hub, "org/name");
+        assert_eq!(code, Some(0), "{mood:?}: {messages}");
+        for (name, bytes) in files().iter().take(4) {
+            assert_eq!(fs::read(bench.path("got").join(name)).unwrap(), *bytes, "{name}");
+        }
+        assert_eq!(hub.asked("config.json"), config);
+        assert_eq!(hub.asked("model.safetensors"), [10_000, 0]);
     }
 }
 

@@ -220,7 +220,8 @@ fn every_format_reads_back_as_what_was_evaluated() {
         // The plan knows it from the shapes.
         let (bits, n_otherwise) = formats::planned_bits(format, &parts.tensors);
         assert_eq!(n_otherwise, findings.fallbacks.len());
-        let stored: usize = blocks.iter().filter(|(name, _)| name.contains("layers.")).map(|(_, one)| one.bytes.len()).sum();
+        let stored: usize =
+            blocks.iter().filter(|(name, _)| name.contains("layers.")).map(|(_, one)| one.bytes.len()).sum();
         let inside: usize =
             parts.tensors.iter().filter(|(name, _)| name.contains("layers.")).map(|(_, one)| one.elem_count()).sum();
         let found = 8.0 * stored as f64 / inside as f64;

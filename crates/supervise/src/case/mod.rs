@@ -208,12 +208,16 @@ impl Case {
     }
 
     /// What shapes the work, as canonical text: data, model, training, compression, evaluation. Comments, the system, its use, the
-    /// packs, the budget and declarations may change without making it another run.
+    /// packs, the budget, declarations, and what is answered to trouble in training, which the record holds answer by answer, may
+    /// change without making it another run.
     #[must_use]
     pub fn work(&self) -> String {
         let mut tables: toml::Table = toml::from_str(&self.text).unwrap_or_default();
         for table in ["system", "site", "policy", "budget", "declare", "use"] {
             tables.remove(table);
+        }
+        if let Some(train) = tables.get_mut("train").and_then(toml::Value::as_table_mut) {
+            train.remove("on_trouble");
         }
         tables.to_string()
     }

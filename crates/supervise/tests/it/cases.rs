@@ -100,6 +100,14 @@ fn the_use_is_read_and_does_not_make_another_run() {
 }
 
 #[test]
+fn answers_to_trouble_do_not_make_another_run() {
+    let train = format!("{GOOD}[train]\ntokens = 10\noptimizer = {{ name = \"adamw\", learning_rate = 1e-3 }}\n");
+    let work = |more: &str| read(&format!("{train}{more}")).unwrap().work();
+    assert_eq!(work("on_trouble = { divergence = \"pause\" }\n"), work(""));
+    assert_ne!(work("seed = 3\n"), work(""));
+}
+
+#[test]
 fn a_bad_answer_is_shown_in_its_line() {
     // A letter of two bytes before it: places are counted in characters, spans in bytes.
     let error = read(&format!("{GOOD}[use]\npurpose = \"für\" \nrole = \"owner\"\n")).unwrap_err();
