@@ -13,7 +13,8 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
-/// The command line. Verbs that take what `run` takes, and a model where that takes a case, say so.
+/// The command line. Verbs that take what `run` takes, and a model where that takes a case, say so. An argument that is changed
+/// moves behind the others, so that places are numbered.
 pub(crate) fn command() -> clap::Command {
     const A_MODEL: &str = "a folder as the hub lays it out, a .gguf file, or a dossier";
     [
@@ -25,7 +26,7 @@ pub(crate) fn command() -> clap::Command {
     .into_iter()
     .fold(Args::command(), |command, (verb, name, what)| {
         command.mut_subcommand(verb, |verb| {
-            verb.mut_arg("case", |case| case.value_name(name).help(format!("{what}{A_MODEL}")))
+            verb.mut_arg("case", |case| case.index(1).value_name(name).help(format!("{what}{A_MODEL}")))
                 .mut_arg("out", |out| out.help("Where the dossier goes; of a case [default: CASE/dossier]"))
         })
     })

@@ -22,6 +22,7 @@ pub(crate) struct DistillArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     /// The student, of the plain Llama shape and with the teacher's tokenizer; it is not changed
+    #[arg(index = 2)]
     pub(crate) student: PathBuf,
     /// The text on which the student learns
     #[arg(long, value_name = "FILE")]

@@ -33,6 +33,7 @@ pub(crate) struct MergeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     /// The second model: a folder as the hub lays it out, a .gguf file, or a dossier; or adapters as PEFT or `train` saved them
+    #[arg(index = 2)]
     pub(crate) other: PathBuf,
     /// How two models become one [default: linear]
     #[arg(long, value_enum)]

@@ -213,7 +213,8 @@ fn thresholds_of_losses_lie_above_the_figure() {
         }
     }
     assert_eq!(rows[2]["interval"], "clopper-pearson");
-    let output = bench.assize(&format!("evaluate one {ASK} --threshold quiz:log_loss=0.001"));
+    let words = ASK.replace(" --json", "");
+    let output = bench.assize(&format!("evaluate one {words} --threshold quiz:log_loss=0.001"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.lines().any(|line| line.contains("at most 0.001") && line.ends_with("], missed")), "{text}");
     assert!(

@@ -147,7 +147,7 @@ fn no_items_are_no_evaluation() {
 fn files_that_disagree_about_the_first_token_are_settled_by_naming_it() {
     let bench = bench(&[("quiz.yaml", QUIZ)], ROW);
     with_model(&bench);
-    bench.ends("model model.gguf --write folder --json", 0);
+    bench.ends("model model.gguf --write folder", 0);
     let config = bench.path("folder/tokenizer_config.json");
     let mut says: serde_json::Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
     let first = says["bos_token"].as_str().unwrap().to_owned();
@@ -159,6 +159,13 @@ fn files_that_disagree_about_the_first_token_are_settled_by_naming_it() {
     assert!(said.ends_with("correct it, or say which token is meant with `--bos`"), "{said}");
     let document = bench.json(&format!("{command} quiz --bos {first}"), 0);
     assert_eq!(document["model"]["bos"], bench.json(&format!("{COMMAND} quiz"), 0)["model"]["bos"]);
+    // Every verb that opens the model, and tells of `--bos`, takes it.
+    for verb in ["compress folder --quantize q4_0 --out small", "compare folder model.gguf", "check folder"] {
+        assert!(bench.refuses(verb).ends_with("say which token is meant with `--bos`"), "{verb}");
+        let output = bench.assize(&format!("{verb} --bos {first}"));
+        assert!(!String::from_utf8(output.stderr).unwrap().contains("`--bos`"), "{verb}");
+    }
+    assert!(bench.path("small/weights/model.gguf").exists());
 }
 
 #[test]

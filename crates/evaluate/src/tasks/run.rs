@@ -63,7 +63,7 @@ pub enum RunError {
         task: String,
         n_shots: usize,
         #[source]
-        source: SplitError,
+        source: Box<SplitError>,
     },
     #[error("task `{task}`")]
     Prompt {
@@ -150,7 +150,9 @@ pub fn prepare(task: &Task, data: Option<&Path>, config: &PromptConfig) -> Resul
     let pool: Vec<Item> = match task.shot_split() {
         Some(split) if n_shots > 0 && (task.shots.samples.is_none() || task.shots.split.is_some()) => {
             let examples = split::read(task, split, data).map_err(|source| match source {
-                SplitError::NotFound { .. } => RunError::Examples { task: task.name.clone(), n_shots, source },
+                SplitError::NotFound { .. } => {
+                    RunError::Examples { task: task.name.clone(), n_shots, source: Box::new(source) }
+                }
                 other => other.into(),
             })?;
             files.extend(examples.files);

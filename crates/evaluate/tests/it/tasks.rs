@@ -356,9 +356,8 @@ fn rows_of_examples_that_are_not_there_are_said_with_the_way_out() {
     let mut config = Config::default();
     config.prompts.num_fewshot = Some(3);
     let error = folder.run("quiz", &config).unwrap_err();
-    assert!(
-        matches!(&error, RunError::Examples { n_shots: 3, source: SplitError::NotFound { split, .. }, .. } if split == "train")
-    );
+    assert!(matches!(&error, RunError::Examples { n_shots: 3, source, .. }
+            if matches!(&**source, SplitError::NotFound { split, .. } if split == "train")));
     assert!(error.to_string().contains("`--fewshot 0`"), "{error}");
     config.prompts.num_fewshot = Some(0);
     folder.run("quiz", &config).unwrap();

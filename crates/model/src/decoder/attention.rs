@@ -57,6 +57,9 @@ pub(crate) struct Attention {
     pub(crate) cap: Option<f32>,
 }
 
+/// Queries of a row, and where what they see goes.
+type Piece<'a> = (&'a Seen<'a>, Range<usize>, &'a mut [MaybeUninit<f32>]);
+
 /// What the queries of one row see: stretches of positions one behind another, each with the positions before it, and the
 /// queries' own at the end.
 struct Seen<'a> {
@@ -143,7 +146,7 @@ impl Attention {
         let (width, share) = (self.heads * self.head_width, self.heads / self.kv_heads * self.head_width);
         let mut all = Vec::with_capacity(queries.len());
         let mut rest = &mut all.spare_capacity_mut()[..queries.len()];
-        let mut pieces: Vec<(&Seen, Range<usize>, &mut [MaybeUninit<f32>])> = Vec::new();
+        let mut pieces: Vec<Piece> = Vec::new();
         for (row, tokens) in blocks {
             let (own, behind) = std::mem::take(&mut rest).split_at_mut(tokens.len() * width);
             rest = behind;

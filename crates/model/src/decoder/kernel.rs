@@ -138,8 +138,9 @@ pub(crate) fn multiply(
 
 /// The products of R rows, at most `TILE`, with the columns of a panel.
 pub(crate) fn multiply_into(vectors: Vectors, factors: Factors, out: Out) {
-    let onto = if out.adds { Onto::Chain } else { Onto::Nothing };
-    multiply_to(vectors, factors, Place { numbers: unwritten(out.numbers), stride: out.stride, onto });
+    let Out { numbers, stride, adds } = out;
+    let onto = if adds { Onto::Chain } else { Onto::Nothing };
+    multiply_to(vectors, factors, Place { numbers: unwritten(numbers), stride, onto });
 }
 
 /// `multiply_into` where nothing may stand yet.

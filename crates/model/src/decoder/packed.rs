@@ -76,7 +76,10 @@ impl Packed {
 }
 
 const fn tiles(depth: usize, n_numbers: usize) -> Groups<TILE> {
-    let n_lanes = if depth == 0 { 0 } else { n_numbers / depth };
+    let n_lanes = match n_numbers.checked_div(depth) {
+        Some(n_lanes) => n_lanes,
+        None => 0,
+    };
     Groups { n_lanes, depth, last: Last::Narrow }
 }
 
