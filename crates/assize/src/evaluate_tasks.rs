@@ -31,11 +31,6 @@ use std::{
 /// Whether the verb means tasks rather than a case.
 pub(crate) fn is_meant(args: &EvaluateArgs) -> anyhow::Result<bool> {
     if args.tasks.is_empty() {
-        if !args.data.is_empty() || args.limit.is_some() || args.samples.is_some() || args.resume.is_some() {
-            bail!(
-                "`--data`, `--limit`, `--samples` and `--resume` go with `--tasks`, `--folds`, `--memorised` or `--bank`"
-            );
-        }
         return Ok(false);
     }
     let path = args.path()?;
