@@ -19,7 +19,6 @@ mod given;
 mod hub;
 mod init;
 mod key;
-mod memory;
 mod model_verb;
 mod packs;
 mod policy_verbs;
@@ -46,7 +45,7 @@ pub(crate) enum Ended {
 }
 
 fn main() -> ExitCode {
-    memory::keep_freed();
+    keep_freed_memory();
     let matches = args::command().get_matches();
     let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match given::check(&matches).and_then(|()| verb(args.verb)) {
@@ -113,3 +112,18 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
         }
     }
 }
+
+/// Keeps large freed blocks in the process: the C library gives each tensor back to the kernel otherwise, which costs a third of the
+/// training speed (docs/decisions/0001-tensor-engine.md).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
+fn keep_freed_memory() {
+    // SAFETY: called once, before any thread is started; both options take any int.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_memory() {}

@@ -21,7 +21,7 @@ mod tasks;
 mod train;
 mod trouble;
 
-use crate::{Ended, args::RunArgs, declare, key, memory, packs, ranks, screen, screen::Screen, waive};
+use crate::{Ended, args::RunArgs, declare, key, packs, ranks, screen, screen::Screen, waive};
 use ::train::Ranks;
 use anyhow::Context as _;
 use evidence::{Declaration, Digest, Json, Predicate, Subject};
@@ -290,9 +290,7 @@ impl Session<'_> {
         if self.gate(Stage::Plan)? == Flow::Halt {
             return Ok(());
         }
-        memory::give_back();
         let Some(trained) = self.train(&tokens, &mut guard)? else { return Ok(()) };
-        memory::give_back();
         if self.gate(Stage::Train)? == Flow::Halt || upto == Upto::Train {
             return Ok(());
         }
