@@ -23,7 +23,7 @@ BENCH_PYTHON=$venv/bin/python
 BENCH_TARGET=${CARGO_TARGET_DIR:-target}/release
 ASSIZE_KEY=$BENCH_WORK/assize.key
 # What the binary sets for itself (docs/decisions/0001-tensor-engine.md).
-export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647
+export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_ARENA_MAX=1
 
 machine="$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(awk '/MemTotal/ {print int($2 / 1048576)}' /proc/meminfo) GiB, no accelerator"
 for name in "${chosen[@]}"; do

@@ -12,7 +12,7 @@ target=${CARGO_TARGET_DIR:-target}/release
 assize=${ASSIZE:-$target/assize} inference=${INFERENCE:-$target/examples/inference}
 work=${WORK:-$(mktemp -d)}
 parts=${PARTS:-hellaswag arc_easy mmlu wikitext decode}
-export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647
+export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_ARENA_MAX=1
 batch=(--batches "${BATCHES:-1,4,8,16,32}")
 [ -z "${BATCH:-}" ] || batch=(--batch "$BATCH")
 mkdir -p "$work"
@@ -27,7 +27,7 @@ for part in $parts; do
             done
         done
     else
-        env -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ "$EVAL_VENV/bin/python" tests/referees/task_scores.py "$assize" "$work/hub" \
+        env -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ -u MALLOC_ARENA_MAX "$EVAL_VENV/bin/python" tests/referees/task_scores.py "$assize" "$work/hub" \
             "$data" --tasks "$part" --items "${ITEMS:-300}" --pages "${PAGES:-16}" "${batch[@]}" --out "$work/$part.json" \
             > "$work/$part.log" 2> "$work/$part.err" || echo "$part: the answers differ, see $work/$part.log" >&2
     fi

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 cargo build --release --quiet -p assize-policy --features rego --example decide_speed --example request_speed
 examples=${CARGO_TARGET_DIR:-target}/release/examples
 # What the binary sets for itself (docs/decisions/0001-tensor-engine.md).
-export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647
+export MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_ARENA_MAX=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -22,7 +22,7 @@ shape() {
     "$BENCH_TARGET/examples/throughput" "$@" export="$BENCH_WORK/problem" > /dev/null
     for round in 1 2 3; do
         "$BENCH_TARGET/examples/throughput" "$@" > "$BENCH_WORK/ours.$round"
-        env -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ \
+        env -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ -u MALLOC_ARENA_MAX \
             "$BENCH_PYTHON" benches/train_torch.py "$BENCH_WORK/problem" > "$BENCH_WORK/torch.$round"
     done
     local ours theirs ours_mib theirs_mib

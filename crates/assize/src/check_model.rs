@@ -41,7 +41,7 @@ pub(crate) fn ground(
     evidence: &[PathBuf],
     tokens: &OpenOptions,
 ) -> anyhow::Result<Ground> {
-    let opened = model::open_with(path, tokens)?;
+    let opened = model::open_digested(path, tokens)?;
     let (circumstances, profile) = (Circumstances::of_model(&opened)?, profile(&opened)?);
     drop(opened);
     let as_of = as_of.unwrap_or_else(run::today);

@@ -241,7 +241,7 @@ fn beside_of(path: &Path) -> PathBuf {
 
 impl Opened {
     pub(crate) fn new(path: &Path, tokens: &model::OpenOptions) -> anyhow::Result<Self> {
-        Ok(Self(model::open_with(path, tokens)?, None))
+        Ok(Self(model::open_digested(path, tokens)?, None))
     }
 
     /// With a file of answers: those that stand in it are not asked again, new ones are written there as they come.

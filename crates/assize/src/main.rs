@@ -114,14 +114,16 @@ fn verb(verb: Verb) -> anyhow::Result<Ended> {
 }
 
 /// Keeps large freed blocks in the process: the C library gives each tensor back to the kernel otherwise, which costs a third of the
-/// training speed (docs/decisions/0001-tensor-engine.md).
+/// training speed (docs/decisions/0001-tensor-engine.md). And in one arena: what one thread frees serves the others, where an arena for each
+/// thread keeps the most that each ever had (docs/decisions/0048-one-arena.md).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
 fn keep_freed_memory() {
-    // SAFETY: called once, before any thread is started; both options take any int.
+    // SAFETY: called once, before any thread is started; the options take any int.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Ended> {
         files.iter().for_each(|file| screen::line(&file.display().to_string()));
         return Ok(Ended::Well);
     }
-    let opened = model::open_with(&args.model, &options)?;
+    let opened = model::open_digested(&args.model, &options)?;
     let contexts = contexts(&args.contexts, opened.decoder.context())?;
     let screen = Screen::new(args.json);
     let bar = screen.bar("matrices", opened.decoder.matrices().len() as u64);

@@ -1,7 +1,7 @@
 //! Tokens a second of an opened model: scoring, shared prefixes, one token at a time; and the share of the machine's peak.
 //!
 //! `cargo run --release -p assize-model --example inference -- MODEL`, with `MALLOC_MMAP_THRESHOLD_=2147483647
-//! MALLOC_TRIM_THRESHOLD_=2147483647` in the environment, which is what the command line sets for itself.
+//! MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_ARENA_MAX=1` in the environment, which is what the command line sets for itself.
 #![expect(clippy::print_stdout, reason = "a program for developers")]
 
 use model::{Decoder, DecoderError, Row, Target, profile};

@@ -73,7 +73,10 @@ pub use family::Family;
 pub use file_tokenizer::{FileTokenizer, FileTokenizerError, Specials};
 pub use hub::{HubConfig, TensorError};
 pub use llama::{Llama, LlamaError};
-pub use open::{Layout, Model, OpenError, OpenOptions, Trainable, decoder, gguf_tokenizer, open, open_with, trainable};
+pub use open::{
+    Layout, Model, OpenError, OpenOptions, Trainable, decoder, gguf_tokenizer, open, open_digested, open_with,
+    trainable,
+};
 pub use parts::{ModelParts, NamedTensors, take_apart};
 pub use tokenizer::{END_OF_TEXT, Tokenizer, TokenizerError};
 pub use write::{Stored, WriteFolderError, write_changed, write_folder};

@@ -13,7 +13,8 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread::{self, JoinHandle},
 };
 
 /// A larger `config.json` is refused; the largest on the hub are below 1 MB.
@@ -49,7 +50,12 @@ pub struct Model {
     pub card: BTreeMap<String, String>,
     files: Vec<PathBuf>,
     manifest: OnceLock<Manifest>,
+    /// The manifest of `open_digested`, until it is asked for.
+    coming: Mutex<Option<Coming>>,
 }
+
+/// A manifest that a thread of its own makes.
+type Coming = JoinHandle<Result<Manifest, OpenError>>;
 
 /// Name, bytes and sha256 of files.
 type Manifest = Vec<(String, u64, Digest)>;
@@ -104,7 +110,22 @@ pub fn open(path: &Path) -> Result<Model, OpenError> {
 /// # Errors
 /// Those of `open`.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Model, OpenError> {
+    build_of(path, parts(path, options)?)
+}
+
+/// `open_with`, for who will ask for the manifest: the files are digested while the model is built and used, not when it is asked for.
+///
+/// # Errors
+/// Those of `open`.
+pub fn open_digested(path: &Path, options: &OpenOptions) -> Result<Model, OpenError> {
     let parts = parts(path, options)?;
+    let files = parts.files.clone();
+    // Without a thread it is made when it is asked for.
+    let coming = thread::Builder::new().name("digests".to_owned()).spawn(move || manifest(&files)).ok();
+    Ok(Model { coming: Mutex::new(coming), ..build_of(path, parts)? })
+}
+
+fn build_of(path: &Path, parts: Parts) -> Result<Model, OpenError> {
     let Parts { config, mut tensors, tokenizer, card, config_path, layout, files } = parts;
     let (family, decoder) = build(&config, &config_path, &mut tensors)?;
     let (vocab, found) = (decoder.vocab(), tokenizer.vocab_size());
@@ -114,8 +135,8 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Model, OpenError>
     if found * TOKENS_LEAST.1 < vocab * TOKENS_LEAST.0 {
         return Err(OpenError::FewTokens { path: tokenizer.path().to_owned(), vocab, found });
     }
-    let manifest = OnceLock::new();
-    Ok(Model { path: path.to_owned(), layout, family, config, decoder, tokenizer, card, files, manifest })
+    let (manifest, coming) = (OnceLock::new(), Mutex::new(None));
+    Ok(Model { path: path.to_owned(), layout, family, config, decoder, tokenizer, card, files, manifest, coming })
 }
 
 /// A model of others that can be trained further.
@@ -269,7 +290,11 @@ impl Model {
         if let Some(manifest) = self.manifest.get() {
             return Ok(manifest);
         }
-        let found = manifest(&self.files)?;
+        let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let found = match coming.map(JoinHandle::join) {
+            Some(Ok(found)) => found?,
+            None | Some(Err(_)) => manifest(&self.files)?,
+        };
         Ok(self.manifest.get_or_init(|| found))
     }
 }

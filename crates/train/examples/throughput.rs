@@ -4,7 +4,7 @@
 //! `cargo run --release -p assize-train --example throughput -- layers=4 width=256 heads=8 kv_heads=4 hidden=688
 //! vocab=2048 context=128 batch=16 steps=20 optimizer=adamw precision=f32`; every argument has the default shown. `export=FOLDER` writes
 //! the same problem down for another program. What the binary sets for itself is set here from outside:
-//! `MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647`.
+//! `MALLOC_MMAP_THRESHOLD_=2147483647 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_ARENA_MAX=1`.
 
 use evidence::Control;
 use std::{collections::BTreeMap, io::Write as _, path::Path, time::Instant};

@@ -8,11 +8,11 @@
 use super::{
     Norm, Observe, Part, Row, Site,
     cache::KeysValues,
-    kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, vectors},
+    kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, multiply_panels, vectors},
     packed::Packed,
     read,
     rotary::Turn,
-    rows::{Linear, exp_fused, largest, one_of, with_slice, zeros},
+    rows::{Linear, exp_fused, largest, with_slice, zeros},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -20,6 +20,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 /// Tokens whose queries are one task.
 const BLOCK: usize = 64;
+/// Sums of a query's powers, one for each lane of a vector.
+const LANES: usize = 16;
 
 /// Where queries and keys are normed.
 pub(crate) enum HeadNorm {
@@ -185,7 +187,7 @@ impl Attention {
             }
             let position = |at: usize| row.first + tokens.start - row.span.start + (start + at) / share;
             let sees = (0..n).map(|at| self.sees(position(at))).collect();
-            let sums = [Sum { largest: f32::NEG_INFINITY, powers: 0.0 }; TILE];
+            let sums = [Sum { largest: f32::NEG_INFINITY, powers: [0.0; LANES] }; TILE];
             tiles.push(Tile { query, sees, sums, mixed: vec![0.0; n * d] });
         }
         let mut powers = [0.0; TILE * SPAN];
@@ -213,19 +215,24 @@ impl Attention {
             if own.is_empty() {
                 continue;
             }
-            for panel in (own.start - before) / WIDTH..(own.end - before).div_ceil(WIDTH) {
+            let factors = |panel: usize| {
+                let panel = &stretch.keys[(panel * kv + group * d) * WIDTH..];
+                Factors { n_rows: n, depth: d, rows: Rows::Tile(&tile.query), panel, stride: WIDTH }
+            };
+            let (start, end) = (own.start - before, own.end - before);
+            let whole = start.div_ceil(WIDTH)..end / WIDTH;
+            if !whole.is_empty() {
+                let numbers = &mut scores[before + whole.start * WIDTH - seen.start..];
+                let panels = (whole.len(), kv * WIDTH);
+                multiply_panels(found, factors(whole.start), panels, Out { numbers, stride: SPAN, adds: false });
+            }
+            for panel in (start / WIDTH..end.div_ceil(WIDTH)).filter(|panel| !whole.contains(panel)) {
                 let at = before + panel * WIDTH;
                 let part = overlap(&own, &(at..at + WIDTH));
-                let panel = &stretch.keys[(panel * kv + group * d) * WIDTH..][..d * WIDTH];
-                let factors = Factors { n_rows: n, depth: d, rows: Rows::Tile(&tile.query), panel, stride: WIDTH };
                 let place = part.start - seen.start;
-                if part.len() == WIDTH {
-                    let numbers = &mut scores[place..];
-                    multiply_into(found, factors, Out { numbers, stride: SPAN, adds: false });
-                    continue;
-                }
                 let mut sums = [[0.0; WIDTH]; TILE];
-                multiply_into(found, factors, Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false });
+                let out = Out { numbers: sums.as_flattened_mut(), stride: WIDTH, adds: false };
+                multiply_into(found, factors(panel), out);
                 for (scores, sums) in scores.chunks_exact_mut(SPAN).zip(&sums[..n]) {
                     scores[place..place + part.len()].copy_from_slice(&sums[part.start - at..part.end - at]);
                 }
@@ -286,7 +293,7 @@ struct Sum {
     /// Of the scores.
     largest: f32,
     /// In units of e^largest.
-    powers: f64,
+    powers: [f64; LANES],
 }
 
 impl Tile {
@@ -297,27 +304,23 @@ impl Tile {
 
     /// Makes powers of a block's scores, of those that are not seen zero, and brings what there was to the same units.
     fn weigh(&mut self, seen: &Range<usize>, scores: &mut [f32], cap: Option<f32>) {
-        let d = self.mixed.len() / self.sees.len();
-        let queries = self.sees.iter().zip(&mut self.sums).zip(self.mixed.chunks_exact_mut(d));
-        for (((sees, sum), mixed), scores) in queries.zip(scores.chunks_exact_mut(SPAN)) {
-            let own = overlap(sees, seen);
-            let scores = &mut scores[..seen.len()];
-            if own.is_empty() {
-                scores.fill(0.0);
-                continue;
+        let mut owns: [Range<usize>; TILE] = Default::default();
+        for ((own, sees), scores) in owns.iter_mut().zip(&self.sees).zip(scores.chunks_exact_mut(SPAN)) {
+            let (scores, of_block) = (&mut scores[..seen.len()], overlap(sees, seen));
+            if !of_block.is_empty() {
+                *own = of_block.start - seen.start..of_block.end - seen.start;
             }
-            let own = own.start - seen.start..own.end - seen.start;
             scores[..own.start].fill(0.0);
             scores[own.end..].fill(0.0);
-            powers(&mut scores[own], cap, sum, mixed);
         }
+        powers(scores, &owns[..self.sees.len()], cap, &mut self.sums, &mut self.mixed);
     }
 
     fn into_mix(self) -> Vec<f32> {
         let Self { sees, sums, mut mixed, .. } = self;
         let d = mixed.len() / sees.len();
         for (mixed, sum) in mixed.chunks_exact_mut(d).zip(sums) {
-            let scale = (1.0 / sum.powers) as f32;
+            let scale = (1.0 / sum.powers.iter().sum::<f64>()) as f32;
             mixed.iter_mut().for_each(|x| *x *= scale);
         }
         mixed
@@ -329,31 +332,41 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
 }
 
 for_vectors! {
-    /// Powers in place, over scores of which none is masked, added to `sum`; `mixed` in the units of the sum.
-    fn powers(scores: &mut [f32], cap: Option<f32>, sum: &mut Sum, mixed: &mut [f32]) = powers_of
+    /// Powers of a tile's scores in place, over those that each query sees, of which none is masked; added to the sums, and what was
+    /// mixed in the units of the sum. The largest of all queries come first, since none of them waits for another.
+    fn powers(scores: &mut [f32], owns: &[Range<usize>], cap: Option<f32>, sums: &mut [Sum; TILE], mixed: &mut [f32])
+        = powers_of
 }
 
 #[inline(always)]
-fn powers_of(scores: &mut [f32], cap: Option<f32>, sum: &mut Sum, mixed: &mut [f32]) {
-    if let Some(cap) = cap {
-        scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+fn powers_of(scores: &mut [f32], owns: &[Range<usize>], cap: Option<f32>, sums: &mut [Sum; TILE], mixed: &mut [f32]) {
+    let d = mixed.len() / owns.len();
+    let mut of_queries = [f32::NEG_INFINITY; TILE];
+    for (at, (scores, own)) in scores.chunks_exact_mut(SPAN).zip(owns).enumerate() {
+        let scores = &mut scores[own.clone()];
+        if let Some(cap) = cap {
+            scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+        }
+        // A NaN is passed over and stays in the sum.
+        of_queries[at] = largest(scores).max(sums[at].largest);
     }
-    // A NaN is passed over and stays in the sum.
-    let largest = largest(scores).max(sum.largest);
-    if largest > sum.largest {
-        let scale = exp_fused(sum.largest - largest);
-        mixed.iter_mut().for_each(|x| *x *= scale);
-        *sum = Sum { largest, powers: sum.powers * f64::from(scale) };
+    let queries = scores.chunks_exact_mut(SPAN).zip(owns).zip(mixed.chunks_exact_mut(d)).zip(sums);
+    for ((((scores, own), mixed), sum), largest) in queries.zip(of_queries) {
+        if largest > sum.largest {
+            let scale = exp_fused(sum.largest - largest);
+            mixed.iter_mut().for_each(|x| *x *= scale);
+            *sum = Sum { largest, powers: sum.powers.map(|powers| powers * f64::from(scale)) };
+        }
+        let power = |score: &mut f32| {
+            *score = exp_fused(*score - largest);
+            *score
+        };
+        let (blocks, rest) = scores[own.clone()].as_chunks_mut::<LANES>();
+        let mut lanes = [0.0_f32; LANES];
+        for block in blocks {
+            lanes.iter_mut().zip(block).for_each(|(lane, score)| *lane += power(score));
+        }
+        lanes.iter_mut().zip(rest).for_each(|(lane, score)| *lane += power(score));
+        sum.powers.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += f64::from(lane));
     }
-    let power = |score: &mut f32| {
-        *score = exp_fused(*score - largest);
-        *score
-    };
-    let (blocks, rest) = scores.as_chunks_mut::<16>();
-    let mut lanes = [0.0_f32; 16];
-    for block in blocks {
-        lanes.iter_mut().zip(block).for_each(|(lane, score)| *lane += power(score));
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, score)| *lane += power(score));
-    sum.powers += f64::from(one_of(lanes, |a, b| a + b));
 }

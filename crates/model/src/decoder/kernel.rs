@@ -33,6 +33,17 @@ pub(crate) struct Factors<'a> {
     pub(crate) stride: usize,
 }
 
+impl Factors<'_> {
+    /// Whether there are as many rows as are said, of which there is at least one.
+    const fn are_whole(&self) -> bool {
+        let is_whole = match self.rows {
+            Rows::Tile(rows) => rows.len() >= self.depth * self.n_rows,
+            Rows::Spans(rows) => self.depth <= SPAN && rows.len() >= (self.n_rows - 1) * SPAN + self.depth,
+        };
+        self.n_rows <= TILE && is_whole
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
     /// (K, R): one depth behind another.
@@ -145,23 +156,38 @@ pub(crate) fn multiply_into(vectors: Vectors, factors: Factors, out: Out) {
 
 /// `multiply_into` where nothing may stand yet.
 pub(crate) fn multiply_to(vectors: Vectors, factors: Factors, mut out: Place) {
-    let Factors { n_rows, depth, rows, panel, stride } = factors;
+    let Factors { n_rows, depth, panel, stride, .. } = factors;
     if depth == 0 || n_rows == 0 {
         return;
     }
-    let is_whole = match rows {
-        Rows::Tile(rows) => rows.len() >= depth * n_rows,
-        Rows::Spans(rows) => depth <= SPAN && rows.len() >= (n_rows - 1) * SPAN + depth,
-    };
-    assert!(n_rows <= TILE && is_whole, "rows: {depth} x {n_rows}");
+    assert!(factors.are_whole(), "rows: {depth} x {n_rows}");
     assert!(panel.len() >= (depth - 1) * stride + WIDTH, "{} numbers for a depth of {depth}", panel.len());
     assert!(out.numbers.len() >= (n_rows - 1) * out.stride + WIDTH, "{} places for {n_rows} rows", out.numbers.len());
     match vectors {
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512 => x86::wide(factors, &mut out),
+        Vectors::Avx512 => x86::wide(factors, (1, depth * stride), &mut out),
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx2 => x86::half(factors, &mut out),
         _ => portable(factors, &mut out),
+    }
+}
+
+/// `multiply_into` with n panels, `step` numbers from one to the next, whose sums stand side by side.
+pub(crate) fn multiply_panels(vectors: Vectors, factors: Factors, (n, step): (usize, usize), out: Out) {
+    #[cfg(target_arch = "x86_64")]
+    if vectors == Vectors::Avx512 && n * factors.n_rows * factors.depth > 0 {
+        // As of one panel and one place, of which the last are the same.
+        let ends = ((n - 1) * step, (n - 1) * WIDTH);
+        let panel_is_whole = factors.panel.len() >= ends.0 + (factors.depth - 1) * factors.stride + WIDTH;
+        let has_places = out.numbers.len() >= ends.1 + (factors.n_rows - 1) * out.stride + WIDTH;
+        assert!(factors.are_whole() && panel_is_whole && has_places, "{n} panels, a depth of {}", factors.depth);
+        let onto = if out.adds { Onto::Chain } else { Onto::Nothing };
+        return x86::wide(factors, (n, step), &mut Place { numbers: unwritten(out.numbers), stride: out.stride, onto });
+    }
+    for at in 0..n {
+        let factors = Factors { panel: &factors.panel[at * step..], ..factors };
+        let out = Out { numbers: &mut out.numbers[at * WIDTH..], stride: out.stride, adds: out.adds };
+        multiply_into(vectors, factors, out);
     }
 }
 
@@ -257,10 +283,11 @@ mod x86 {
         };
     }
 
-    pub(super) fn wide(factors: Factors, out: &mut Place) {
+    /// `panels`: how many, and from one to the next.
+    pub(super) fn wide(factors: Factors, panels: (usize, usize), out: &mut Place) {
         match factors.rows {
-            Rows::Tile(rows) => by_rows!(factors.n_rows, wide_rows[ONE](rows, factors, out)),
-            Rows::Spans(rows) => by_rows!(factors.n_rows, wide_rows[SPAN](rows, factors, out)),
+            Rows::Tile(rows) => by_rows!(factors.n_rows, wide_panels[ONE](rows, factors, panels, out)),
+            Rows::Spans(rows) => by_rows!(factors.n_rows, wide_panels[SPAN](rows, factors, panels, out)),
         }
     }
 
@@ -271,57 +298,86 @@ mod x86 {
 
     /// STEP: from a row's number to the next row's.
     #[target_feature(enable = "avx512f")]
-    unsafe fn wide_rows<const R: usize, const STEP: usize>(rows: &[f32], factors: Factors, out: &mut Place) {
+    unsafe fn wide_panels<const R: usize, const STEP: usize>(
+        rows: &[f32],
+        factors: Factors,
+        (n, step): (usize, usize),
+        out: &mut Place,
+    ) {
+        let (panels, sums): (_, *mut f32) = (factors.panel.as_ptr(), out.numbers.as_mut_ptr().cast());
+        for at in 0..n {
+            // SAFETY: whoever calls asserted the numbers and places of n panels. The pointer to the next is a hint, which reads nothing: it may
+            // point behind the numbers.
+            unsafe {
+                let panel = (panels.add(at * step), panels.wrapping_add((at + 1) * step));
+                wide_rows::<R, STEP>(rows, factors, panel, (sums.add(at * WIDTH), out.stride, out.onto));
+            }
+        }
+    }
+
+    /// `panel`: this and the next.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn wide_rows<const R: usize, const STEP: usize>(
+        rows: &[f32],
+        Factors { depth, stride, .. }: Factors,
+        panel: (*const f32, *const f32),
+        (sums, out_stride, onto): (*mut f32, usize, Onto),
+    ) {
         let mut held: [[__m512; 2]; R] = [[_mm512_setzero_ps(); 2]; R];
-        let (mut row, mut columns, stride) = (rows.as_ptr(), factors.panel.as_ptr(), factors.stride);
-        let sums: *mut f32 = out.numbers.as_mut_ptr().cast();
+        let (mut row, mut columns) = (rows.as_ptr(), panel.0);
         let depth_step = if STEP == ONE { R } else { 1 };
-        // SAFETY: `multiply_into` asserted R numbers of `rows` and WIDTH of the panel at every depth, and R rows of WIDTH sums,
+        // SAFETY: whoever calls asserted R numbers of `rows` and WIDTH of the panel at every depth, and R rows of WIDTH sums,
         // and whoever made the `Place` numbers where they are read.
         unsafe {
-            match out.onto {
+            match onto {
                 Onto::Nothing => {}
                 Onto::Chain => {
                     for (at, held) in held.iter_mut().enumerate() {
-                        let sums = sums.add(at * out.stride);
+                        let sums = sums.add(at * out_stride);
                         *held = [_mm512_loadu_ps(sums), _mm512_loadu_ps(sums.add(16))];
                     }
                 }
                 // They come while the sums are made.
                 Onto::Sum => {
                     for at in 0..R {
-                        let sums = sums.add(at * out.stride);
+                        let sums = sums.add(at * out_stride);
                         _mm_prefetch::<_MM_HINT_T0>(sums.cast());
                         _mm_prefetch::<_MM_HINT_T0>(sums.add(16).cast());
                     }
                 }
             }
-            for _ in 0..factors.depth {
-                let (low, high) = (_mm512_loadu_ps(columns), _mm512_loadu_ps(columns.add(16)));
-                // A hint, which reads nothing: it may point behind the numbers.
-                let ahead = columns.wrapping_add(AHEAD * stride);
-                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
-                if STEP == ONE {
-                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD * TILE).cast());
+            // The last depths fetch the first of the next panel.
+            let n_last = depth.min(AHEAD);
+            let next = panel.1.wrapping_add((AHEAD - n_last) * stride);
+            for (n_depths, mut ahead) in [(depth - n_last, columns.wrapping_add(AHEAD * stride)), (n_last, next)] {
+                for _ in 0..n_depths {
+                    let (low, high) = (_mm512_loadu_ps(columns), _mm512_loadu_ps(columns.add(16)));
+                    // Hints, which read nothing.
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
+                    if STEP == ONE {
+                        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD * TILE).cast());
+                    }
+                    for (at, held) in held.iter_mut().enumerate() {
+                        let x = _mm512_set1_ps(*row.add(at * STEP));
+                        held[0] = _mm512_fmadd_ps(x, low, held[0]);
+                        held[1] = _mm512_fmadd_ps(x, high, held[1]);
+                    }
+                    row = row.wrapping_add(depth_step);
+                    columns = columns.wrapping_add(stride);
+                    ahead = ahead.wrapping_add(stride);
                 }
-                for (at, held) in held.iter_mut().enumerate() {
-                    let x = _mm512_set1_ps(*row.add(at * STEP));
-                    held[0] = _mm512_fmadd_ps(x, low, held[0]);
-                    held[1] = _mm512_fmadd_ps(x, high, held[1]);
-                }
-                row = row.wrapping_add(depth_step);
-                columns = columns.wrapping_add(stride);
             }
-            if out.onto == Onto::Sum {
+            if onto == Onto::Sum {
                 for (at, held) in held.iter_mut().enumerate() {
-                    let sums = sums.add(at * out.stride);
+                    let sums = sums.add(at * out_stride);
                     held[0] = _mm512_add_ps(_mm512_loadu_ps(sums), held[0]);
                     held[1] = _mm512_add_ps(_mm512_loadu_ps(sums.add(16)), held[1]);
                 }
             }
             for (at, held) in held.iter().enumerate() {
-                let sums = sums.add(at * out.stride);
+                let sums = sums.add(at * out_stride);
                 _mm512_storeu_ps(sums, held[0]);
                 _mm512_storeu_ps(sums.add(16), held[1]);
             }
@@ -637,7 +693,7 @@ fn halves_of(codes: &[u8], offset: i32, scales: &[f32; WIDTH], least: Option<&[f
 mod tests {
     use super::{
         BLOCK, BlockCodes, Factors, Onto, Out, Place, Rows, SPAN, Sums, TILE, Vectors, WIDTH, bytes_of, halves_of,
-        multiply, multiply_into, multiply_to, portable, unpack, unwritten, vectors,
+        multiply, multiply_into, multiply_panels, multiply_to, portable, unpack, unwritten, vectors,
     };
 
     fn numbers(seed: usize, n: usize) -> Vec<f32> {
@@ -698,6 +754,33 @@ mod tests {
                     for (added, sums) in added.iter().zip(&expected).take(n_rows) {
                         assert!(*added == sums.map(|sum| 7.0 + sum), "{form:?}, added, {n_rows} rows, depth {depth}");
                     }
+                }
+            }
+        }
+    }
+
+    /// Several panels at a call give the bits of each alone, side by side, and nothing behind them.
+    #[test]
+    fn panels_side_by_side_have_the_bits_of_each_alone() {
+        let found = match vectors() {
+            Vectors::Avx512 => vec![Vectors::Avx512, Vectors::Avx2, Vectors::Portable],
+            other => vec![other, Vectors::Portable],
+        };
+        for n_rows in 1..=TILE {
+            for (depth, n) in [(1, 1), (15, 2), (16, 3), (64, 8)] {
+                let (step, out_stride) = ((depth + 3) * WIDTH, n * WIDTH + 5);
+                let (rows, panels) = (numbers(1, depth * n_rows), numbers(2, n * step));
+                let factors = |panel| Factors { n_rows, depth, rows: Rows::Tile(&rows), panel, stride: WIDTH };
+                for (form, adds) in found.iter().flat_map(|form| [(*form, false), (*form, true)]) {
+                    let (mut expected, mut side_by_side) =
+                        (vec![0.5; n_rows * out_stride], vec![0.5; n_rows * out_stride]);
+                    for at in 0..n {
+                        let out = Out { numbers: &mut expected[at * WIDTH..], stride: out_stride, adds };
+                        multiply_into(Vectors::Portable, factors(&panels[at * step..]), out);
+                    }
+                    let out = Out { numbers: &mut side_by_side, stride: out_stride, adds };
+                    multiply_panels(form, factors(&panels), (n, step), out);
+                    assert!(side_by_side == expected, "{form:?}, {n_rows} rows, depth {depth}, {n} panels");
                 }
             }
         }

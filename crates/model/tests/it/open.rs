@@ -2,7 +2,7 @@
 
 use crate::{bits, chain, small, small_tokenizer};
 use candle_core::{Device, Tensor};
-use model::{Layout, Llama, OpenOptions, Row, Specials, gguf, open, open_with, weights, write_folder};
+use model::{Layout, Llama, OpenOptions, Row, Specials, gguf, open, open_digested, open_with, weights, write_folder};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -98,6 +98,10 @@ fn a_folder_opens_whole_or_in_shards() {
     let text = "We the People";
     assert_eq!(model.tokenizer.encode(text, Specials::AsFile).unwrap(), small_tokenizer().encode(text));
     let names: Vec<String> = model.manifest().unwrap().iter().map(|(name, _, _)| name.clone()).collect();
+    let digested = open_digested(model.path.as_path(), &OpenOptions::default()).unwrap();
+    assert_eq!(digested.manifest().unwrap(), model.manifest().unwrap());
+    // A second time it is not read again.
+    assert_eq!(digested.manifest().unwrap(), model.manifest().unwrap());
     assert_eq!(
         names,
         ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
