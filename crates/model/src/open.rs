@@ -120,8 +120,8 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Model, OpenError>
 pub fn open_digested(path: &Path, options: &OpenOptions) -> Result<Model, OpenError> {
     let parts = parts(path, options)?;
     let files = parts.files.clone();
-    // Without a thread it is made when it is asked for.
-    let coming = thread::Builder::new().name("digests".to_owned()).spawn(move || manifest(&files)).ok();
+    // Without a thread it is made when it is asked for. It has no name of its own, which threads of the pool would take from it.
+    let coming = thread::Builder::new().spawn(move || manifest(&files)).ok();
     Ok(Model { coming: Mutex::new(coming), ..build_of(path, parts)? })
 }
 

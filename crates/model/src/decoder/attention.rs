@@ -9,10 +9,11 @@ use super::{
     Norm, Observe, Part, Row, Site,
     cache::KeysValues,
     kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, multiply_panels, vectors},
+    lanes::{Groups, Last},
     packed::Packed,
     read,
     rotary::Turn,
-    rows::{Linear, exp_fused, largest, with_slice, zeros},
+    rows::{Linear, exp_fused, largest, with_slice},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -145,7 +146,8 @@ impl Attention {
             .iter()
             .flat_map(|row| row.span.clone().step_by(BLOCK).map(move |start| (row, start)))
             .map(|(row, start)| (row, start..row.span.end.min(start + BLOCK)));
-        let (width, share) = (self.heads * self.head_width, self.heads / self.kv_heads * self.head_width);
+        let (d, share) = (self.head_width, self.heads / self.kv_heads);
+        let width = self.heads * d;
         let mut all = Vec::with_capacity(queries.len());
         let mut rest = &mut all.spare_capacity_mut()[..queries.len()];
         let mut pieces: Vec<Piece> = Vec::new();
@@ -155,36 +157,39 @@ impl Attention {
             pieces.push((row, tokens, own));
         }
         pieces.into_par_iter().for_each(|(row, tokens, own)| {
-            let own = zeros(own);
             let groups = (0..self.kv_heads).into_par_iter();
-            let mixed: Vec<Vec<f32>> =
+            let groups: Vec<Vec<Tile>> =
                 groups.map(|group| self.mix_group(queries, row, group, tokens.clone())).collect();
-            for (group, mixed) in mixed.iter().enumerate() {
-                for (own, heads) in own.chunks_exact_mut(width).zip(mixed.chunks_exact(share)) {
-                    own[group * share..][..share].copy_from_slice(heads);
+            for (group, tiles) in groups.iter().enumerate() {
+                for (at, (sum, mixed)) in tiles.iter().flat_map(|tile| tile.mixes(d)).enumerate() {
+                    let head = at / share * self.heads + group * share + at % share;
+                    let scale = (1.0 / sum.powers.iter().sum::<f64>()) as f32;
+                    own[head * d..][..d].iter_mut().zip(mixed).for_each(|(own, x)| _ = own.write(x * scale));
                 }
             }
         });
-        // SAFETY: the pieces were all, and each was made zeros at least.
-        #[expect(unsafe_code, reason = "zeros of one thread hold up the others")]
+        // SAFETY: the pieces were all, and in each the heads of every group were written for every token.
+        #[expect(unsafe_code, reason = "zeros would be written over")]
         unsafe {
             all.set_len(queries.len());
         }
         all
     }
 
-    /// The mixes of the queries of one key-value head: (tokens, share, D).
-    fn mix_group(&self, queries: &[f32], row: &Seen, group: usize, tokens: Range<usize>) -> Vec<f32> {
+    /// What the queries of one key-value head mix: tiles of (tokens, share).
+    fn mix_group(&self, queries: &[f32], row: &Seen, group: usize, tokens: Range<usize>) -> Vec<Tile> {
         let (d, share) = (self.head_width, self.heads / self.kv_heads);
-        let mut tiles: Vec<Tile> = Vec::new();
+        let (mut tiles, mut scaled): (Vec<Tile>, _) = (Vec::new(), vec![0.0; TILE * d]);
         for start in (0..tokens.len() * share).step_by(TILE) {
             let n = TILE.min(tokens.len() * share - start);
-            let mut query = vec![0.0; n * d];
-            for at in 0..n {
+            for (at, scaled) in scaled.chunks_exact_mut(d).enumerate().take(n) {
                 let (token, head) = (tokens.start + (start + at) / share, group * share + (start + at) % share);
                 let numbers = &queries[(token * self.heads + head) * d..][..d];
-                query.chunks_exact_mut(n).zip(numbers).for_each(|(out, x)| out[at] = x * self.scale);
+                scaled.iter_mut().zip(numbers).for_each(|(out, x)| *out = x * self.scale);
             }
+            let mut query = vec![0.0; n * d];
+            let lanes: Groups<TILE> = Groups { n_lanes: n, depth: d, last: Last::Narrow };
+            lanes.interleave(&scaled, d, &mut query);
             let position = |at: usize| row.first + tokens.start - row.span.start + (start + at) / share;
             let sees = (0..n).map(|at| self.sees(position(at))).collect();
             let sums = [Sum { largest: f32::NEG_INFINITY, powers: [0.0; LANES] }; TILE];
@@ -202,9 +207,7 @@ impl Attention {
                 }
             }
         }
-        let mut all = Vec::with_capacity(tokens.len() * share * d);
-        tiles.into_iter().for_each(|tile| all.extend_from_slice(&tile.into_mix()));
-        all
+        tiles
     }
 
     /// Scores of a tile of queries against the positions of a block. Shapes: `scores` (n, `SPAN`), of which the first are meant.
@@ -316,14 +319,9 @@ impl Tile {
         powers(scores, &owns[..self.sees.len()], cap, &mut self.sums, &mut self.mixed);
     }
 
-    fn into_mix(self) -> Vec<f32> {
-        let Self { sees, sums, mut mixed, .. } = self;
-        let d = mixed.len() / sees.len();
-        for (mixed, sum) in mixed.chunks_exact_mut(d).zip(sums) {
-            let scale = (1.0 / sum.powers.iter().sum::<f64>()) as f32;
-            mixed.iter_mut().for_each(|x| *x *= scale);
-        }
-        mixed
+    /// Sums of each query's powers, and what it mixed in their units.
+    fn mixes(&self, d: usize) -> impl Iterator<Item = (&Sum, &[f32])> {
+        self.sums.iter().zip(self.mixed.chunks_exact(d))
     }
 }
 

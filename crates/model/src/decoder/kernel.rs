@@ -15,7 +15,7 @@ pub(crate) const WIDTH: usize = 32;
 pub(crate) const BLOCK: usize = 32;
 
 /// Room for one row in `Rows::Spans`.
-pub(super) const SPAN: usize = 256;
+pub(super) const SPAN: usize = 512;
 
 /// Sums of a tile.
 pub(crate) type Sums = [[f32; WIDTH]; TILE];

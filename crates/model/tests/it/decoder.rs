@@ -170,7 +170,8 @@ fn log_probabilities_are_those_of_the_logits() {
             let largest = at.iter().copied().fold(f64::MIN, f64::max);
             let sum: f64 = at.iter().map(|x| (x - largest).exp()).sum();
             let expected = at[target.token as usize] - largest - sum.ln();
-            assert!((found.log_prob - expected).abs() < 1e-12, "{found:?}, expected {expected}");
+            // Powers in f32, each within 2.5e-7 of itself.
+            assert!((found.log_prob - expected).abs() < 1e-7, "{found:?}, expected {expected}");
             assert_eq!(found.is_first, at.iter().position(|x| *x == largest) == Some(target.token as usize));
         }
     }
