@@ -20,6 +20,7 @@ mod rows;
 mod sample;
 mod score;
 mod states;
+pub(crate) mod vectors;
 mod walk;
 
 pub(crate) use attention::{Attention, HeadNorm};
@@ -503,15 +504,15 @@ impl Act {
     }
 }
 
-kernel::for_vectors! {
+vectors::for_vectors! {
     fn silu(numbers: &mut [f32]) = silu_of
 }
 
-kernel::for_vectors! {
+vectors::for_vectors! {
     fn silu_times(numbers: &mut [f32], others: &[f32]) = silu_times_of
 }
 
-kernel::for_vectors! {
+vectors::for_vectors! {
     fn gelu_tanh(numbers: &mut [f32]) = gelu_tanh_of
 }
 

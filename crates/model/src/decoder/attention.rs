@@ -8,12 +8,13 @@
 use super::{
     Norm, Observe, Part, Row, Site,
     cache::KeysValues,
-    kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, for_vectors, multiply_into, multiply_panels, vectors},
+    kernel::{Factors, Out, Rows, SPAN, TILE, WIDTH, multiply_into, multiply_panels},
     lanes::{Groups, Last},
     packed::Packed,
     read,
     rotary::Turn,
     rows::{Linear, exp_fused, largest, with_slice},
+    vectors::{for_vectors, vectors},
 };
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;

@@ -5,7 +5,8 @@
 //!
 //! Legend: R rows of a tile, up to `TILE`; W = `WIDTH` columns of a panel; K depth.
 
-use std::{mem::MaybeUninit, sync::OnceLock};
+use super::vectors::{Vectors, vectors};
+use std::mem::MaybeUninit;
 
 /// Rows of a full tile: with two vectors of 16 columns each, 24 of AVX-512's 32 registers hold sums.
 pub(crate) const TILE: usize = 12;
@@ -101,36 +102,6 @@ const fn unwritten(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
     unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<f32>]) }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Vectors {
-    Avx512,
-    Avx2,
-    Portable,
-}
-
-/// What this machine has.
-pub(crate) fn vectors() -> Vectors {
-    static FOUND: OnceLock<Vectors> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let has_fma = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
-            // All that `for_vectors` and `x86` enable: the first machines with AVX-512 had the first alone.
-            let has_512 = std::arch::is_x86_feature_detected!("avx512f")
-                && std::arch::is_x86_feature_detected!("avx512bw")
-                && std::arch::is_x86_feature_detected!("avx512vl")
-                && std::arch::is_x86_feature_detected!("avx512dq");
-            if has_fma && has_512 {
-                return Vectors::Avx512;
-            }
-            if has_fma {
-                return Vectors::Avx2;
-            }
-        }
-        Vectors::Portable
-    })
-}
-
 /// Adds the products of R rows with the columns of a panel to `sums`.
 ///
 /// Shapes: `rows` (K, R), one depth behind another; `panel` K rows of W numbers, `stride` apart. R is at most `TILE`.
@@ -174,20 +145,20 @@ pub(crate) fn multiply_to(vectors: Vectors, factors: Factors, mut out: Place) {
 
 /// `multiply_into` with n panels, `step` numbers from one to the next, whose sums stand side by side.
 pub(crate) fn multiply_panels(vectors: Vectors, factors: Factors, (n, step): (usize, usize), out: Out) {
+    let Out { numbers, stride, adds } = out;
     #[cfg(target_arch = "x86_64")]
     if vectors == Vectors::Avx512 && n * factors.n_rows * factors.depth > 0 {
         // As of one panel and one place, of which the last are the same.
         let ends = ((n - 1) * step, (n - 1) * WIDTH);
         let panel_is_whole = factors.panel.len() >= ends.0 + (factors.depth - 1) * factors.stride + WIDTH;
-        let has_places = out.numbers.len() >= ends.1 + (factors.n_rows - 1) * out.stride + WIDTH;
+        let has_places = numbers.len() >= ends.1 + (factors.n_rows - 1) * stride + WIDTH;
         assert!(factors.are_whole() && panel_is_whole && has_places, "{n} panels, a depth of {}", factors.depth);
-        let onto = if out.adds { Onto::Chain } else { Onto::Nothing };
-        return x86::wide(factors, (n, step), &mut Place { numbers: unwritten(out.numbers), stride: out.stride, onto });
+        let onto = if adds { Onto::Chain } else { Onto::Nothing };
+        return x86::wide(factors, (n, step), &mut Place { numbers: unwritten(numbers), stride, onto });
     }
     for at in 0..n {
         let factors = Factors { panel: &factors.panel[at * step..], ..factors };
-        let out = Out { numbers: &mut out.numbers[at * WIDTH..], stride: out.stride, adds: out.adds };
-        multiply_into(vectors, factors, out);
+        multiply_into(vectors, factors, Out { numbers: &mut numbers[at * WIDTH..], stride, adds });
     }
 }
 
@@ -588,36 +559,6 @@ pub(crate) fn exercise(rounds: usize) -> f64 {
     });
     (each * threads * 2 * TILE * WIDTH * DEPTH) as f64
 }
-
-/// Makes a function that is compiled once for each kind of vectors, from one body without intrinsics: the same bits.
-macro_rules! for_vectors {
-    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? = $body:ident) => {
-        $(#[$meta])*
-        #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling what the machine was found to have"))]
-        $visibility fn $name($($argument: $kind),*) $(-> $result)? {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-                unsafe fn wide($($argument: $kind),*) $(-> $result)? {
-                    $body($($argument),*)
-                }
-                #[target_feature(enable = "avx2,fma")]
-                unsafe fn half($($argument: $kind),*) $(-> $result)? {
-                    $body($($argument),*)
-                }
-                match $crate::decoder::kernel::vectors() {
-                    // SAFETY: these features were found on this machine.
-                    $crate::decoder::kernel::Vectors::Avx512 => return unsafe { wide($($argument),*) },
-                    // SAFETY: likewise.
-                    $crate::decoder::kernel::Vectors::Avx2 => return unsafe { half($($argument),*) },
-                    $crate::decoder::kernel::Vectors::Portable => {}
-                }
-            }
-            $body($($argument),*)
-        }
-    };
-}
-pub(crate) use for_vectors;
 
 /// Codes of a block, as numbers.
 #[derive(Debug, Clone, Copy)]

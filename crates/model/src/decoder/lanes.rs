@@ -2,7 +2,7 @@
 //!
 //! Legend: D depths, L lanes of a group, which are rows of a tile or columns of a panel.
 
-use super::kernel::{Vectors, vectors};
+use super::vectors::{Vectors, vectors};
 
 /// Rows that are fetched before they are copied: each stands on a page of its own, where no machine looks ahead by itself.
 #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,8 @@
 //! Norms over the last dimension.
 
 use super::{
-    kernel::for_vectors,
     rows::{each_row, filled, lanes, piece_rows, with_slice},
+    vectors::for_vectors,
 };
 use candle_core::{Device, Tensor};
 

@@ -6,11 +6,9 @@
 //! Legend: O outputs, the rows of the matrix; K depth, its columns; W columns of a panel; N rows that are multiplied.
 
 use super::{
-    kernel::{
-        BLOCK, BlockCodes, Factors, Out, Rows, Sums, TILE, Vectors, WIDTH, multiply_codes, multiply_into, unpack,
-        vectors,
-    },
+    kernel::{BLOCK, BlockCodes, Factors, Out, Rows, Sums, TILE, WIDTH, multiply_codes, multiply_into, unpack},
     packed::{Packed, Target},
+    vectors::{Vectors, vectors},
 };
 use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};

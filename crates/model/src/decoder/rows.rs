@@ -255,8 +255,10 @@ pub(super) fn exp_fused(x: f32) -> f32 {
     let x = if x < -86.0 { -86.0 } else { x };
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let r = x.mul_add(std::f32::consts::LOG2_E, ROUND - shifted);
+    #[expect(clippy::approx_constant, reason = "the last but one is not ln 2, but near it")]
+    const P: [f32; 5] = [9.671_513e-3, 5.550_733_6e-2, 0.240_222_42, 0.693_147, 1.0];
     let mut p = 1.326_472_7e-3_f32;
-    for c in [9.671_513e-3, 5.550_733_6e-2, 0.240_222_42, 0.693_147, 1.0] {
+    for c in P {
         p = p.mul_add(r, c);
     }
     // n is added to the exponent; a NaN stays one.

@@ -2,9 +2,10 @@
 
 use super::{
     Decoder, DecoderError, Row,
-    kernel::{self, TILE, WIDTH},
+    kernel::{TILE, WIDTH},
     packed::Packed,
     rows::{self, largest},
+    vectors::for_vectors,
 };
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -175,7 +176,7 @@ fn sums(decoder: &Decoder, packed: &Packed, wanted: &[Wanted]) -> (Vec<Sum>, Vec
     (all, logits)
 }
 
-kernel::for_vectors! {
+for_vectors! {
     /// Of one position's logits of some tokens, of which `start` is the first.
     fn sum_of(logits: &[f32], start: usize) -> Sum = sum_of_body
 }

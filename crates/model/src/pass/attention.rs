@@ -7,7 +7,7 @@
 //! tiling over keys: a block of queries against all its keys lies in the cache at the lengths trained here.
 
 use super::product::{Threads, View, product, written};
-use crate::decoder::{exp, kernel::for_vectors, lanes, largest};
+use crate::decoder::{exp, lanes, largest, vectors::for_vectors};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 

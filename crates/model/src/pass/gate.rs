@@ -1,7 +1,7 @@
 //! SwiGLU and its gradient. Source: Shazeer 2020.
 
 use super::product::written;
-use crate::decoder::{exp, kernel::for_vectors};
+use crate::decoder::{exp, vectors::for_vectors};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 

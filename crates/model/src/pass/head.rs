@@ -3,7 +3,7 @@
 //! Legend: N rows, C channels, V vocabulary.
 
 use super::product::{Threads, View, product, product_of};
-use crate::decoder::{exp, kernel::for_vectors, lanes, largest};
+use crate::decoder::{exp, lanes, largest, vectors::for_vectors};
 use rayon::prelude::*;
 use std::borrow::Cow;
 

@@ -7,7 +7,7 @@ use super::{
     precision::Precision,
     product::{View, product, product_of},
 };
-use crate::{Llama, decoder::kernel::for_vectors};
+use crate::{Llama, decoder::vectors::for_vectors};
 use candle_core::{CpuStorage, Storage, Tensor};
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! RMSNorm and its gradient. Legend: N rows, C channels.
 
 use super::product::written;
-use crate::decoder::{kernel::for_vectors, lanes};
+use crate::decoder::{lanes, vectors::for_vectors};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 

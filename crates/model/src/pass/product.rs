@@ -8,8 +8,9 @@
 //! Legend: M rows and N columns of `out`, K depth; W = `WIDTH` columns of a panel; R rows of a tile.
 
 use crate::decoder::{
-    kernel::{Factors, Out, Place, Rows, Sums, TILE, WIDTH, for_vectors, multiply_into, multiply_to, vectors},
+    kernel::{Factors, Out, Place, Rows, Sums, TILE, WIDTH, multiply_into, multiply_to},
     lanes::{Groups, Last},
+    vectors::{for_vectors, vectors},
 };
 use rayon::prelude::*;
 use std::{cell::Cell, mem::MaybeUninit};

@@ -1,6 +1,6 @@
 //! The rotary embedding, in place. Legend: T positions, D channels a head.
 
-use crate::decoder::kernel::for_vectors;
+use crate::decoder::vectors::for_vectors;
 use rayon::prelude::*;
 
 /// Which way heads are turned.
