@@ -47,7 +47,7 @@ struct Texts {
 }
 
 pub(crate) fn generate(args: &GenerateArgs) -> anyhow::Result<Ended> {
-    compress_verb::check_out(&args.run)?;
+    compress_verb::new_out(&args.run)?;
     let recipe = Recipe::read(&args.recipe)?;
     let input = Input::open(&args.run.case, &args.tokens.options())?;
     let prompts = prompts(&recipe, &input)?;

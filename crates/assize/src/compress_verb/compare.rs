@@ -56,7 +56,7 @@ pub(crate) fn compare(args: &CompareArgs) -> anyhow::Result<Ended> {
         bail!("`--page`: {} stands already and was not changed; name a file that is not there yet", page.display());
     }
     let run = signed(args);
-    run.as_ref().map(super::check_out).transpose()?;
+    run.as_ref().map(super::new_out).transpose()?;
     if run.is_none() && (args.rules.rules.is_some() || !args.rules.packs.is_empty()) {
         bail!("rules are decided for the record: say with `--out DIR` where the dossier goes");
     }

@@ -49,7 +49,7 @@ pub(crate) struct DistillArgs {
 }
 
 pub(crate) fn distill(args: &DistillArgs) -> anyhow::Result<Ended> {
-    super::check_out(&args.run)?;
+    super::new_out(&args.run)?;
     let options = args.tokens.options();
     let (teacher, student) = (Input::open(&args.run.case, &options)?, Input::open(&args.student, &options)?);
     if !super::same_tokens(&teacher, &student)? {
@@ -136,10 +136,7 @@ fn stages(
     let stored: BTreeMap<String, Stored> = stored.collect::<candle_core::Result<_>>()?;
     model::write_changed(&weights, &student.parts, &student.parts.config, &stored)?;
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
-    let parts = model::take_apart(&weights, &student.options)?;
-    let subject = Subject::new("weights/model.safetensors", digest);
-    let after =
-        Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: student.options.clone() };
+    let after = Input::made(student, &weights, Subject::new("weights/model.safetensors", digest))?;
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&student.decoder, &after.decoder, &suites.passages)? {
         (sides.before.speed, sides.after.speed) = (Some(first), Some(second));

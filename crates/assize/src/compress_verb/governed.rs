@@ -110,13 +110,7 @@ impl Step {
     /// Begins a dossier beside `out`, which must not stand yet.
     pub(crate) fn begin(args: &RunArgs, held: Held, identity: &Json) -> anyhow::Result<Self> {
         let screen = Screen::new(args.json);
-        let out = args.out.clone().context("where does the result go? say `--out DIR`")?;
-        if out.exists() {
-            bail!(
-                "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
-                out.display()
-            );
-        }
+        let out = super::new_out(args)?.to_owned();
         let name = out.file_name().context("`--out`: expected the name of a folder")?.to_string_lossy().into_owned();
         let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("`--out`: {} cannot be made", folder.display()))?;

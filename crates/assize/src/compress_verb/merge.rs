@@ -60,7 +60,7 @@ struct Made {
 }
 
 pub(crate) fn merge(args: &MergeArgs) -> anyhow::Result<Ended> {
-    super::check_out(&args.run)?;
+    super::new_out(&args.run)?;
     let first = Input::open(&args.run.case, &args.tokens.options())?;
     let made = match adapters_in(&args.other) {
         Some(_) if args.method.is_some() || args.share.is_some() => {
@@ -139,10 +139,7 @@ fn stages(step: &mut Step, first: &Input, made: &Made, suites: &Suites) -> anyho
     let stored: BTreeMap<String, Stored> = stored.collect::<candle_core::Result<_>>()?;
     model::write_changed(&weights, &first.parts, &first.parts.config, &stored)?;
     let digest = Digest::of_reader(fs::File::open(weights.join("model.safetensors"))?)?;
-    let parts = model::take_apart(&weights, &first.options)?;
-    let subject = Subject::new("weights/model.safetensors", digest);
-    let after =
-        Input { decoder: parts.decoder()?, subject, lineage: Vec::new(), parts, options: first.options.clone() };
+    let after = Input::made(first, &weights, Subject::new("weights/model.safetensors", digest))?;
     let mut sides = Sides { before, after: after.side(step.score(suites, &after.parts, &after.decoder)?)? };
     if let Some([first, second]) = suites::speeds(&first.decoder, &after.decoder, &suites.passages)? {
         (sides.before.speed, sides.after.speed) = (Some(first), Some(second));

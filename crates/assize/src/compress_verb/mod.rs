@@ -71,6 +71,13 @@ impl Input {
         Ok(Self { parts, decoder, subject, lineage, options: options.clone() })
     }
 
+    /// What was made of a model, read back: what is evaluated is what the files say.
+    pub(crate) fn made(of: &Self, stored: &Path, subject: Subject) -> anyhow::Result<Self> {
+        let (parts, options) = (model::take_apart(stored, &of.options)?, of.options.clone());
+        let decoder = model::open_with(stored, &options)?.decoder;
+        Ok(Self { parts, decoder, subject, lineage: Vec::new(), options })
+    }
+
     pub(crate) fn side(&self, scores: suites::Scores) -> anyhow::Result<Side> {
         let bytes = suites::file_bytes(&self.parts.files)?;
         let zeros = Some(zeros(&self.parts.tensors)?);
@@ -170,21 +177,26 @@ pub(crate) struct Prepared {
     pub(crate) suites: Suites,
 }
 
-/// The folder that the result goes into is named, and not there yet.
-pub(crate) fn check_out(run: &crate::args::RunArgs) -> anyhow::Result<()> {
-    let out = run.out.as_deref().context("where does the result go? say `--out DIR`")?;
+/// The folder that the result goes into.
+pub(crate) fn out_of(run: &crate::args::RunArgs) -> anyhow::Result<&Path> {
+    run.out.as_deref().context("where does the result go? say `--out DIR`")
+}
+
+/// Likewise, which is not there yet.
+pub(crate) fn new_out(run: &crate::args::RunArgs) -> anyhow::Result<&Path> {
+    let out = out_of(run)?;
     if out.exists() {
         bail!(
             "`--out`: {} stands already and nothing in it was changed; name a folder that is not there yet",
             out.display()
         );
     }
-    Ok(())
+    Ok(out)
 }
 
 impl Prepared {
     pub(crate) fn new(args: &CompressArgs, specs: &[Spec]) -> anyhow::Result<Self> {
-        check_out(&args.run)?;
+        new_out(&args.run)?;
         let input = Input::open(&args.run.case, &args.tokens.options())?;
         for spec in specs {
             if let Some(config) = spec.layerwise() {
@@ -230,15 +242,7 @@ impl Prepared {
         let weights = step.work.join("weights");
         let (file, digest) = compressed.write(&weights, &self.input.parts)?;
         let stored = if matches!(compressed.storage, Storage::Gguf(_)) { weights.join(&file) } else { weights.clone() };
-        // What is evaluated is what the files say, read back.
-        let parts = model::take_apart(&stored, &self.input.options)?;
-        let after = Input {
-            decoder: model::open_with(&stored, &self.input.options)?.decoder,
-            subject: Subject::new(format!("weights/{file}"), digest),
-            lineage: Vec::new(),
-            parts,
-            options: self.input.options.clone(),
-        };
+        let after = Input::made(&self.input, &stored, Subject::new(format!("weights/{file}"), digest))?;
         let scores = step.score(&self.suites, &after.parts, &after.decoder)?;
         let mut sides = Sides { before, after: after.side(scores)? };
         if let Some([first, second]) = suites::speeds(&self.input.decoder, &after.decoder, &self.suites.passages)? {

@@ -1,7 +1,7 @@
 //! `--target size=50% --keep "perplexity<=+5%"`: settings tried, the front drawn, the best that the rules allow taken.
 
 use super::{
-    CompressArgs, Prepared, governed, identity,
+    CompressArgs, Prepared, governed, identity, out_of,
     spec::{Prune, Spec},
     suites,
     work::{self, Compressed},
@@ -96,7 +96,7 @@ pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
         bail!("`--target` compares perplexity: give a text with `--evaluate`");
     }
     let prepared = Prepared::new(args, &[])?;
-    let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
+    let out = out_of(&args.run)?;
     let mut tried = try_all(&prepared, out, candidates(prepared.calibration.is_some()))?;
     mark_front(&mut tried);
     if !args.run.json {
@@ -136,7 +136,7 @@ pub(crate) fn search(args: &CompressArgs) -> anyhow::Result<Ended> {
 
 /// A refused dossier keeps its record under another name.
 fn set_aside(args: &CompressArgs, number: usize) -> anyhow::Result<()> {
-    let out = args.run.out.as_deref().context("where does the result go? say `--out DIR`")?;
+    let out = out_of(&args.run)?;
     let name = format!("{}.refused-{number}", out.file_name().unwrap_or_default().to_string_lossy());
     let aside = out.with_file_name(name);
     if aside.exists() {

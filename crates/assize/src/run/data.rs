@@ -9,7 +9,11 @@ use anyhow::Context as _;
 use dataset::{Corpus, Source, Split, Unit};
 use evidence::{Digest, Json, Predicate, Subject};
 use model::Tokenizer;
-use std::{fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 use supervise::{
     Record,
     case::{Case, DataSource, Generated, HeldOutBy, Order},
@@ -75,7 +79,12 @@ impl Tokens {
 
     /// The documents that are trained on, each once.
     pub(crate) fn distinct(&self) -> Vec<usize> {
-        self.train.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        self.train.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// `distinct` in groups of equal documents, which folds must not part; in the order of their first.
+    pub(crate) fn groups(&self) -> Vec<Vec<usize>> {
+        groups_of_equals(&self.documents, &self.distinct())
     }
 
     /// The tokenizer that was trained here.
@@ -262,6 +271,16 @@ pub(crate) fn tokenize(case: &Case, data: &Data, path: &Path) -> anyhow::Result<
     arranged(case, data, Tokens { tokenizer, base, weights, labels, digest, documents, train, held_out, made })
 }
 
+fn groups_of_equals(documents: &[Vec<u32>], chosen: &[usize]) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<&[u32], Vec<usize>> = BTreeMap::new();
+    for &document in chosen {
+        groups.entry(&documents[document]).or_default().push(document);
+    }
+    let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+    groups.sort_unstable();
+    groups
+}
+
 fn file(file: &dataset::File) -> Json {
     Json::map([
         ("path", Some(file.path.as_str().into())),
@@ -270,4 +289,16 @@ fn file(file: &dataset::File) -> Json {
         ("licence", file.licence.as_deref().map(Json::from)),
         ("source", file.source.as_deref().map(Json::from)),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::groups_of_equals;
+
+    #[test]
+    fn equal_documents_are_one_group() {
+        let documents = [vec![7], vec![3, 4], vec![7], vec![1], vec![3, 4]];
+        assert_eq!(groups_of_equals(&documents, &[0, 1, 2, 4]), [vec![0, 2], vec![1, 4]]);
+        assert_eq!(groups_of_equals(&documents, &[1, 3]), [vec![1], vec![3]]);
+    }
 }

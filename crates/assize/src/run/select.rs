@@ -74,33 +74,32 @@ impl Session<'_> {
             return weighted(shape, plan.penalty, *value).map(Some);
         }
         let small = shape::of_fits(self.case, &plan, tokens)?;
-        let documents = tokens.distinct();
+        let groups = tokens.groups();
         let folder = self.work().join(self.run.id());
         fs::create_dir_all(&folder)?;
         let path = folder.join("lambda.fits");
         let mut journal = Journal::open(&path);
         let (mut fits, mut flop) = (Vec::new(), 0);
         let folds = (plan.outer, plan.inner);
-        let found =
-            train::nested(documents.len(), folds, plan.candidates.len(), shape.train.seed, |candidate, fold| {
-                let value = plan.candidates[candidate];
-                let named = |places: &[usize]| places.iter().map(|&place| documents[place]).collect::<Vec<_>>();
-                let sides = (named(&fold.train), named(&fold.held_out));
-                let small = weighted(small.clone(), plan.penalty, value).map_err(Halt::Failed)?;
-                let key = key(candidate, fold);
-                let done = match journal.done.get(&key) {
-                    Some(done) => *done,
-                    None => {
-                        let done = self.fitted(&small, tokens, &sides, guard)?;
-                        journal.put(&key, done).map_err(Halt::Failed)?;
-                        done
-                    }
-                };
-                flop += done.1;
-                let (n_train, n_held_out) = (sides.0.len(), sides.1.len());
-                fits.push(Fitted { candidate, n_train, n_held_out, loss: done.0 });
-                Ok(done.0)
-            });
+        let found = train::nested(groups.len(), folds, plan.candidates.len(), shape.train.seed, |candidate, fold| {
+            let value = plan.candidates[candidate];
+            let named = |places: &[usize]| places.iter().flat_map(|&place| groups[place].clone()).collect::<Vec<_>>();
+            let sides = (named(&fold.train), named(&fold.held_out));
+            let small = weighted(small.clone(), plan.penalty, value).map_err(Halt::Failed)?;
+            let key = key(candidate, fold);
+            let done = match journal.done.get(&key) {
+                Some(done) => *done,
+                None => {
+                    let done = self.fitted(&small, tokens, &sides, guard)?;
+                    journal.put(&key, done).map_err(Halt::Failed)?;
+                    done
+                }
+            };
+            flop += done.1;
+            let (n_train, n_held_out) = (sides.0.len(), sides.1.len());
+            fits.push(Fitted { candidate, n_train, n_held_out, loss: done.0 });
+            Ok(done.0)
+        });
         let found = match found {
             Ok(found) => found,
             Err(NestedError::Fit(Halt::Stopped(reason))) => {

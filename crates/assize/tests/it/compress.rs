@@ -356,6 +356,55 @@ fn a_search_draws_the_front_and_takes_the_best_that_fits() {
     assert!(!bench.path("never").exists());
 }
 
+/// What is asked for is a share of the file that is there, which may be small already.
+#[test]
+fn a_search_from_a_small_file_weighs_files() {
+    let bench = Bench::new();
+    bench.outcome(&format!("compress model --quantize q8_0 {SUITE} --out small --json"), 0);
+    let size = |path: &str| fs::metadata(bench.path(path)).unwrap().len() as f64;
+    let before = size("small/weights/model.gguf");
+    let words = format!("compress small --target size=75% --keep perplexity<=+50% {SUITE} --out smaller --json");
+    bench.outcome(&words, 0);
+    bench.verify("smaller");
+    let after = size("smaller/weights/model.gguf") / before;
+    assert!(after <= 0.75, "{after} of the file");
+    let search: Value = serde_json::from_str(&fs::read_to_string(bench.path("smaller/search.json")).unwrap()).unwrap();
+    let method = bench.predicate("smaller", "compression")["parameters"]["method"].as_str().unwrap().to_owned();
+    let tried = search["tried"].as_array().unwrap();
+    let said = tried.iter().find(|one| one["setting"] == method.as_str()).unwrap()["size"].as_f64().unwrap();
+    // Headers are weighed on one side alone.
+    assert!((said - after).abs() < 0.02, "said {said}, found {after}");
+    // The weights in f32, which no file here has, would be nearly four times as many.
+    assert!(tried.iter().any(|one| one["size"].as_f64().unwrap() > 0.75));
+}
+
+/// The table in the terminal and the document say the same of memory.
+#[test]
+fn memory_is_told_by_precision_and_batch() {
+    let bench = Bench::new();
+    let output = bench.run("model model --ranks none --json");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = String::from_utf8(bench.run("model model --ranks none").stdout).unwrap();
+    let table: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("memory, MB"))
+        .take_while(|line| !line.starts_with("  a batch with its cache"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let rows = document["memory"]["byPrecision"].as_array().unwrap();
+    assert_eq!(table.len(), rows.len() + 1, "{text}");
+    for (row, shown) in rows.iter().zip(&table[1..]) {
+        let batches = row["batches"].as_array().unwrap();
+        let bytes = std::iter::once(&row["weights"]).chain(batches.iter().map(|batch| &batch["bytes"]));
+        let expected = bytes.map(|bytes| format!("{:.1}", bytes.as_f64().unwrap() / 1e6));
+        let expected: Vec<String> =
+            std::iter::once(row["precision"].as_str().unwrap().to_owned()).chain(expected).collect();
+        assert_eq!(shown.join(" "), expected.join(" "));
+        let grown: Vec<u64> = batches.iter().map(|batch| batch["bytes"].as_u64().unwrap()).collect();
+        assert!(grown.is_sorted() && row["weights"].as_u64().unwrap() < grown[0]);
+    }
+}
+
 #[test]
 fn a_budget_stops_the_work_before_it_is_crossed() {
     let bench = Bench::new();

@@ -87,6 +87,47 @@ fn a_pause_is_gone_past_by_a_person_alone() {
     assert_eq!(bench.json("verify examples/first-case/dossier --json", 0)["ok"], true);
 }
 
+/// The trainings of folds are paused and taken up like any other, each for itself, and give the figures of folds that nothing held up.
+#[test]
+fn a_pause_inside_a_fold_is_gone_past_as_well() {
+    const EVALUATE: &str = "evaluate examples/first-case";
+    let folded = |bench: &Bench| {
+        let log = statements(bench);
+        let found = log.iter().find(|(kind, p)| kind == "urn:assize:evaluation:v0.1" && p["suite"] == "k-fold");
+        found.map(|(_, p)| p["folds"].clone())
+    };
+    let straight = diverging("continue");
+    straight.assize(EVALUATE);
+    let expected = folded(&straight).unwrap();
+
+    let bench = diverging("pause");
+    let (mut n_resumed, mut hints) = (0, Vec::new());
+    while folded(&bench).is_none() {
+        let output = bench.assize(EVALUATE);
+        if folded(&bench).is_some() {
+            break;
+        }
+        hints.push(String::from_utf8(output.stderr).unwrap());
+        n_resumed += 1;
+        assert!(n_resumed <= 40, "{}", hints.last().unwrap());
+        bench.assize(RESUME);
+    }
+    assert_eq!(folded(&bench).unwrap(), expected);
+    let hint = "`assize train examples/first-case --resume` and then `assize run examples/first-case` takes step ";
+    assert!(hints.iter().any(|said| said.contains(hint)), "{hints:#?}");
+    let log = statements(&bench);
+    let of_folds = |answer: &str| {
+        let is_it = |(kind, p): &&(String, serde_json::Value)| {
+            kind == "urn:assize:intervention:v0.1" && p["fold"].is_u64() && p["answer"] == answer
+        };
+        let of = log.iter().filter(is_it).map(|(_, p)| (p["fold"].as_u64(), p["step"].as_u64()));
+        of.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(!of_folds("pause").is_empty());
+    assert_eq!(of_folds("pause"), of_folds("continue"));
+    assert_eq!(bench.json("verify examples/first-case/dossier --json", 0)["ok"], true);
+}
+
 #[test]
 fn the_answer_to_trouble_may_be_changed_at_a_pause_or_stop() {
     let straight = diverging("continue");
