@@ -92,9 +92,15 @@ fn a_pause_is_gone_past_by_a_person_alone() {
 fn a_pause_inside_a_fold_is_gone_past_as_well() {
     const EVALUATE: &str = "evaluate examples/first-case";
     let folded = |bench: &Bench| {
-        let log = statements(bench);
+        let log = if bench.dossier().exists() { statements(bench) } else { Vec::new() };
         let found = log.iter().find(|(kind, p)| kind == "urn:assize:evaluation:v0.1" && p["suite"] == "k-fold");
         found.map(|(_, p)| p["folds"].clone())
+    };
+    // As long as leaves a perplexity that is a number.
+    let diverging = |answer: &str| {
+        let bench = diverging(answer);
+        bench.edit("learning_rate = 30.0", "learning_rate = 1.0");
+        bench
     };
     let straight = diverging("continue");
     straight.assize(EVALUATE);
